@@ -1,0 +1,108 @@
+"""What chatmem raises: one root, few leaves, each named by its cause.
+
+    ChatMemError
+    |- ConflictError         the session is not at the version the caller expected
+    |- UnavailableError      the server did not answer, refused, or has no room
+    |- CorruptRecordError    something stored cannot be read
+    |- EncodingError         a message holds what cannot be stored
+    |  `- MessageTooLargeError
+    `- UnsupportedError      this server, client or installation cannot do what was asked
+
+Wrong arguments are plain `ValueError`s. Every error pickles, and none ever holds a password or a message's text.
+"""
+
+from __future__ import annotations
+
+
+class ChatMemError(Exception):
+    """The root of chatmem's errors.
+
+    Attributes:
+        session: the id of the session concerned, or None.
+        key: the Redis key concerned, or None.
+    """
+
+    def __init__(self, message: str, *, session: str | None = None, key: str | None = None) -> None:
+        super().__init__(message)
+        self.session = session
+        self.key = key
+
+    def __str__(self) -> str:
+        """Return the message, with the session and the key where they are known."""
+        message = super().__str__()
+        where = [f"{name} {value!r}" for name, value in (("session", self.session), ("key", self.key)) if value]
+        return f"{message} [{', '.join(where)}]" if where else message
+
+
+class ConflictError(ChatMemError):
+    """Another writer was faster: the session is not at `expected_version`. Nothing was stored.
+
+    Attributes:
+        expected: the version the caller expected.
+        actual: the version the session has.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        expected: int | None = None,
+        actual: int | None = None,
+        session: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message, session=session, key=key)
+        self.expected = expected
+        self.actual = actual
+
+
+class UnavailableError(ChatMemError):
+    """The server could not be reached, did not answer in time, refused the login, or is out of memory.
+
+    A write that raised this was stored whole or not at all. It is safe to do again where its messages carry
+    ids or it had an `idempotency_key`.
+    """
+
+
+class CorruptRecordError(ChatMemError):
+    """A stored record cannot be read: damaged, of a newer format, or not chatmem's.
+
+    Attributes:
+        seq: the record's position in its session, or None.
+    """
+
+    def __init__(
+        self, message: str, *, seq: int | None = None, session: str | None = None, key: str | None = None
+    ) -> None:
+        super().__init__(message, session=session, key=key)
+        self.seq = seq
+
+
+class EncodingError(ChatMemError):
+    """A message holds a value that cannot be stored. Nothing was sent.
+
+    Attributes:
+        position: which of the given messages it is, counted from 0, or None.
+        field: the path of the value, such as `artifact.handle` or `content[2].data`.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        position: int | None = None,
+        field: str | None = None,
+        session: str | None = None,
+        key: str | None = None,
+    ) -> None:
+        super().__init__(message, session=session, key=key)
+        self.position = position
+        self.field = field
+
+
+class MessageTooLargeError(EncodingError):
+    """A message is larger than Redis takes in one value. Nothing was sent."""
+
+
+class UnsupportedError(ChatMemError):
+    """This server, client or installation cannot do what was asked; the message says what can."""

@@ -1,0 +1,69 @@
+"""The names of a session's keys; pure functions.
+
+A session is three keys with one hash tag, so that a cluster keeps them together: `prefix:{session}:m`, `:i`, `:s`.
+The session's id stands there as it is, except for what would break the tag or be ambiguous: `%`, `}`, and what UTF-8
+cannot carry. So two ids never share a key, and a key can be turned back into its id.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class SessionKeys(NamedTuple):
+    """The three keys of a session, as bytes."""
+
+    messages: bytes
+    """list: the records, oldest first"""
+    ids: bytes
+    """hash: message id -> position, idempotency key -> what its append did"""
+    state: bytes
+    """hash: version, next position, times, recent appends"""
+
+
+def escape(session_id: str) -> bytes:
+    """Return the session's id as it stands inside the hash tag."""
+    escaped = session_id.replace("%", "%25").replace("}", "%7D")
+    try:
+        return escaped.encode()
+    except UnicodeEncodeError:  # lone surrogates
+        return "".join(_percent(char) for char in escaped).encode()
+
+
+def _percent(char: str) -> str:
+    if not "\ud800" <= char <= "\udfff":
+        return char
+    return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
+
+
+def session_keys(prefix: str, session_id: str) -> SessionKeys:
+    """Return the keys of a session.
+
+    Args:
+        prefix: what every key of the memory begins with; see `check_prefix`.
+        session_id: the session's id; any non-empty string, taken exactly.
+
+    Raises:
+        ValueError: the id is empty or no string.
+    """
+    if not isinstance(session_id, str) or not session_id:
+        raise ValueError(f"session_id must be a non-empty string, not {_describe(session_id)}")
+    head = prefix.encode() + b":{" + escape(session_id) + b"}:"
+    return SessionKeys(head + b"m", head + b"i", head + b"s")
+
+
+def check_prefix(prefix: str) -> str:
+    """Return the prefix, or raise a ValueError where it would break the keys' hash tag."""
+    if not isinstance(prefix, str) or not prefix:
+        raise ValueError(f"prefix must be a non-empty string, not {_describe(prefix)}")
+    if "{" in prefix or "}" in prefix:
+        raise ValueError("prefix must not contain '{' or '}': they mark the session in a key")
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        raise ValueError("prefix must be text that UTF-8 can carry, without lone surrogates") from None
+    return prefix
+
+
+def _describe(value: object) -> str:
+    return "an empty one" if value == "" else type(value).__name__
