@@ -1,0 +1,1 @@
+"""LangChain messages <-> the records that Redis holds."""

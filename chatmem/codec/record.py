@@ -1,0 +1,158 @@
+"""A record: what one message is in Redis. This file is the stored format, version 1.
+
+An element of a session's list is `position:record`, the position in decimal digits, put there by the append script.
+The record is a header and a body:
+
+    offset  size  what
+    0       1     format: 1
+    1       1     flags: 1 the body has an Extension, 2 the message has an id, 4 it calls tools
+    2       1     kind: a letter, see kinds.py
+    3       2     field set: one bit a field of the kind's Struct
+    5       8     time of the append in microseconds since 1970, by the writer's clock
+    13      2     length of the id in bytes
+    15      n     the id, UTF-8 (lone surrogates as three bytes each)
+    15 + n        the body: msgpack, see messages.py
+
+Numbers are big-endian. Where only text passes, the record (not the position) is in base64, whose first byte is then
+an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import json
+import struct
+import time
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_dict
+from pydantic import ValidationError
+
+from chatmem.codec import messages
+from chatmem.codec.kinds import BY_CODE
+from chatmem.codec.values import NotStorableError
+from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
+
+FORMAT = 1
+EXTENDED, HAS_ID, CALLS_TOOLS = 1, 2, 4
+MAX_RECORD_BYTES = 512 * 2**20 - 32  # Redis takes 512 MiB in one value; the rest is for the position
+MAX_ID_BYTES = 2**16 - 1
+
+_header = struct.Struct(">BBBHqH")
+_JSON, _BASE64, _COLON = ord("{"), ord("A"), b":"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Encoded(NamedTuple):
+    """A message ready to be appended."""
+
+    id: bytes
+    """what makes it idempotent; empty for none"""
+    digest: bytes
+    """of the content, for a chunk with an id: several chunks share one; else empty"""
+    record: bytes
+
+
+class Decoded(NamedTuple):
+    """What a record says."""
+
+    id: str | None
+    created_at: datetime | None
+    message: BaseMessage
+
+
+def now() -> int:
+    """Return the time in microseconds since 1970."""
+    return time.time_ns() // 1000
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """Return a record's time as a datetime in UTC."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def encode(message: BaseMessage, position: int, created: int) -> Encoded:
+    """Return the message's record.
+
+    Args:
+        message: any LangChain message.
+        position: which of the append's messages it is, for the error.
+        created: microseconds since 1970.
+
+    Raises:
+        EncodingError: a value in it cannot be stored; names position and field.
+        MessageTooLargeError: the record is larger than Redis takes.
+    """
+    try:
+        # a RemoveMessage's id is another message's
+        own_id = None if isinstance(message, RemoveMessage) else message.id
+        with_id = not isinstance(own_id, str)
+        id_bytes = b"" if with_id else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
+        if len(id_bytes) > MAX_ID_BYTES:
+            raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
+        body = messages.dump(message, with_id=with_id)
+    except NotStorableError as error:
+        what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
+        raise EncodingError(what, position=position, field=error.path) from None
+    flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(getattr(message, "tool_calls", ()))
+    head = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
+    record = b"".join((head, id_bytes, body.data))
+    if len(record) > MAX_RECORD_BYTES:
+        what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; Redis takes 512 MiB"
+        raise MessageTooLargeError(what, position=position)
+    digest = hashlib.blake2b(body.data, digest_size=6).hexdigest().encode() if id_bytes and body.kind.is_chunk else b""
+    return Encoded(id_bytes, digest, record)
+
+
+def position_of(element: bytes) -> int | None:
+    """Return the position an element begins with, or None where it has none."""
+    digits, colon, _ = element[:20].partition(_COLON)
+    return int(digits) if colon and digits.isdigit() else None
+
+
+def decode(element: bytes) -> Decoded:
+    """Return what an element of a session's list holds.
+
+    Raises:
+        CorruptRecordError: it is damaged, or of a newer format.
+    """
+    try:
+        return _decode(element)
+    except (ValueError, TypeError, KeyError, struct.error, RecursionError, OverflowError) as error:
+        raise CorruptRecordError(_reason(element, error)) from error
+
+
+def _decode(element: bytes) -> Decoded:
+    if element[:1] == b"{":
+        return _decode_json(element)
+    record = element[element.index(_COLON) + 1 :]
+    if record[:1] == b"A":
+        record = binascii.a2b_base64(record, strict_mode=True)
+    elif record[:1] == b"{":
+        return _decode_json(record)
+    version, flags, code, mask, created, id_length = _header.unpack_from(record)
+    if version != FORMAT:
+        raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
+    start = _header.size + id_length
+    if len(record) < start:
+        raise ValueError("it is cut short")
+    message_id = record[_header.size : start].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
+    load = messages.load_extended if flags & EXTENDED else messages.load
+    message = load(BY_CODE[code], mask, message_id, record[start:])
+    return Decoded(message_id, to_datetime(created), message)
+
+
+def _decode_json(data: bytes) -> Decoded:
+    """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
+    (message,) = messages_from_dict([json.loads(data)])
+    return Decoded(message.id, None, message)
+
+
+def _reason(element: bytes, error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
+    if isinstance(error, KeyError):
+        return "it is of an unknown kind"
+    return f"it cannot be read: {error}" if str(error) else f"it cannot be read: {type(error).__name__}"

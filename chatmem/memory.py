@@ -1,0 +1,95 @@
+"""ChatMemory: one connection, its policy, and the histories in it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from chatmem.connect import Client, Connection
+from chatmem.history import History
+from chatmem.policy import Policy, Refresh
+
+if TYPE_CHECKING:
+    from chatmem.langchain import ChatMessageHistory
+
+
+def connect(
+    url: str | None = None,
+    *,
+    client: Client | None = None,
+    prefix: str = "chatmem",
+    ttl: float | timedelta | None = None,
+    ttl_refresh: Refresh = "write",
+) -> ChatMemory:
+    """Return the memory at an address. No round trip; the first operation connects.
+
+    Args:
+        url: `redis://`, `rediss://`, `unix://`, or `embedded://` with an optional folder: a Valkey server of its
+            own that keeps its data there. Query options reach redis-py (`?socket_timeout=2`). By default the
+            variable CHATMEM_URL, else `embedded://`.
+        client: a client of the caller's instead, `redis.asyncio.Redis` or `redis.Redis` (which is served through
+            worker threads). It stays open when the memory is closed.
+        prefix: what all keys begin with.
+        ttl: seconds or a `timedelta` after which a session expires, whole; None for never.
+        ttl_refresh: what restarts that time: "write" every append, "read" every append and read, "never" nothing.
+
+    Raises:
+        ValueError: an argument is wrong; it says which and how to write it.
+    """
+    return ChatMemory(Connection(url, client), Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
+
+
+class ChatMemory:
+    """The chat histories on one server. Made by `connect`; an async context manager that closes what it opened."""
+
+    def __init__(self, connection: Connection, policy: Policy) -> None:
+        self._connection = connection
+        self._policy = policy
+
+    def history(self, session_id: str) -> History:
+        """Return one conversation. No round trip.
+
+        Args:
+            session_id: any non-empty string, taken exactly: case-sensitive, never a pattern.
+
+        Raises:
+            ValueError: the id is empty or no string.
+        """
+        return History(self._connection.asynchronous(), self._policy, session_id)
+
+    def langchain(self, session_id: str) -> ChatMessageHistory:
+        """Return one conversation as LangChain's `BaseChatMessageHistory`. No round trip.
+
+        This method is what `RunnableWithMessageHistory(chain, memory.langchain)` wants.
+
+        Args:
+            session_id: any non-empty string, taken exactly.
+
+        Raises:
+            ValueError: the id is empty or no string.
+        """
+        from chatmem.langchain import ChatMessageHistory  # noqa: PLC0415 - LangChain deprecates its base
+
+        return ChatMessageHistory(self._connection, self._policy, session_id)
+
+    async def ping(self) -> bool:
+        """Return True if the server answers. One round trip.
+
+        Raises:
+            UnavailableError: it does not.
+        """
+        await self._connection.asynchronous().run([(b"PING",)])
+        return True
+
+    async def aclose(self) -> None:
+        """Close the connections that this memory opened."""
+        await self._connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.aclose()

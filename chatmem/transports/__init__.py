@@ -1,0 +1,1 @@
+"""Where the core waits: one file a way of reaching a server."""

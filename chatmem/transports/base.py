@@ -1,0 +1,45 @@
+"""What the core awaits, and what all transports share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from chatmem import scripts
+
+Command = tuple[bytes, ...]
+"""A Redis command: its name and arguments. A script's is `Script.call(...)`."""
+
+
+class Transport(Protocol):
+    """A way to a server. The only thing the core ever awaits."""
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run the commands in one round trip and return their replies, never decoded from bytes.
+
+        Raises:
+            ChatMemError: of the first command that failed, made by `translate` from the client's own error.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close what this transport opened."""
+        ...
+
+
+class KnownScripts:
+    """Which scripts a server has seen. The first call of one sends its text, later ones its hash."""
+
+    def __init__(self) -> None:
+        self._known: set[bytes] = set()
+
+    def prepare(self, command: Command) -> Command:
+        """Return the command to send: EVALSHA where the server should know the script, else EVAL."""
+        if command[0] == b"EVALSHA" and command[1] not in self._known:
+            return self.with_text(command)
+        return command
+
+    def with_text(self, command: Command) -> Command:
+        """Return a script's command with its text, after which the server knows it."""
+        self._known.add(command[1])
+        return (b"EVAL", scripts.BY_SHA[command[1]].text, *command[2:])

@@ -1,0 +1,78 @@
+"""A blocking redis-py client: coroutines that never suspend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, TypeVar
+
+from redis import Redis
+from redis.client import NEVER_DECODE
+from redis.exceptions import NoScriptError, ResponseError
+
+from chatmem.transports.base import Command, KnownScripts
+from chatmem.transports.errors import REDIS_ERRORS, translate
+
+T = TypeVar("T")
+
+
+def drive(coroutine: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine that never suspends to its end: no thread and no event loop.
+
+    Raises:
+        RuntimeError: it did suspend, which is a bug.
+    """
+    try:
+        coroutine.send(None)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+    coroutine.close()
+    raise RuntimeError("a coroutine suspended over a blocking transport; this is a bug in chatmem")
+
+
+class BlockingTransport:
+    """Runs commands on a blocking redis-py client, from any thread."""
+
+    def __init__(self, open_client: Callable[[], Redis], *, owned: bool) -> None:
+        """Open nothing yet.
+
+        Args:
+            open_client: makes the client, on first use.
+            owned: whether `aclose` closes it.
+        """
+        self._open = open_client
+        self._owned = owned
+        self._client: Redis | None = None
+        self._scripts = KnownScripts()
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        try:
+            if self._client is None:
+                self._client = self._open()
+            replies = self._send(self._client, [self._scripts.prepare(command) for command in commands])
+            for index, reply in enumerate(replies):
+                if isinstance(reply, NoScriptError):
+                    (replies[index],) = self._send(self._client, [self._scripts.with_text(commands[index])])
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
+        for reply in replies:
+            if isinstance(reply, Exception):
+                raise translate(reply) from reply
+        return replies
+
+    @staticmethod
+    def _send(client: Redis, commands: list[Command]) -> list[Any]:
+        if len(commands) == 1:
+            try:
+                return [client.execute_command(*commands[0], **{NEVER_DECODE: True})]
+            except ResponseError as error:
+                return [error]
+        pipeline = client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **{NEVER_DECODE: True})
+        return pipeline.execute(raise_on_error=False)
+
+    async def aclose(self) -> None:
+        client, self._client = self._client, None
+        if client is not None and self._owned:
+            client.close()
+            client.connection_pool.disconnect()

@@ -1,0 +1,28 @@
+"""A blocking client for async callers who have no other: its calls run in worker threads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from anyio import to_thread
+
+from chatmem.transports.base import Command
+from chatmem.transports.blocking import BlockingTransport, drive
+
+
+class ThreadedTransport:
+    """Runs each round trip of a blocking transport in a worker thread.
+
+    A cancelled caller waits for its round trip to end: a thread cannot be stopped, and its connection must not be
+    handed to another one meanwhile.
+    """
+
+    def __init__(self, blocking: BlockingTransport) -> None:
+        self._blocking = blocking
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        return await to_thread.run_sync(lambda: drive(self._blocking.run(commands)))
+
+    async def aclose(self) -> None:
+        await self._blocking.aclose()
