@@ -171,8 +171,6 @@ def is_typed(name: str, value: Any) -> bool:
     """Return whether a Struct takes this value in the field of that name, and gives it back unchanged."""
     if name in _TYPES and type(value) not in _TYPES[name]:
         return False
-    if not value:
-        return True
     if name in _ITEM_TYPES and type(value) is list:
         items = _ITEM_TYPES[name]
         for item in value:

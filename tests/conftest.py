@@ -1,0 +1,121 @@
+"""The fixtures of the contract suite: {server} x {async, sync}, and the rule that no key is left without its TTL."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import HealthCheck, settings
+
+import chatmem
+import chatmem.sync
+from chatmem.embedded import EmbeddedServer
+from tests.coroutines import AsCoroutines
+from tests.servers import OPTIONAL, SERVERS, AbsentError, Server
+
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ci")
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test talks to the server that the developer's own CHATMEM_URL names."""
+    monkeypatch.delenv("CHATMEM_URL", raising=False)
+
+
+def start(server: Server, stack: ExitStack) -> str:
+    try:
+        return str(stack.enter_context(server.start()))
+    except AbsentError as absent:
+        if os.environ.get("CI") and server.name not in OPTIONAL:
+            pytest.fail(f"{server.name} is absent: {absent}")
+        pytest.skip(f"{server.name} is absent: {absent}")
+
+
+@pytest.fixture(scope="session", params=SERVERS, ids=lambda server: server.name)
+def server_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URL of each server of the table in turn."""
+    with ExitStack() as stack:
+        yield start(request.param, stack)
+
+
+@pytest.fixture(scope="session")
+def url() -> Iterator[str]:
+    """The URL of one server, for tests that need not run on all."""
+    with ExitStack() as stack:
+        yield start(SERVERS[2], stack)
+
+
+@pytest.fixture
+def prefix() -> str:
+    return f"test-{uuid.uuid4().hex[:12]}"
+
+
+def client_of(url: str) -> redis.Redis:
+    """Return a plain client for a URL, the embedded server's too."""
+    if url.startswith("embedded://"):
+        server = EmbeddedServer(url.removeprefix("embedded://"))
+        return redis.Redis(unix_socket_path=server.acquire())
+    return redis.Redis.from_url(url)
+
+
+def check_ttls(raw: redis.Redis, prefix: str) -> None:
+    """Fail where a session with a TTL has a key without one, or keys that expire apart; then remove all keys."""
+    deadlines: dict[bytes, set[int]] = {}
+    keys = list(raw.scan_iter(f"{prefix}*", count=1000))
+    for key in keys:
+        left = raw.pttl(key)
+        if key.startswith(f"{prefix}-forever".encode()):
+            continue
+        assert left >= 0, f"{key!r} was left without a TTL"
+        deadlines.setdefault(key[:-2], set()).add(left // 1000)
+    if keys:
+        raw.unlink(*keys)
+    for session, seconds in deadlines.items():
+        assert max(seconds) - min(seconds) <= 1, f"{session!r} expires in parts"
+
+
+@pytest.fixture
+def raw(server_url: str, prefix: str) -> Iterator[redis.Redis]:
+    """A plain client of the same server; after the test it checks every key's TTL."""
+    with client_of(server_url) as client:
+        yield client
+        check_ttls(client, prefix)
+
+
+Connect = Callable[..., Any]
+
+
+@pytest.fixture(params=["async", "sync"])
+async def connect(request: pytest.FixtureRequest, server_url: str, prefix: str, raw: redis.Redis) -> AsyncIterator[Connect]:
+    """Opens memories on the server, in either facade; the synchronous one answers as coroutines here."""
+    opened: list[Any] = []
+
+    def open_memory(*, ttl: Any = 600, **options: Any) -> Any:
+        options.setdefault("prefix", prefix if ttl is not None else f"{prefix}-forever")
+        if request.param == "async":
+            memory: Any = chatmem.connect(server_url, ttl=ttl, **options)
+        else:
+            memory = AsCoroutines(chatmem.sync.connect(server_url, ttl=ttl, **options))
+        opened.append(memory)
+        return memory
+
+    yield open_memory
+    for memory in opened:
+        await memory.aclose()
+
+
+@pytest.fixture
+async def memory(connect: Connect) -> Any:
+    """A memory whose sessions live for ten minutes."""
+    return connect()
+
+
+@pytest.fixture
+async def history(memory: Any) -> Any:
+    return memory.history("user-123")

@@ -1,0 +1,38 @@
+"""The synchronous facade, callable as if it were the asynchronous one, so that both pass the same tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import chatmem.sync
+
+
+class AsCoroutines:
+    """Wraps a sync `ChatMemory` or `History`: its methods return coroutines."""
+
+    def __init__(self, wrapped: Any) -> None:
+        self._wrapped = wrapped
+
+    def history(self, session_id: str) -> AsCoroutines:
+        return AsCoroutines(self._wrapped.history(session_id))
+
+    def langchain(self, session_id: str) -> Any:
+        return self._wrapped.langchain(session_id)
+
+    async def aclose(self) -> None:
+        self._wrapped.close()
+
+    async def entries(self, **options: Any) -> AsyncIterator[chatmem.Entry]:
+        for entry in self._wrapped.entries(**options):
+            yield entry
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._wrapped, name)
+        if not callable(method):
+            return method
+
+        async def call(*args: Any, **options: Any) -> Any:
+            return method(*args, **options)
+
+        return call
