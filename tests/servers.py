@@ -9,8 +9,9 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import redis
@@ -25,7 +26,7 @@ class Server:
     """One row: how to start a server and its URL once it runs."""
 
     name: str
-    start: Callable[[], contextmanager[str]]  # type: ignore[valid-type]
+    start: Callable[[], AbstractContextManager[str]]
 
 
 def free_port() -> int:
@@ -103,22 +104,26 @@ def redis_6() -> Iterator[str]:
 
 
 @contextmanager
-def container() -> Iterator[str]:
-    """An image of the caller's choice, where Docker runs: CHATMEM_TEST_IMAGE=redis:8."""
-    image = os.environ.get("CHATMEM_TEST_IMAGE")
-    if image is None:
-        raise AbsentError("set CHATMEM_TEST_IMAGE, to redis:8 for example, on a machine with Docker")
+def container(image: str) -> Iterator[str]:
+    """An image of the caller's choice, by testcontainers."""
     from testcontainers.redis import RedisContainer  # noqa: PLC0415
 
     with RedisContainer(image) as running:
         yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}/0"
 
 
-SERVERS = (
+def docker_runs() -> bool:
+    """Return whether a Docker engine answers."""
+    docker = shutil.which("docker")
+    return docker is not None and subprocess.run([docker, "info"], capture_output=True, check=False).returncode == 0
+
+
+SERVERS = [
     Server("embedded Valkey", embedded),
     Server("Redis 7", redis_7),
     Server("Redis 6.2", redis_6),
-    Server("container", container),
-)
-OPTIONAL = {"container"}
-"""What may be absent in CI too; any other server that is absent there is a failure."""
+]
+IMAGES = os.environ.get("CHATMEM_TEST_IMAGES", "redis:8 valkey/valkey:8").split()
+"""Rows that exist only where Docker runs."""
+if docker_runs():
+    SERVERS += [Server(image, partial(container, image)) for image in IMAGES]

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.client import NEVER_DECODE
@@ -16,20 +15,28 @@ from chatmem.transports.base import Command, KnownScripts
 from chatmem.transports.errors import REDIS_ERRORS, translate
 
 
+class _Opened(NamedTuple):
+    client: Redis
+    lifetime: AsyncGenerator[None, None]
+
+
 class AsyncioTransport:
-    """Runs commands on redis.asyncio clients: one an event loop and process, since they cannot be shared."""
+    """Runs commands on redis.asyncio clients: one an event loop and process, since they cannot be shared.
+
+    A client is closed with its loop, where that ends as `asyncio.run` ends it.
+    """
 
     def __init__(self, open_client: Callable[[], Awaitable[Redis]], *, owned: bool) -> None:
         """Open nothing yet.
 
         Args:
             open_client: makes the client of the running loop, on first use there.
-            owned: whether `aclose` closes it.
+            owned: whether the transport closes it.
         """
         self._open = open_client
         self._owned = owned
         self._pid = os.getpid()
-        self._clients: WeakKeyDictionary[asyncio.AbstractEventLoop, Redis] = WeakKeyDictionary()
+        self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
@@ -49,13 +56,29 @@ class AsyncioTransport:
     def _client_here(self) -> Redis | None:
         if self._pid != os.getpid():  # forked: the parent's sockets are not ours
             self._pid = os.getpid()
-            self._clients = WeakKeyDictionary()
-        return self._clients.get(asyncio.get_running_loop())
+            self._opened = {}
+        opened = self._opened.get(asyncio.get_running_loop())
+        return opened and opened.client
 
     async def _open_here(self) -> Redis:
         client = await self._open()
-        # another coroutine may have been faster
-        return self._clients.setdefault(asyncio.get_running_loop(), client)
+        loop = asyncio.get_running_loop()
+        if loop in self._opened:  # another coroutine was faster; a client without connections needs no closing
+            return self._opened[loop].client
+        self._opened = {other: opened for other, opened in self._opened.items() if not other.is_closed()}
+        opened = _Opened(client, self._live(client, loop))
+        self._opened[loop] = opened
+        await anext(opened.lifetime)
+        return client
+
+    async def _live(self, client: Redis, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+        """Close the client when the loop ends: the last thing a loop does is to close its generators."""
+        try:
+            yield
+        finally:
+            self._opened.pop(loop, None)
+            if self._owned:
+                await client.aclose(close_connection_pool=True)
 
     @staticmethod
     async def _send(client: Redis, commands: list[Command]) -> list[Any]:
@@ -70,6 +93,6 @@ class AsyncioTransport:
         return await pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:
-        client = self._clients.pop(asyncio.get_running_loop(), None)
-        if client is not None and self._owned:
-            await client.aclose(close_connection_pool=True)
+        opened = self._opened.get(asyncio.get_running_loop())
+        if opened is not None:
+            await opened.lifetime.aclose()
