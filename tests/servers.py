@@ -55,9 +55,9 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def run_server(binary: str | Path, *options: str) -> Iterator[str]:
-    """Run a server binary on a free loopback port, without persistence, and yield its URL."""
-    port = free_port()
+def run_server(binary: str | Path, *options: str, port: int | None = None) -> Iterator[str]:
+    """Run a server binary on a loopback port, a free one by default, without persistence, and yield its URL."""
+    port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
         base = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--logfile", "log"]
         process = subprocess.Popen([str(binary), *base, *options], stdout=subprocess.DEVNULL)

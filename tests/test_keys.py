@@ -1,0 +1,39 @@
+"""Key names: no two sessions share one, and a cluster keeps a session together."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import unquote_to_bytes
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chatmem.keys import escape, session_keys
+
+ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
+
+
+@given(ids)
+def test_an_id_can_be_read_back(session: str) -> None:
+    """The escaped id turns back into the id, so no two ids are escaped alike."""
+    assert unquote_to_bytes(escape(session)).decode("utf-8", "surrogatepass") == session
+
+
+@given(ids)
+def test_one_hash_tag(session: str) -> None:
+    """Between the first brace and the next closing one stands the whole id, so all keys are in one slot."""
+    for key in session_keys("chatmem", session):
+        tag = re.match(rb"chatmem:\{(.+?)\}", key, re.DOTALL)
+        assert tag is not None
+        assert tag[1] == escape(session)
+
+
+def test_names() -> None:
+    """The keys are the documented ones; an id stands there as it is wherever it can."""
+    assert session_keys("chatmem", "user-123") == (
+        b"chatmem:{user-123}:m",
+        b"chatmem:{user-123}:i",
+        b"chatmem:{user-123}:s",
+    )
+    assert escape("a b/c:é*{") == "a b/c:é*{".encode()
+    assert escape("100%}\ud800") == b"100%25%7D%ED%A0%80"

@@ -1,0 +1,227 @@
+"""LangChain's deprecated history interface over chatmem: every name native, and no message lost between runs."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+import pytest
+import redis
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import Runnable, RunnableLambda
+from langchain_core.runnables.history import RunnableWithMessageHistory
+
+import chatmem
+import chatmem.sync
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+
+CONFIG: Any = {"configurable": {"session_id": "s"}}
+
+
+@pytest.fixture(params=["async", "sync"])
+async def memory(request: pytest.FixtureRequest, url: str, prefix: str) -> AsyncIterator[Any]:
+    """A memory of either facade; `.langchain` has both kinds of names in each."""
+    if request.param == "async":
+        memory: Any = chatmem.connect(url, prefix=prefix, ttl=600)
+        yield memory
+        await memory.aclose()
+    else:
+        with chatmem.sync.connect(url, prefix=prefix, ttl=600) as memory:
+            yield memory
+    with redis.Redis.from_url(url) as raw:
+        for key in raw.scan_iter(f"{prefix}*"):
+            assert raw.pttl(key) > 0
+            raw.unlink(key)
+
+
+def contents(messages: Sequence[BaseMessage]) -> list[Any]:
+    return [message.content for message in messages]
+
+
+class TestNames:
+    async def test_the_sync_names(self, memory: Any) -> None:
+        """Everything of BaseChatMessageHistory that is synchronous."""
+        history = memory.langchain("s")
+        assert isinstance(history, BaseChatMessageHistory)
+        history.add_user_message("hi")
+        history.add_ai_message(AIMessage("hello", id="1"))
+        history.add_message(HumanMessage("how are you?"))
+        history.add_messages([AIMessage("fine"), AIMessage("hello", id="1")])
+        history.add_messages([])
+        assert contents(history.messages) == ["hi", "hello", "how are you?", "fine"]
+        assert str(history) == "Human: hi\nAI: hello\nHuman: how are you?\nAI: fine"
+        history.clear()
+        assert history.messages == []
+
+    async def test_the_async_names(self, memory: Any) -> None:
+        """Everything of it that is asynchronous."""
+        history = memory.langchain("s")
+        await history.aadd_messages([HumanMessage("hi"), AIMessage("hello", id="1")])
+        await history.aadd_messages([AIMessage("hello", id="1")])
+        await history.aadd_messages([])
+        assert contents(await history.aget_messages()) == ["hi", "hello"]
+        await history.aclear()
+        assert await history.aget_messages() == []
+
+    async def test_async_names_use_no_thread(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They are real coroutines and not the base's executor."""
+        before = threading.active_count()
+        history = memory.langchain("s")
+        await asyncio.gather(*(history.aadd_messages([HumanMessage(str(n))]) for n in range(20)))
+        assert threading.active_count() == before
+
+    async def test_direct_reads_are_fresh(self, memory: Any) -> None:
+        """Outside of a run every read sees what others wrote meanwhile."""
+        one, other = memory.langchain("s"), memory.langchain("s")
+        assert one.messages == await one.aget_messages() == []
+        other.add_user_message("hi")
+        assert contents(one.messages) == contents(await one.aget_messages()) == ["hi"]
+
+    async def test_the_same_session_as_the_core(self, memory: Any) -> None:
+        """It is a view of `memory.history`."""
+        await memory.langchain("s").aadd_messages([HumanMessage("hi")])
+        count = memory.history("s").count()
+        assert (await count if asyncio.iscoroutine(count) else count) == 1
+
+
+def replying(delay: Callable[[str], float] = lambda _: 0) -> Runnable[Any, Any]:
+    """Return a model that answers `re:` and what it was told last, after a delay of its own for each."""
+
+    def reply(messages: list[BaseMessage]) -> AIMessage:
+        threading.Event().wait(delay(str(messages[-1].content)))
+        return AIMessage(f"re:{messages[-1].content}")
+
+    async def areply(messages: list[BaseMessage]) -> AIMessage:
+        await asyncio.sleep(delay(str(messages[-1].content)))
+        return AIMessage(f"re:{messages[-1].content}")
+
+    return RunnableLambda(reply, areply)
+
+
+class TestRunnable:
+    """`RunnableWithMessageHistory(chain, memory.langchain)`."""
+
+    async def test_it_remembers(self, memory: Any) -> None:
+        """With a prompt and `history_messages_key`, in invoke, ainvoke, stream, astream and batch."""
+        seen: list[int] = []
+
+        def answer(prompt: Any) -> AIMessage:
+            seen.append(len(prompt.messages))
+            return AIMessage(f"re:{prompt.messages[-1].content}")
+
+        prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
+        chain = RunnableWithMessageHistory(
+            prompt | RunnableLambda(answer), memory.langchain, input_messages_key="question", history_messages_key="history"
+        )
+        chain.invoke({"question": "1"}, CONFIG)
+        await chain.ainvoke({"question": "2"}, CONFIG)
+        list(chain.stream({"question": "3"}, CONFIG))
+        async for _ in chain.astream({"question": "4"}, CONFIG):
+            pass
+        chain.batch([{"question": "5"}], CONFIG)
+        await chain.abatch([{"question": "6"}], CONFIG)
+        assert seen == [1, 3, 5, 7, 9, 11]
+        expected = [text for n in range(1, 7) for text in (str(n), f"re:{n}")]
+        assert contents(memory.langchain("s").messages) == expected
+
+    async def test_messages_in_messages_out(self, memory: Any) -> None:
+        """The same without keys: messages in, a message out."""
+        chain = RunnableWithMessageHistory(replying(), memory.langchain)
+        chain.invoke([HumanMessage("1")], CONFIG)
+        await chain.ainvoke([HumanMessage("2")], CONFIG)
+        list(chain.stream([HumanMessage("3")], CONFIG))
+        async for _ in chain.astream([HumanMessage("4")], CONFIG):
+            pass
+        expected = [text for n in range(1, 5) for text in (str(n), f"re:{n}")]
+        assert contents(memory.langchain("s").messages) == expected
+
+    async def test_a_streamed_answer_is_one_message(self, memory: Any) -> None:
+        """Chunks that a model streams are stored as their sum."""
+        model = GenericFakeChatModel(messages=iter([AIMessage("one two three")]))
+        chain = RunnableWithMessageHistory(model, memory.langchain)
+        streamed = [chunk async for chunk in chain.astream([HumanMessage("go")], CONFIG)]
+        assert len(streamed) > 2
+        stored = memory.langchain("s").messages
+        assert contents(stored) == ["go", "one two three"]
+        assert isinstance(stored[1], AIMessageChunk)
+        assert stored[1].id == streamed[0].id
+
+    @pytest.mark.parametrize("shared", [False, True])
+    async def test_two_runs_at_once_lose_nothing(self, memory: Any, shared: bool) -> None:
+        """Every input and output of runs that overlap is stored, in whole turns, also if they share one object."""
+        kept: dict[str, Any] = {}
+
+        def factory(session_id: str) -> Any:
+            return kept.setdefault(session_id, memory.langchain(session_id)) if shared else memory.langchain(session_id)
+
+        chain = RunnableWithMessageHistory(replying(lambda text: int(text) % 5 / 100), factory)
+        for first in range(0, 30, 10):
+            await asyncio.gather(*(chain.ainvoke([HumanMessage(str(n))], CONFIG) for n in range(first, first + 10)))
+        stored = contents(memory.langchain("s").messages)
+        assert sorted(stored) == sorted([str(n) for n in range(30)] + [f"re:{n}" for n in range(30)])
+        assert all(stored[i + 1] == f"re:{stored[i]}" for i in range(0, 60, 2))
+
+    @pytest.mark.parametrize("shared", [False, True])
+    async def test_two_runs_in_threads_lose_nothing(self, memory: Any, shared: bool) -> None:
+        """The same in a batch, which runs in threads."""
+        one = memory.langchain("s")
+        factory = (lambda _: one) if shared else memory.langchain
+        chain = RunnableWithMessageHistory(replying(lambda text: int(text) % 5 / 100), factory)
+        await asyncio.to_thread(chain.batch, [[HumanMessage(str(n))] for n in range(10)], CONFIG)
+        stored = contents(memory.langchain("s").messages)
+        assert sorted(stored) == sorted([str(n) for n in range(10)] + [f"re:{n}" for n in range(10)])
+
+    async def test_a_read_within_a_run_is_fresh(self, memory: Any) -> None:
+        """Only the run's own last read is served from its first; a chain that looks sees what is there."""
+        seen: list[list[Any]] = []
+
+        async def look(messages: list[BaseMessage], config: Any) -> AIMessage:
+            await memory.langchain("s").aadd_messages([HumanMessage("from elsewhere")])
+            seen.append(contents(await config["configurable"]["message_history"].aget_messages()))
+            return AIMessage("done")
+
+        await RunnableWithMessageHistory(RunnableLambda(look), memory.langchain).ainvoke([HumanMessage("go")], CONFIG)
+        assert seen == [["from elsewhere"]]
+        assert contents(memory.langchain("s").messages) == ["from elsewhere", "go", "done"]
+
+    async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Any) -> None:
+        """After a run that raised, the next one with the same object is right."""
+        history = memory.langchain("s")
+        fails = RunnableLambda(lambda _: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            await RunnableWithMessageHistory(fails, lambda _: history).ainvoke([HumanMessage("a")], CONFIG)
+        await RunnableWithMessageHistory(replying(), lambda _: history).ainvoke([HumanMessage("b")], CONFIG)
+        assert contents(history.messages) == ["b", "re:b"]
+
+
+async def test_conversation_buffer_memory(memory: Any) -> None:
+    """It is the `chat_memory` of langchain-classic's ConversationBufferMemory."""
+    from langchain_classic.memory import ConversationBufferMemory  # noqa: PLC0415
+
+    buffer = ConversationBufferMemory(chat_memory=memory.langchain("s"), return_messages=True)
+    buffer.save_context({"input": "hi"}, {"output": "hello"})
+    await buffer.asave_context({"input": "my name is Alice"}, {"output": "noted"})
+    assert contents(buffer.load_memory_variables({})["history"]) == ["hi", "hello", "my name is Alice", "noted"]
+    await buffer.aclear()
+    assert memory.langchain("s").messages == []
+
+
+def test_importing_chatmem_imports_no_deprecated_base() -> None:
+    """`import chatmem` and `chatmem.sync` need `langchain_core.messages` only."""
+    script = (
+        "import sys, chatmem, chatmem.sync\n"
+        "chatmem.connect('redis://localhost').history('a')\n"
+        "wrong = {'langchain_core.chat_history', 'langchain_core.runnables.history', 'chatmem.langchain'} & set(sys.modules)\n"
+        "assert not wrong, wrong"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
+
+
