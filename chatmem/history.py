@@ -254,7 +254,7 @@ def _as_messages(values: Sequence[MessageLikeRepresentation]) -> list[BaseMessag
         if isinstance(value, BaseMessage):
             messages.append(value)
             continue
-        if isinstance(value, list) and not (len(value) == 2 and all(isinstance(item, str) for item in value)):
+        if isinstance(value, list) and not (len(value) == 2 and isinstance(value[1], str)):  # ["human", "hi"] is one
             raise ValueError(f"messages[{index}] is a list: append takes the messages themselves, append(*messages)")
         try:
             messages.extend(convert_to_messages([value]))

@@ -39,6 +39,7 @@ class Policy:
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
         object.__setattr__(self, "ttl_argument", _milliseconds(self.ttl))
 
+
 def _milliseconds(ttl: float | timedelta | None) -> bytes:
     if ttl is None:
         return b""

@@ -54,9 +54,7 @@ class History:
         expected_version: int | None = None,
     ) -> Appended:
         """Append messages: all of them, each once, or none. One round trip."""
-        return drive(
-            self._core.append(*messages, idempotency_key=idempotency_key, expected_version=expected_version)
-        )
+        return drive(self._core.append(*messages, idempotency_key=idempotency_key, expected_version=expected_version))
 
     def messages(self, *, last: int | None = None, strict: bool = False) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip."""

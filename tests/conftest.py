@@ -92,7 +92,9 @@ Connect = Callable[..., Any]
 
 
 @pytest.fixture(params=["async", "sync"])
-async def connect(request: pytest.FixtureRequest, server_url: str, prefix: str, raw: redis.Redis) -> AsyncIterator[Connect]:
+async def connect(
+    request: pytest.FixtureRequest, server_url: str, prefix: str, raw: redis.Redis
+) -> AsyncIterator[Connect]:
     """Opens memories on the server, in either facade; the synchronous one answers as coroutines here."""
     opened: list[Any] = []
 

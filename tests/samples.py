@@ -25,33 +25,42 @@ def kinds() -> dict[str, lc.BaseMessage]:
     """The 22 kinds that the peers were tried with."""
     call = {"name": "book", "args": {"flight": "HAT001", "bags": 2}, "id": "call_1", "type": "tool_call"}
     image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}}
-    v1 = [
+    v1: Any = [
         {"type": "text", "text": "Look:", "annotations": [{"type": "citation", "url": "https://example.com"}]},
         {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"},
     ]
-    usage = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "input_token_details": {"cache_read": 3}}
+    usage: Any = {"input_tokens": 5, "output_tokens": 7, "total_tokens": 12, "input_token_details": {"cache_read": 3}}
     return {
         "id and name": lc.HumanMessage("hi", id="msg-1", name="alice"),
         "multimodal": lc.HumanMessage([{"type": "text", "text": "what is this?"}, image]),
-        "v1 blocks": lc.HumanMessage(content_blocks=v1),  # type: ignore[arg-type]
+        "v1 blocks": lc.HumanMessage(content_blocks=v1),
         "tool calls": lc.AIMessage("", tool_calls=[call]),
         "invalid tool calls": lc.AIMessage(
-            "", invalid_tool_calls=[{"name": "book", "args": "{", "id": "call_2", "error": "no JSON", "type": "invalid_tool_call"}]
+            "",
+            invalid_tool_calls=[
+                {"name": "book", "args": "{", "id": "call_2", "error": "no JSON", "type": "invalid_tool_call"}
+            ],
         ),
-        "usage": lc.AIMessage("hi", usage_metadata=usage),  # type: ignore[arg-type]
-        "response metadata": lc.AIMessage("hi", response_metadata={"model_name": "gpt-4o", "logprobs": None, "n": [1.5]}),
-        "reasoning blocks": lc.AIMessage([{"type": "reasoning", "reasoning": "hm", "extras": {"signature": "Eu8="}}, "so"]),
+        "usage": lc.AIMessage("hi", usage_metadata=usage),
+        "response metadata": lc.AIMessage(
+            "hi", response_metadata={"model_name": "gpt-4o", "logprobs": None, "n": [1.5]}
+        ),
+        "reasoning blocks": lc.AIMessage(
+            [{"type": "reasoning", "reasoning": "hm", "extras": {"signature": "Eu8="}}, "so"]
+        ),
         "tool status": lc.ToolMessage("boom", tool_call_id="call_1", status="error"),
         "artifact": lc.ToolMessage("42", tool_call_id="call_1", artifact={"rows": [1, 2], "nested": {"a": None}}),
         "bytes artifact": lc.ToolMessage("png", tool_call_id="call_1", artifact=b"\x89PNG\x00\xff"),
         "system": lc.SystemMessage("be kind"),
-        "chat role": lc.ChatMessage("hello", role="moderator"),
-        "function": lc.FunctionMessage("42", name="add"),
+        "chat role": lc.ChatMessage(content="hello", role="moderator"),
+        "function": lc.FunctionMessage(content="42", name="add"),
         "remove": lc.RemoveMessage(id="msg-0"),
         "AI chunk": lc.AIMessageChunk(
-            "par", id="run-1", tool_call_chunks=[{"name": "b", "args": '{"a', "id": "c", "index": 0, "type": "tool_call_chunk"}]
+            content="par",
+            id="run-1",
+            tool_call_chunks=[{"name": "b", "args": '{"a', "id": "c", "index": 0, "type": "tool_call_chunk"}],
         ),
-        "custom subclass": Custom("hi", mood="great"),
+        "custom subclass": Custom(content="hi", mood="great"),
         "extra field": lc.HumanMessage("hi", ticket=42, tags=["a"]),
         "lone surrogate": lc.HumanMessage("bro\ud800ken"),
         "NUL and emoji": lc.HumanMessage("a\x00b \U0001f600 é"),
@@ -85,7 +94,9 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     if isinstance(left, float):
-        return left == right and math.copysign(1, left) == math.copysign(1, right) or (left != left and right != right)
+        return (left == right and math.copysign(1, left) == math.copysign(1, right)) or (
+            left != left and right != right
+        )
     return bool(left == right)
 
 
@@ -135,7 +146,8 @@ def _some(cls: type[lc.BaseMessage], **fields: st.SearchStrategy[Any]) -> st.Sea
 
 
 calls = st.lists(
-    st.fixed_dictionaries({"name": text, "args": maps, "id": st.none() | text, "type": st.just("tool_call")}), max_size=2
+    st.fixed_dictionaries({"name": text, "args": maps, "id": st.none() | text, "type": st.just("tool_call")}),
+    max_size=2,
 )
 chunks = st.lists(
     st.fixed_dictionaries(
@@ -146,7 +158,9 @@ chunks = st.lists(
 ai = {
     "tool_calls": calls,
     "usage_metadata": st.none()
-    | st.fixed_dictionaries({name: st.integers(0, 10**6) for name in ("input_tokens", "output_tokens", "total_tokens")}),
+    | st.fixed_dictionaries(
+        {name: st.integers(0, 10**6) for name in ("input_tokens", "output_tokens", "total_tokens")}
+    ),
 }
 tool = {"tool_call_id": text, "artifact": values, "status": st.sampled_from(["success", "error"])}
 messages = st.one_of(

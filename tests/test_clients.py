@@ -112,9 +112,9 @@ async def test_langchains_sync_names_with_an_async_client(url: str, prefix: str)
         history = chatmem.connect(client=client, prefix=prefix).langchain("a")
         await history.aadd_messages([lc.HumanMessage("x")])
         assert len(await history.aget_messages()) == 1
-        with pytest.raises(ValueError, match="pass a redis.Redis"):
+        with pytest.raises(ValueError, match="pass a redis"):
             _ = history.messages
-        with pytest.raises(ValueError, match="pass a redis.Redis"):
+        with pytest.raises(ValueError, match="pass a redis"):
             history.add_messages([lc.HumanMessage("x")])
         await history.aclear()
 
@@ -138,7 +138,9 @@ class TestArguments:
             connect(url)
         assert "s3cret" not in str(caught.value)
 
-    @pytest.mark.parametrize("url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://h?db=s3cret"])
+    @pytest.mark.parametrize(
+        "url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://h?db=s3cret"]
+    )
     def test_a_malformed_url(self, connect: Any, url: str) -> None:
         """What is wrong with it is said without showing the password."""
         with pytest.raises(ValueError, match="percent-encoded") as caught:

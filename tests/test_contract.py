@@ -92,7 +92,9 @@ class TestAppend:
         await history.append("x" * 8_000_000)
         assert len((await history.messages())[0].content) == 8_000_000
 
-    @pytest.mark.parametrize("wrong", [None, 5, ["a", "b", "c"], [lc.HumanMessage("x")], {"content": "x"}, ("nobody", "x")])
+    @pytest.mark.parametrize(
+        "wrong", [None, 5, ["a", "b", "c"], [lc.HumanMessage("x")], {"content": "x"}, ("nobody", "x")]
+    )
     async def test_what_is_no_message(self, history: Any, wrong: Any) -> None:
         """A value that is no message is a ValueError that names it; nothing is stored."""
         with pytest.raises(ValueError, match=r"messages\[1\]"):
@@ -143,7 +145,7 @@ class TestOnce:
 
     async def test_chunks_of_one_answer(self, history: Any) -> None:
         """Chunks share an id: appending them one by one is an error that tells to add them up, and loses none."""
-        parts = [lc.AIMessageChunk("Hel", id="run-1"), lc.AIMessageChunk("lo", id="run-1")]
+        parts = [lc.AIMessageChunk(content="Hel", id="run-1"), lc.AIMessageChunk(content="lo", id="run-1")]
         await history.append(parts[0])
         with pytest.raises(ValueError, match=r"messages\[1\] is a chunk.*add them up"):
             await history.append("x", parts[1])
@@ -269,7 +271,9 @@ class TestExpiry:
         await connect(ttl=None).history("a").append(lc.HumanMessage("a", id="1"))
         assert self.deadlines(raw, prefix) == [-1, -1, -1]
 
-    @pytest.mark.parametrize(("refresh", "after_read", "after_write"), [("write", 50, 100), ("read", 100, 100), ("never", 50, 50)])
+    @pytest.mark.parametrize(
+        ("refresh", "after_read", "after_write"), [("write", 50, 100), ("read", 100, 100), ("never", 50, 50)]
+    )
     async def test_refresh(
         self, connect: Connect, raw: redis.Redis, prefix: str, refresh: str, after_read: int, after_write: int
     ) -> None:
@@ -314,7 +318,9 @@ class TestExpiry:
         assert await history.touch() is True
         assert 99 < (await history.info()).ttl <= 100
 
-    @pytest.mark.parametrize("wrong", [0, -1, -0.5, timedelta(0), math.nan, math.inf, "60", True, 10**12, timedelta.max])
+    @pytest.mark.parametrize(
+        "wrong", [0, -1, -0.5, timedelta(0), math.nan, math.inf, "60", True, 10**12, timedelta.max]
+    )
     async def test_wrong_ttls(self, connect: Connect, history: Any, wrong: Any) -> None:
         """A ttl of 0 or below, or none that is a time, is a ValueError."""
         with pytest.raises(ValueError, match="ttl must be"):
@@ -332,7 +338,7 @@ def _has_pexpiretime(raw: redis.Redis) -> bool:
 
 
 def _wait_until_gone(raw: redis.Redis, prefix: str) -> None:
-    from tests.servers import wait_until  # noqa: PLC0415
+    from tests.servers import wait_until
 
     wait_until(lambda: not list(raw.scan_iter(f"{prefix}*")))
 
@@ -341,8 +347,9 @@ class TestIsolation:
     """Promise 5: a session id is exact."""
 
     IDS = (
-        "alice", "Alice", "alice ", " alice", "a*", "a?", "[a]", "{a}", "}a{", "a}", "a%7D", "a%", "a%25", "a:m", "a\x00",
-        "a\n", "é", "e\u0301", "\ud800", "%ED%A0%80", "u1", "u1,u2", "*", "m", ":", "\\", "$", "日本", "x" * 1000,
+        "alice", "Alice", "alice ", " alice", "a*", "a?", "[a]", "{a}", "}a{", "a}", "a%7D", "a%", "a%25", "a:m",
+        "a\x00", "a\n", "é", "e\u0301", "\ud800", "%ED%A0%80", "u1", "u1,u2", "*", "m", ":", "\\", "$", "日本",
+        "x" * 1000,
     )  # fmt: skip
 
     async def test_ids_never_meet(self, memory: Any) -> None:
@@ -354,7 +361,9 @@ class TestIsolation:
             assert message.content == session.encode("utf-8", "surrogatepass").hex()
         await memory.history("a*").clear()
         assert await memory.history("a*").count() == 0
-        assert [await memory.history(session).count() for session in self.IDS if session != "a*"] == [1] * (len(self.IDS) - 1)
+        assert [await memory.history(session).count() for session in self.IDS if session != "a*"] == [1] * (
+            len(self.IDS) - 1
+        )
 
     async def test_prefixes(self, connect: Connect, prefix: str) -> None:
         """Memories of other prefixes do not see each other."""
@@ -382,9 +391,9 @@ class TestPoison:
         """Five messages, of which the first, third and last were damaged in various ways."""
         await history.append(*"abcde")
         key = session_keys(prefix, "user-123").messages
-        raw.lset(key, 0, b"\xff\xfe")
-        raw.lset(key, 2, b"2:\x02of a format to come")
-        raw.lset(key, 4, raw.lindex(key, 4)[:-1])
+        (last,) = raw.lrange(key, -1, -1)
+        for index, element in ((0, b"\xff\xfe"), (2, b"2:\x02of a format to come"), (4, last[:-1])):
+            raw.lset(key, index, element)  # type: ignore[arg-type]
         return history
 
     async def test_messages_leaves_it_out(self, damaged: Any, caplog: pytest.LogCaptureFixture, prefix: str) -> None:
@@ -407,7 +416,9 @@ class TestPoison:
         assert [entry.error is None for entry in entries] == [False, True, False, True, False]
         assert entries[2].message is None
         assert "format 2" in str(entries[2].error)
-        assert (entries[4].error.seq, entries[4].error.session) == (4, "user-123")
+        error = entries[4].error
+        assert error is not None
+        assert (error.seq, error.session) == (4, "user-123")
 
     async def test_strict(self, damaged: Any) -> None:
         """`strict` raises for the first one."""

@@ -21,7 +21,7 @@ import chatmem.sync
 from tests.coroutines import AsCoroutines
 from tests.servers import debian_binary, free_port, run_server
 
-SECRET = "s3cret-p4ssw0rd"  # noqa: S105 - what must not be seen
+SECRET = "s3cret-p4ssw0rd"
 
 
 @pytest.fixture(params=["async", "sync"])
@@ -58,14 +58,16 @@ async def check(
     error = caught.value
     assert error.session == "alice"
     assert isinstance(error.__cause__, Exception)
-    again = pickle.loads(pickle.dumps(error))  # noqa: S301
+    again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.session, type(again)) == (str(error), "alice", type(error))
     assert SECRET not in "".join(traceback.format_exception(error)) + repr(memory) + repr(error)
     await memory.aclose()
 
 
 async def test_nobody_listens(connect: Any) -> None:
-    await check(connect(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"), chatmem.UnavailableError, "could not be reached")
+    await check(
+        connect(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"), chatmem.UnavailableError, "could not be reached"
+    )
 
 
 async def test_unknown_host(connect: Any) -> None:
@@ -121,7 +123,9 @@ async def test_out_of_memory(connect: Any) -> None:
         memory = connect(url)
         with pytest.raises(chatmem.UnavailableError, match="out of memory"):
             for number in range(100):
-                await memory.history(f"s{number}").append(*(lc.HumanMessage("x" * 50_000, id=f"m{n}") for n in range(3)))
+                await memory.history(f"s{number}").append(
+                    *(lc.HumanMessage("x" * 50_000, id=f"m{n}") for n in range(3))
+                )
         counts = [await memory.history(f"s{n}").count() for n in range(100)]
         assert set(counts) == {0, 3}
         await check(memory, chatmem.UnavailableError, "out of memory", lambda history: history.append("x" * 2_000_000))
@@ -189,7 +193,7 @@ class LossyProxy:
     """Passes one request of each of the first connections on, swallows the reply and hangs up; then behaves."""
 
     def __init__(self, server_url: str, losses: int) -> None:
-        self._server = ("127.0.0.1", int(server_url.rsplit(":", 1)[1].split("/")[0]))
+        self._server = ("127.0.0.1", int(server_url.rsplit(":", 1)[1].split("/", maxsplit=1)[0]))
         self._losses = losses
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"redis://127.0.0.1:{self._listener.getsockname()[1]}/0"

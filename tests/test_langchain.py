@@ -6,7 +6,7 @@ import asyncio
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -21,7 +21,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 import chatmem
 import chatmem.sync
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The class `ConversationBuffer")
 
 CONFIG: Any = {"configurable": {"session_id": "s"}}
 
@@ -119,7 +119,10 @@ class TestRunnable:
 
         prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{question}")])
         chain = RunnableWithMessageHistory(
-            prompt | RunnableLambda(answer), memory.langchain, input_messages_key="question", history_messages_key="history"
+            prompt | RunnableLambda(answer),
+            memory.langchain,
+            input_messages_key="question",
+            history_messages_key="history",
         )
         chain.invoke({"question": "1"}, CONFIG)
         await chain.ainvoke({"question": "2"}, CONFIG)
@@ -195,7 +198,7 @@ class TestRunnable:
     async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Any) -> None:
         """After a run that raised, the next one with the same object is right."""
         history = memory.langchain("s")
-        fails = RunnableLambda(lambda _: 1 / 0)
+        fails: Runnable[Any, Any] = RunnableLambda(lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             await RunnableWithMessageHistory(fails, lambda _: history).ainvoke([HumanMessage("a")], CONFIG)
         await RunnableWithMessageHistory(replying(), lambda _: history).ainvoke([HumanMessage("b")], CONFIG)
@@ -204,7 +207,7 @@ class TestRunnable:
 
 async def test_conversation_buffer_memory(memory: Any) -> None:
     """It is the `chat_memory` of langchain-classic's ConversationBufferMemory."""
-    from langchain_classic.memory import ConversationBufferMemory  # noqa: PLC0415
+    from langchain_classic.memory import ConversationBufferMemory
 
     buffer = ConversationBufferMemory(chat_memory=memory.langchain("s"), return_messages=True)
     buffer.save_context({"input": "hi"}, {"output": "hello"})
@@ -219,9 +222,7 @@ def test_importing_chatmem_imports_no_deprecated_base() -> None:
     script = (
         "import sys, chatmem, chatmem.sync\n"
         "chatmem.connect('redis://localhost').history('a')\n"
-        "wrong = {'langchain_core.chat_history', 'langchain_core.runnables.history', 'chatmem.langchain'} & set(sys.modules)\n"
-        "assert not wrong, wrong"
+        "base = {'langchain_core.chat_history', 'langchain_core.runnables.history', 'chatmem.langchain'}\n"
+        "assert not base & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", script], check=True)
-
-

@@ -37,7 +37,7 @@ def public(cls: type) -> dict[str, Any]:
     ("twin", "original"), [(chatmem.sync.History, chatmem.History), (chatmem.sync.ChatMemory, chatmem.ChatMemory)]
 )
 def test_both_facades_have_the_same_names_and_signatures(twin: type, original: type) -> None:
-    """Every public method of one facade is in the other with the same parameters and documentation of its round trips."""
+    """Every public method of one facade is in the other with the same parameters and a word on its round trips."""
     renamed = {"aclose": "close"}
     originals = {renamed.get(name, name): method for name, method in public(original).items()}
     twins = public(twin)

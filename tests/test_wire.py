@@ -108,7 +108,7 @@ async def test_only_plain_commands(memory: Any, wire: Wire) -> None:
 
 async def test_a_flushed_script_cache_costs_one_more(memory: Any, wire: Wire, url: str) -> None:
     """A server that forgot the script is sent it again, and nothing is stored twice."""
-    import redis  # noqa: PLC0415
+    import redis
 
     history = memory.history("a")
     await history.append("a")
@@ -122,11 +122,12 @@ async def test_a_flushed_script_cache_costs_one_more(memory: Any, wire: Wire, ur
 
 async def test_runnable_with_message_history(memory: Any, wire: Wire) -> None:
     """A LangChain turn is two round trips: one read, one append."""
-    from langchain_core.runnables import RunnableLambda  # noqa: PLC0415
-    from langchain_core.runnables.history import RunnableWithMessageHistory  # noqa: PLC0415
+    from langchain_core.runnables import Runnable, RunnableLambda
+    from langchain_core.runnables.history import RunnableWithMessageHistory
 
+    model: Runnable[Any, Any] = RunnableLambda(lambda _: "hello")
     with pytest.warns(DeprecationWarning, match="RunnableWithMessageHistory"):
-        chain = RunnableWithMessageHistory(RunnableLambda(lambda _: "hello"), memory.langchain)
+        chain = RunnableWithMessageHistory(model, memory.langchain)
     for turn in range(3):
         wire.reset()
         await chain.ainvoke([lc.HumanMessage("hi")], {"configurable": {"session_id": "a"}})

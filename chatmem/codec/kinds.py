@@ -105,9 +105,13 @@ class Extension(Struct, kw_only=True, omit_defaults=True):
     """which of the above the message's field set does not name"""
 
 
-_STRING, _OPTIONAL, _DICT, _LIST = {str}, {str, type(None)}, {dict}, {list}
-_TYPES: dict[str, set[type]] = {
-    "content": {str, list},
+_Types = frozenset[type]
+_STRING: _Types = frozenset({str})
+_OPTIONAL: _Types = frozenset({str, type(None)})
+_DICT: _Types = frozenset({dict})
+_LIST: _Types = frozenset({list})
+_TYPES: dict[str, _Types] = {
+    "content": _STRING | _LIST,
     "additional_kwargs": _DICT,
     "response_metadata": _DICT,
     "type": _STRING,
@@ -115,15 +119,15 @@ _TYPES: dict[str, set[type]] = {
     "id": _OPTIONAL,
     "tool_calls": _LIST,
     "invalid_tool_calls": _LIST,
-    "usage_metadata": {dict, type(None)},
+    "usage_metadata": _DICT | {type(None)},
     "tool_call_chunks": _LIST,
     "chunk_position": _OPTIONAL,
     "tool_call_id": _STRING,
     "status": _STRING,
     "role": _STRING,
 }
-_ITEM_TYPES: dict[str, set[type]] = {
-    "content": {str, dict},
+_ITEM_TYPES: dict[str, _Types] = {
+    "content": _STRING | _DICT,
     **dict.fromkeys(("tool_calls", "invalid_tool_calls", "tool_call_chunks"), _DICT),
 }
 

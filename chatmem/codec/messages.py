@@ -125,9 +125,11 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
 
 
 def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:
-    """Return the message of a body with an Extension; raises as `load` does, and
+    """Return the message of a body with an Extension.
 
-    ValueError: a registered class has changed and does not fit the record any more.
+    Raises:
+        ValueError: as `load`; or a registered class has changed and does not fit the record any more.
+        RecursionError: as `load`.
     """
     struct, extension = kind.decode_extended(data)
     values = asdict(struct)
@@ -189,4 +191,3 @@ def _build(
     _set(message, "__pydantic_extra__", extra)
     _set(message, "__pydantic_private__", private)
     return message
-

@@ -121,7 +121,7 @@ def decode(element: bytes) -> Decoded:
     try:
         return _decode(element)
     except (ValueError, TypeError, KeyError, struct.error, RecursionError, OverflowError) as error:
-        raise CorruptRecordError(_reason(element, error)) from error
+        raise CorruptRecordError(_reason(error)) from error
 
 
 def _decode(element: bytes) -> Decoded:
@@ -150,7 +150,7 @@ def _decode_json(data: bytes) -> Decoded:
     return Decoded(message.id, None, message)
 
 
-def _reason(element: bytes, error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
     if isinstance(error, KeyError):

@@ -43,7 +43,7 @@ def register(cls: type[MessageType], *, name: str | None = None) -> type[Message
     if other is not cls and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
         raise ValueError(f"another message class is registered as {name!r}: pass name= to tell them apart")
     _classes[name] = cls  # a module that is loaded again brings the same class anew
-    _adapters[cls] = {key: TypeAdapter(field.annotation) for key, field in cls.model_fields.items()}
+    _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
     return cls
 
 
@@ -90,5 +90,3 @@ def load_field(cls: type[BaseMessage], name: str, value: Any) -> Any:
     """
     adapter = _adapters.get(cls, {}).get(name)
     return value if adapter is None else adapter.validate_python(value)
-
-

@@ -106,9 +106,7 @@ class _Snapshots:
 
     def _is_run(self, caller: FrameType | None, names: tuple[str, ...]) -> bool:
         return (
-            caller is not None
-            and caller.f_code.co_name in names
-            and caller.f_globals.get("__name__") == self._MODULE
+            caller is not None and caller.f_code.co_name in names and caller.f_globals.get("__name__") == self._MODULE
         )
 
 

@@ -40,6 +40,7 @@ class AsyncioTransport:
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run the commands in one round trip; see `Transport`."""
         try:
             client = self._client_here() or await self._open_here()
             replies = await self._send(client, [self._scripts.prepare(command) for command in commands])
@@ -93,6 +94,7 @@ class AsyncioTransport:
         return await pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:
+        """Close what this transport opened in the running loop."""
         opened = self._opened.get(asyncio.get_running_loop())
         if opened is not None:
             await opened.lifetime.aclose()

@@ -45,6 +45,7 @@ class BlockingTransport:
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run the commands in one round trip; see `Transport`."""
         try:
             if self._client is None:
                 self._client = self._open()
@@ -72,6 +73,7 @@ class BlockingTransport:
         return pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:
+        """Close what this transport opened."""
         client, self._client = self._client, None
         if client is not None and self._owned:
             client.close()

@@ -22,7 +22,9 @@ class ThreadedTransport:
         self._blocking = blocking
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run the commands in one round trip; see `Transport`."""
         return await to_thread.run_sync(lambda: drive(self._blocking.run(commands)))
 
     async def aclose(self) -> None:
+        """Close what this transport opened."""
         await self._blocking.aclose()

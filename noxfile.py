@@ -1,0 +1,49 @@
+"""What is checked, a session each: `nox` runs them all, `nox -s tests` one."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "venv"
+nox.options.error_on_missing_interpreters = False
+
+PYTHONS = ("3.11", "3.12", "3.13")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("ruff", "check")
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    session.install("-e", ".[dev]")
+    session.run("mypy")
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The built wheel alone, with the source tree out of the way."""
+    session.install("-e", ".[dev]")
+    session.run("pytest", "tests/test_package.py", *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """The lowest versions that pyproject.toml allows."""
+    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    session.install("-e", ".[dev]")
+    session.install(*(one.split(",")[0].replace(">=", "==") for one in wanted))
+    session.run("pytest", *session.posargs)
