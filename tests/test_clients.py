@@ -162,7 +162,8 @@ def test_url_options_reach_redis_py(url: str, prefix: str) -> None:
     """A query option that redis-py knows is used, and wins over chatmem's own."""
     with chatmem.sync.connect(f"{url}?socket_timeout=1.5&client_name=chatmem-test&max_connections=3") as memory:
         memory.ping()
-        pool = memory._connection.blocking()._client.connection_pool  # type: ignore[union-attr]
+        transport: Any = memory._connection.blocking()
+        pool = transport._client.connection_pool
         assert pool.connection_kwargs["socket_timeout"] == 1.5
         assert pool.max_connections == 3
 

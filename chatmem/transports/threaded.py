@@ -7,8 +7,8 @@ from typing import Any
 
 from anyio import to_thread
 
-from chatmem.transports.base import Command
-from chatmem.transports.blocking import BlockingTransport, drive
+from chatmem.transports.base import Command, Transport
+from chatmem.transports.blocking import drive
 
 
 class ThreadedTransport:
@@ -18,7 +18,7 @@ class ThreadedTransport:
     handed to another one meanwhile.
     """
 
-    def __init__(self, blocking: BlockingTransport) -> None:
+    def __init__(self, blocking: Transport) -> None:
         self._blocking = blocking
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:

@@ -1,0 +1,32 @@
+"""The embedded server: like any other, but it can be started again."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from chatmem.errors import UnavailableError
+from chatmem.transports.base import Command, Transport
+
+
+class EmbeddedTransport:
+    """Runs commands on another transport; where the server is gone, starts it and runs them once more.
+
+    Doing so is safe, as every command that chatmem sends may be sent twice.
+    """
+
+    def __init__(self, transport: Transport, start: Callable[[], Awaitable[str]]) -> None:
+        self._transport = transport
+        self._start = start
+
+    async def run(self, commands: Sequence[Command]) -> list[Any]:
+        """Run the commands in one round trip; see `Transport`."""
+        try:
+            return await self._transport.run(commands)
+        except UnavailableError:
+            await self._start()
+            return await self._transport.run(commands)
+
+    async def aclose(self) -> None:
+        """Close the transport beneath."""
+        await self._transport.aclose()
