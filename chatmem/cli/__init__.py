@@ -1,0 +1,13 @@
+"""The command line: `chatmem chat`, `show`, `import`. An extra: `pip install 'chatmem[cli]'`."""
+
+import importlib.util
+import sys
+
+
+def main() -> None:
+    """Run the command line; the console script `chatmem` calls this."""
+    if not all(importlib.util.find_spec(name) for name in ("typer", "rich")):
+        sys.exit("error: the command line is not installed: pip install 'chatmem[cli]'")
+    from chatmem.cli.app import run  # noqa: PLC0415 - only here are typer and rich known to be there
+
+    run()

@@ -1,0 +1,5 @@
+"""`python -m chatmem.cli`."""
+
+from chatmem.cli import main
+
+main()

@@ -1,0 +1,123 @@
+"""The commands and their options; what they do is in a file each, imported when it is called."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from chatmem.sync import ChatMemory
+
+app = typer.Typer(
+    help="Chat histories on Redis: talk, look, import.",
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+)
+
+Url = Annotated[
+    str | None,
+    typer.Option(
+        envvar="CHATMEM_URL",
+        show_envvar=True,
+        help="redis://, rediss://, unix:// or embedded:///folder; by default a server of its own in your data folder.",
+    ),
+]
+
+
+def run() -> None:
+    """Run the command that was called; a user's mistake is one line on stderr and exit code 1."""
+    try:
+        app()
+    except BrokenPipeError:  # `chatmem show ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+@contextmanager
+def _memory(url: str | None) -> Iterator[ChatMemory]:
+    import chatmem.sync  # noqa: PLC0415 - imports langchain-core, which takes a while
+
+    with _errors(), chatmem.sync.connect(url) as memory:
+        yield memory
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    from chatmem import ChatMemError  # noqa: PLC0415 - as above
+
+    try:
+        yield
+    except (ChatMemError, ValueError, OSError) as error:
+        if isinstance(error, BrokenPipeError):
+            raise
+        typer.secho(f"error: {error}", fg="red", err=True)
+        raise typer.Exit(1) from None
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"chatmem {version('chatmem')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a command."""
+
+
+@app.command()
+def chat(
+    session: Annotated[str, typer.Argument(help="Which conversation to go on with.")] = "default",
+    model: Annotated[
+        str | None,
+        typer.Option(help="A LangChain chat model as provider:name, such as openai:gpt-4o; by default an offline one."),
+    ] = None,
+    system: Annotated[str | None, typer.Option(help="A system prompt for a new session.")] = None,
+    url: Url = None,
+) -> None:
+    """Talk in the terminal. The history is kept: come back and go on."""
+    from chatmem.cli.chat import Chat, find_model  # noqa: PLC0415 - when it is called
+
+    with _memory(url) as memory:
+        Chat(memory.history(session), find_model(model)).run(system)
+
+
+@app.command()
+def show(
+    session: Annotated[str, typer.Argument(help="The conversation's id.")],
+    last: Annotated[int | None, typer.Option(min=1, help="Only so many messages from the end.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a line.")] = False,
+    url: Url = None,
+) -> None:
+    """Print a conversation, with roles, times and tool calls."""
+    from chatmem.cli.show import show as print_session  # noqa: PLC0415 - when it is called
+
+    with _memory(url) as memory:
+        print_session(memory.history(session), last=last, as_json=as_json)
+
+
+@app.command("import")
+def import_file(
+    file: Annotated[Path, typer.Argument(help="JSONL, .gz too, or JSON; - for standard input.")],
+    prefix: Annotated[str, typer.Option("--prefix-session", help="What every session's id begins with.")] = "",
+    append: Annotated[bool, typer.Option(help="Append to sessions that hold something else already.")] = False,
+    url: Url = None,
+) -> None:
+    """Store conversations in OpenAI's format: one {"id": ..., "messages": [...]} a line. Twice stores nothing twice."""
+    from chatmem.cli.importing import Import  # noqa: PLC0415 - when it is called
+
+    with _memory(url) as memory:
+        if not Import(memory, prefix=prefix, append=append).run(file):
+            raise typer.Exit(1)
