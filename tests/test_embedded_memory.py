@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,7 @@ async def test_it_is_started_again(connect: Any, folder: Path) -> None:
     await history.append("0")
     for number, names in enumerate((["valkey-server"], ["supervisor.py"], ["supervisor.py", "valkey-server"]), 1):
         for name in names:
-            if name in processes(folder):
+            with suppress(KeyError):  # the server ends with its supervisor
                 kill(folder, name)
         assert await history.append(str(number)) == chatmem.Appended(number + 1, number, number, 0)
     assert [message.content for message in await history.messages()] == ["0", "1", "2", "3"]

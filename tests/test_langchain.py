@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import redis
+from langchain_classic.memory import ConversationBufferMemory
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.language_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, HumanMessage
@@ -207,8 +208,6 @@ class TestRunnable:
 
 async def test_conversation_buffer_memory(memory: Any) -> None:
     """It is the `chat_memory` of langchain-classic's ConversationBufferMemory."""
-    from langchain_classic.memory import ConversationBufferMemory
-
     buffer = ConversationBufferMemory(chat_memory=memory.langchain("s"), return_messages=True)
     buffer.save_context({"input": "hi"}, {"output": "hello"})
     await buffer.asave_context({"input": "my name is Alice"}, {"output": "noted"})
