@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -44,6 +45,7 @@ def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml allows."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     wanted = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
-    session.install("-e", ".[dev]")
-    session.install(*(one.split(",")[0].replace(">=", "==") for one in wanted))
+    constraints = Path(session.create_tmp(), "lowest.txt")
+    constraints.write_text("\n".join(re.sub(r"\[.*?\]|,.*", "", one).replace(">=", "==") for one in wanted))
+    session.install("-e", ".[dev]", "--constraint", str(constraints))
     session.run("pytest", *session.posargs)

@@ -114,6 +114,27 @@ class TestChat:
         assert "error: model Failing: the provider is gone" in result.output
         assert [message.type for message in memory.history("a").messages()] == ["human", "human", "ai"]
 
+    def test_a_model_of_the_users_choice(
+        self, run: Run, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """--model is what LangChain's `init_chat_model` takes; the model sees the whole history."""
+        asked: list[str] = []
+        seen: list[int] = []
+
+        class Counting(OfflineModel):
+            def _stream(self, messages: list[lc.BaseMessage], *args: Any, **kwargs: Any) -> Iterator[Any]:
+                seen.append(len(messages))
+                yield from super()._stream(messages, *args, **kwargs)
+
+        def init_chat_model(name: str) -> OfflineModel:
+            asked.append(name)
+            return Counting()
+
+        monkeypatch.setattr("langchain.chat_models.init_chat_model", init_chat_model)
+        assert run("chat", "a", "--model", "openai:gpt-4o", text="hello\nhello\n").exit_code == 0
+        assert (asked, seen) == (["openai:gpt-4o"], [1, 3])
+        assert memory.history("a").count() == 4
+
     @pytest.mark.parametrize("model", ["nobody:nothing", "anthropic:claude-x"])
     def test_a_model_that_is_not_to_be_had(self, run: Run, model: str) -> None:
         """A provider that does not exist or is not installed is one line, and not a traceback."""
