@@ -344,6 +344,7 @@ def test_a_server_left_without_supervisor_is_ended(folder: Path, server: Embedde
     command = [sys.executable, "-c", script, *arguments, "--appendonly", "yes"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as orphan:
         try:
+            wait_until(server.socket.exists)
             with closing(connect(server)) as client:
                 client.set("k", "v")
             server.acquire()

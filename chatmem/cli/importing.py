@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
@@ -38,16 +38,22 @@ class Import:
         """
         with _open(file) as lines:
             rows = list(_rows(lines))
-        columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._err, disable=not self._err.is_terminal) as progress:
-            for number, row in progress.track(rows):
-                try:
-                    self._store(*_parse(row, file))
-                except _BadLineError as bad:
-                    self.skipped += 1
-                    self._err.print(f"line {number}: {clean(bad)}", style="red")
+        if self._err.is_terminal:
+            columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            with Progress(*columns, console=self._err) as progress:
+                self._store_all(progress.track(rows), file)
+        else:
+            self._store_all(rows, file)
         self._report()
         return self.skipped == 0
+
+    def _store_all(self, rows: Iterable[tuple[int, Any]], file: Path) -> None:
+        for number, row in rows:
+            try:
+                self._store(*_parse(row, file))
+            except _BadLineError as bad:
+                self.skipped += 1
+                self._err.print(f"line {number}: {clean(bad)}", style="red")
 
     def _store(self, session: str, messages: list[BaseMessage], digest: str) -> None:
         history = self._memory.history(self._prefix + session)
