@@ -1,0 +1,72 @@
+"""A client of the caller's own: it is used as it is, and stays open."""
+
+from __future__ import annotations
+
+import redis
+import redis.asyncio
+
+from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.base import Transport
+from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.threaded import ThreadedTransport
+
+Client = redis.Redis | redis.asyncio.Redis
+
+
+class AsyncClientAddress:
+    """Where a redis.asyncio client leads."""
+
+    def __init__(self, client: redis.asyncio.Redis) -> None:
+        self._client = client
+
+    def asynchronous(self) -> Transport:
+        """Return a transport on the client."""
+        return AsyncioTransport(self._open, owned=False)
+
+    def blocking(self) -> Transport:
+        """Raise a ValueError that says what to pass."""
+        raise ValueError(
+            f"client is a {_name(self._client)}, which synchronous code cannot use: "
+            "pass a redis.Redis as client=, or a URL"
+        )
+
+    async def _open(self) -> redis.asyncio.Redis:
+        return self._client
+
+    def release(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+
+class BlockingClientAddress:
+    """Where a blocking redis-py client leads."""
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+
+    def asynchronous(self) -> Transport:
+        """Return a transport that uses the client in worker threads."""
+        return ThreadedTransport(self.blocking())
+
+    def blocking(self) -> Transport:
+        """Return a transport on the client."""
+        return BlockingTransport(lambda: self._client, owned=False)
+
+    def release(self) -> None:
+        """Do nothing: the client is the caller's."""
+
+
+def address_of(client: Client) -> AsyncClientAddress | BlockingClientAddress:
+    """Return the address of a client.
+
+    Raises:
+        ValueError: it is no client that chatmem knows.
+    """
+    if isinstance(client, redis.asyncio.Redis):
+        return AsyncClientAddress(client)
+    if isinstance(client, redis.Redis):
+        return BlockingClientAddress(client)
+    raise ValueError(f"client must be a redis.Redis or redis.asyncio.Redis, not {_name(client)}")
+
+
+def _name(client: object) -> str:
+    return f"{type(client).__module__.removesuffix('.client')}.{type(client).__qualname__}"

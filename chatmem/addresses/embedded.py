@@ -1,0 +1,51 @@
+"""embedded:// and embedded:///a/folder: a Valkey server of chatmem's own."""
+
+from __future__ import annotations
+
+from urllib.parse import quote
+
+import redis
+import redis.asyncio
+from anyio import to_thread
+
+from chatmem.addresses.redis import open_async, open_blocking
+from chatmem.embedded import EmbeddedServer
+from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.base import Transport
+from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.embedded import EmbeddedTransport
+
+
+class EmbeddedAddress:
+    """The server of a folder, started on first use."""
+
+    def __init__(self, folder: str) -> None:
+        self._server = EmbeddedServer(folder or None)
+
+    def asynchronous(self) -> Transport:
+        """Return a transport on redis.asyncio; the server is started in a worker thread."""
+        return EmbeddedTransport(AsyncioTransport(self._open_async, owned=True), self._start_in_thread)
+
+    def blocking(self) -> Transport:
+        """Return a transport on blocking redis-py."""
+        return EmbeddedTransport(BlockingTransport(self._open_blocking, owned=True), self._start)
+
+    async def _open_async(self) -> redis.asyncio.Redis:
+        return open_async(_url(await self._start_in_thread()))
+
+    def _open_blocking(self) -> redis.Redis:
+        return open_blocking(_url(self._server.acquire()))
+
+    async def _start(self) -> str:
+        return self._server.acquire()
+
+    async def _start_in_thread(self) -> str:
+        return await to_thread.run_sync(self._server.acquire)
+
+    def release(self) -> None:
+        """Stop being a user of the server."""
+        self._server.release()
+
+
+def _url(path: str) -> str:
+    return f"unix://{quote(path)}"

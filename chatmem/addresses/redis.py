@@ -1,0 +1,91 @@
+"""redis://, rediss://, unix://: one server, on connections that chatmem opens."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import redis
+import redis.asyncio
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import ExponentialBackoff
+from redis.retry import Retry
+
+from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.base import Transport
+from chatmem.transports.blocking import BlockingTransport
+
+_RETRIES = 3
+_BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
+
+CONNECTION: dict[str, Any] = {
+    # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
+    "protocol": 2,
+    "socket_timeout": 5.0,
+    "socket_connect_timeout": 5.0,
+}
+"""What chatmem's own connections are opened with; a URL's query options win over it."""
+try:
+    from redis.driver_info import DriverInfo  # noqa: F401
+except ImportError:
+    CONNECTION.update(lib_name=None, lib_version=None)
+else:
+    CONNECTION["driver_info"] = None
+
+_POOL: dict[str, Any] = {
+    "max_connections": 64,
+    "timeout": 10.0,  # how long to wait for a free connection
+}
+
+
+def check_url(url: str) -> None:
+    """Raise a ValueError where redis-py cannot read the URL, without showing its password."""
+    scheme = url.partition("://")[0]
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        redis.connection.parse_url(url)
+    except ValueError:
+        # the original says what it read, which may be a password
+        raise ValueError(
+            f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
+            "characters percent-encoded"
+        ) from None
+
+
+class RedisAddress:
+    """One server."""
+
+    def __init__(self, url: str) -> None:
+        check_url(url)
+        self._url = url
+
+    def asynchronous(self) -> Transport:
+        """Return a transport on redis.asyncio."""
+        return AsyncioTransport(self._open_async, owned=True)
+
+    def blocking(self) -> Transport:
+        """Return a transport on blocking redis-py."""
+        return BlockingTransport(self._open_blocking, owned=True)
+
+    async def _open_async(self) -> redis.asyncio.Redis:
+        return open_async(self._url)
+
+    def _open_blocking(self) -> redis.Redis:
+        return open_blocking(self._url)
+
+    def release(self) -> None:
+        """Do nothing: it holds nothing."""
+
+
+def open_async(url: str) -> redis.asyncio.Redis:
+    """Return an asyncio client with a bounded pool of its own."""
+    retry = AsyncRetry(_BACKOFF, _RETRIES)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL)
+    return redis.asyncio.Redis(connection_pool=pool)
+
+
+def open_blocking(url: str) -> redis.Redis:
+    """Return a blocking client with a bounded pool of its own."""
+    retry = Retry(_BACKOFF, _RETRIES)
+    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL))
