@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from chatmem.addresses import Address
 from chatmem.addresses.client import Client, address_of
+from chatmem.addresses.cluster import ClusterAddress
 from chatmem.addresses.embedded import EmbeddedAddress
 from chatmem.addresses.redis import RedisAddress
 from chatmem.transports.base import Transport
@@ -17,6 +18,8 @@ _SCHEMES: dict[str, Callable[[str], Address]] = {
     "redis": RedisAddress,
     "rediss": RedisAddress,
     "unix": RedisAddress,
+    "redis+cluster": ClusterAddress,
+    "rediss+cluster": ClusterAddress,
     "embedded": lambda url: EmbeddedAddress(url.partition("://")[2]),
 }
 

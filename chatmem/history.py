@@ -156,7 +156,7 @@ class History:
 
     async def count(self) -> int:
         """Return how many messages the session holds, unreadable ones included. One round trip."""
-        (count,) = await self._run((b"LLEN", self._keys.messages))
+        (count,) = await self._run(("LLEN", self._keys.messages))
         return int(count)
 
     async def info(self) -> SessionInfo:
@@ -166,7 +166,7 @@ class History:
         """
         fields = (b"version", b"created", b"updated")
         count, (version, created, updated), left = await self._run(
-            (b"LLEN", self._keys.messages), (b"HMGET", self._keys.state, *fields), (b"PTTL", self._keys.messages)
+            ("LLEN", self._keys.messages), ("HMGET", self._keys.state, *fields), ("PTTL", self._keys.messages)
         )
         return SessionInfo(
             session_id=self.session_id,
@@ -196,10 +196,10 @@ class History:
 
     async def clear(self) -> None:
         """Remove the session: its messages and all that is known of it. One round trip, atomic."""
-        await self._run((b"UNLINK", *self._keys))
+        await self._run(("UNLINK", *self._keys))
 
     async def _read(self, start: int, stop: int) -> list[bytes]:
-        commands: list[Command] = [(b"LRANGE", self._keys.messages, b"%d" % start, b"%d" % stop)]
+        commands: list[Command] = [("LRANGE", self._keys.messages, b"%d" % start, b"%d" % stop)]
         if self._policy.refresh == "read" and self._policy.ttl_argument:
             commands.append(scripts.TOUCH.call(self._keys, self._policy.ttl_argument))
         replies = await self._run(*commands)

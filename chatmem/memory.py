@@ -79,7 +79,7 @@ class ChatMemory:
         Raises:
             UnavailableError: it does not.
         """
-        await self._connection.asynchronous().run([(b"PING",)])
+        await self._connection.asynchronous().run([("PING",)])
         return True
 
     async def aclose(self) -> None:

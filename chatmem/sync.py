@@ -108,7 +108,7 @@ class ChatMemory:
 
     def ping(self) -> bool:
         """Return True if the server answers. One round trip."""
-        drive(self._connection.blocking().run([(b"PING",)]))
+        drive(self._connection.blocking().run([("PING",)]))
         return True
 
     def close(self) -> None:

@@ -61,6 +61,9 @@ def client_of(url: str) -> redis.Redis:
     if url.startswith("embedded://"):
         server = EmbeddedServer(url.removeprefix("embedded://"))
         return redis.Redis(unix_socket_path=server.acquire())
+    if "+cluster" in url:
+        cluster: Any = redis.RedisCluster.from_url(url.replace("+cluster", ""))
+        return cluster  # type: ignore[no-any-return]
     return redis.Redis.from_url(url)
 
 
@@ -74,8 +77,8 @@ def check_ttls(raw: redis.Redis, prefix: str) -> None:
             continue
         assert left >= 0, f"{key!r} was left without a TTL"
         deadlines.setdefault(key[:-2], set()).add(left // 1000)
-    if keys:
-        raw.unlink(*keys)
+    for key in keys:
+        raw.unlink(key)
     for session, seconds in deadlines.items():
         assert max(seconds) - min(seconds) <= 1, f"{session!r} expires in parts"
 

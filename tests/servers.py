@@ -119,6 +119,14 @@ def container(image: str) -> Iterator[str]:
         yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}/0"
 
 
+@contextmanager
+def valkey_cluster() -> Iterator[str]:
+    from tests.clusters import cluster
+
+    with cluster() as running:
+        yield running.url
+
+
 def docker_runs() -> bool:
     """Return whether a Docker engine answers."""
     docker = shutil.which("docker")
@@ -129,6 +137,7 @@ SERVERS = [
     Server("embedded Valkey", embedded),
     Server("Redis 7", redis_7),
     Server("Redis 6.2", redis_6),
+    Server("Valkey Cluster", valkey_cluster),
 ]
 IMAGES = os.environ.get("CHATMEM_TEST_IMAGES", "redis:8 valkey/valkey:8").split()
 """Rows that exist only where Docker runs."""

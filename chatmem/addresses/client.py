@@ -10,13 +10,15 @@ from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.threaded import ThreadedTransport
 
-Client = redis.Redis | redis.asyncio.Redis
+AsyncClient = redis.asyncio.Redis | redis.asyncio.RedisCluster
+BlockingClient = redis.Redis | redis.RedisCluster
+Client = AsyncClient | BlockingClient
 
 
 class AsyncClientAddress:
     """Where a redis.asyncio client leads."""
 
-    def __init__(self, client: redis.asyncio.Redis) -> None:
+    def __init__(self, client: AsyncClient) -> None:
         self._client = client
 
     def asynchronous(self) -> Transport:
@@ -30,7 +32,7 @@ class AsyncClientAddress:
             "pass a redis.Redis as client=, or a URL"
         )
 
-    async def _open(self) -> redis.asyncio.Redis:
+    async def _open(self) -> AsyncClient:
         return self._client
 
     def release(self) -> None:
@@ -40,7 +42,7 @@ class AsyncClientAddress:
 class BlockingClientAddress:
     """Where a blocking redis-py client leads."""
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: BlockingClient) -> None:
         self._client = client
 
     def asynchronous(self) -> Transport:
@@ -61,11 +63,13 @@ def address_of(client: Client) -> AsyncClientAddress | BlockingClientAddress:
     Raises:
         ValueError: it is no client that chatmem knows.
     """
-    if isinstance(client, redis.asyncio.Redis):
+    if isinstance(client, AsyncClient):
         return AsyncClientAddress(client)
-    if isinstance(client, redis.Redis):
+    if isinstance(client, BlockingClient):
         return BlockingClientAddress(client)
-    raise ValueError(f"client must be a redis.Redis or redis.asyncio.Redis, not {_name(client)}")
+    raise ValueError(
+        f"client must be a redis.Redis, redis.asyncio.Redis or a RedisCluster of either, not {_name(client)}"
+    )
 
 
 def _name(client: object) -> str:

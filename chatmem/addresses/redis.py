@@ -15,8 +15,8 @@ from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 
-_RETRIES = 3
-_BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
+RETRIES = 3
+BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
 
 CONNECTION: dict[str, Any] = {
     # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
@@ -80,12 +80,12 @@ class RedisAddress:
 
 def open_async(url: str) -> redis.asyncio.Redis:
     """Return an asyncio client with a bounded pool of its own."""
-    retry = AsyncRetry(_BACKOFF, _RETRIES)
+    retry = AsyncRetry(BACKOFF, RETRIES)
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL)
-    return redis.asyncio.Redis(connection_pool=pool)
+    return redis.asyncio.Redis.from_pool(pool)
 
 
 def open_blocking(url: str) -> redis.Redis:
     """Return a blocking client with a bounded pool of its own."""
-    retry = Retry(_BACKOFF, _RETRIES)
-    return redis.Redis(connection_pool=redis.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL))
+    retry = Retry(BACKOFF, RETRIES)
+    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL))

@@ -15,9 +15,9 @@ class Script(NamedTuple):
     text: bytes
     sha: bytes
 
-    def call(self, keys: SessionKeys, *args: bytes) -> tuple[bytes, ...]:
+    def call(self, keys: SessionKeys, *args: bytes) -> tuple[str | bytes, ...]:
         """Return the command that runs the script on a session; transports send the text where it is unknown."""
-        return (b"EVALSHA", self.sha, b"3", *keys, *args)
+        return ("EVALSHA", self.sha, b"3", *keys, *args)
 
 
 def _load(name: str) -> Script:
@@ -29,4 +29,4 @@ def _load(name: str) -> Script:
 APPEND = _load("append.lua")
 TOUCH = _load("touch.lua")
 
-BY_SHA: dict[bytes, Script] = {script.sha: script for script in (APPEND, TOUCH)}
+BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, TOUCH)}

@@ -7,16 +7,17 @@ import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from typing import Any, NamedTuple
 
-from redis.asyncio import Redis
-from redis.client import NEVER_DECODE
+from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
-from chatmem.transports.base import Command, KnownScripts
+from chatmem.transports.base import Command, KnownScripts, options_of
 from chatmem.transports.errors import REDIS_ERRORS, translate
+
+Client = Redis | RedisCluster
 
 
 class _Opened(NamedTuple):
-    client: Redis
+    client: Client
     lifetime: AsyncGenerator[None, None]
 
 
@@ -26,7 +27,7 @@ class AsyncioTransport:
     A client is closed with its loop, where that ends as `asyncio.run` ends it.
     """
 
-    def __init__(self, open_client: Callable[[], Awaitable[Redis]], *, owned: bool) -> None:
+    def __init__(self, open_client: Callable[[], Awaitable[Client]], *, owned: bool) -> None:
         """Open nothing yet.
 
         Args:
@@ -54,14 +55,14 @@ class AsyncioTransport:
                 raise translate(reply) from reply
         return replies
 
-    def _client_here(self) -> Redis | None:
+    def _client_here(self) -> Client | None:
         if self._pid != os.getpid():  # forked: the parent's sockets are not ours
             self._pid = os.getpid()
             self._opened = {}
         opened = self._opened.get(asyncio.get_running_loop())
         return opened and opened.client
 
-    async def _open_here(self) -> Redis:
+    async def _open_here(self) -> Client:
         client = await self._open()
         loop = asyncio.get_running_loop()
         if loop in self._opened:  # another coroutine was faster; a client without connections needs no closing
@@ -72,25 +73,25 @@ class AsyncioTransport:
         await anext(opened.lifetime)
         return client
 
-    async def _live(self, client: Redis, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
+    async def _live(self, client: Client, loop: asyncio.AbstractEventLoop) -> AsyncGenerator[None, None]:
         """Close the client when the loop ends: the last thing a loop does is to close its generators."""
         try:
             yield
         finally:
             self._opened.pop(loop, None)
             if self._owned:
-                await client.aclose(close_connection_pool=True)
+                await client.aclose()
 
     @staticmethod
-    async def _send(client: Redis, commands: list[Command]) -> list[Any]:
+    async def _send(client: Client, commands: list[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [await client.execute_command(*commands[0], **{NEVER_DECODE: True})]
+                return [await client.execute_command(*commands[0], **options_of(commands[0]))]
             except ResponseError as error:
                 return [error]
         pipeline = client.pipeline(transaction=False)
         for command in commands:
-            pipeline.execute_command(*command, **{NEVER_DECODE: True})
+            pipeline.execute_command(*command, **options_of(command))
         return await pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from redis.client import NEVER_DECODE
+
 from chatmem import scripts
 
-Command = tuple[bytes, ...]
+Command = tuple[str | bytes, ...]
 """A Redis command: its name and arguments. A script's is `Script.call(...)`."""
 
 
@@ -27,19 +29,24 @@ class Transport(Protocol):
         ...
 
 
+def options_of(command: Command) -> dict[str, bool]:
+    """Return redis-py's options for a command: records must not be decoded, whatever the client's own options."""
+    return {NEVER_DECODE: True} if command[0] == "LRANGE" else {}
+
+
 class KnownScripts:
     """Which scripts a server has seen. The first call of one sends its text, later ones its hash."""
 
     def __init__(self) -> None:
-        self._known: set[bytes] = set()
+        self._known: set[str | bytes] = set()
 
     def prepare(self, command: Command) -> Command:
         """Return the command to send: EVALSHA where the server should know the script, else EVAL."""
-        if command[0] == b"EVALSHA" and command[1] not in self._known:
+        if command[0] == "EVALSHA" and command[1] not in self._known:
             return self.with_text(command)
         return command
 
     def with_text(self, command: Command) -> Command:
         """Return a script's command with its text, after which the server knows it."""
         self._known.add(command[1])
-        return (b"EVAL", scripts.BY_SHA[command[1]].text, *command[2:])
+        return ("EVAL", scripts.BY_SHA[command[1]].text, *command[2:])

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from redis import Redis
-from redis.client import NEVER_DECODE
+from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
-from chatmem.transports.base import Command, KnownScripts
+from chatmem.transports.base import Command, KnownScripts, options_of
 from chatmem.transports.errors import REDIS_ERRORS, translate
 
+Client = Redis | RedisCluster
 T = TypeVar("T")
 
 
@@ -32,7 +32,7 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 class BlockingTransport:
     """Runs commands on a blocking redis-py client, from any thread."""
 
-    def __init__(self, open_client: Callable[[], Redis], *, owned: bool) -> None:
+    def __init__(self, open_client: Callable[[], Client], *, owned: bool) -> None:
         """Open nothing yet.
 
         Args:
@@ -41,7 +41,7 @@ class BlockingTransport:
         """
         self._open = open_client
         self._owned = owned
-        self._client: Redis | None = None
+        self._client: Client | None = None
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
@@ -61,15 +61,15 @@ class BlockingTransport:
         return replies
 
     @staticmethod
-    def _send(client: Redis, commands: list[Command]) -> list[Any]:
+    def _send(client: Client, commands: list[Command]) -> list[Any]:
         if len(commands) == 1:
             try:
-                return [client.execute_command(*commands[0], **{NEVER_DECODE: True})]
+                return [client.execute_command(*commands[0], **options_of(commands[0]))]  # type: ignore[no-untyped-call]
             except ResponseError as error:
                 return [error]
         pipeline = client.pipeline(transaction=False)
         for command in commands:
-            pipeline.execute_command(*command, **{NEVER_DECODE: True})
+            pipeline.execute_command(*command, **options_of(command))
         return pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:
@@ -77,4 +77,3 @@ class BlockingTransport:
         client, self._client = self._client, None
         if client is not None and self._owned:
             client.close()
-            client.connection_pool.disconnect()

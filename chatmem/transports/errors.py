@@ -6,10 +6,17 @@ from redis import exceptions as redis_errors
 
 from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
 
-REDIS_ERRORS = (redis_errors.RedisError, OSError)
+REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 """What a redis-py client raises; its time-outs and lost connections among them."""
 
-_UNREACHABLE = (redis_errors.ConnectionError, redis_errors.TimeoutError, redis_errors.InvalidResponse, OSError)
+_UNREACHABLE = (
+    redis_errors.ConnectionError,
+    redis_errors.TimeoutError,
+    redis_errors.InvalidResponse,
+    redis_errors.RedisClusterException,
+    redis_errors.ClusterError,
+    OSError,
+)
 _LOCKED = (redis_errors.AuthenticationError, redis_errors.AuthorizationError, redis_errors.NoPermissionError)
 _LOCKED_TEXTS = ("NOAUTH", "WRONGPASS", "NOPERM", "Protocol error: unauthenticated")
 _NOT_NOW = (
