@@ -10,6 +10,7 @@ from chatmem.addresses.client import Client, address_of
 from chatmem.addresses.cluster import ClusterAddress
 from chatmem.addresses.embedded import EmbeddedAddress
 from chatmem.addresses.redis import RedisAddress
+from chatmem.addresses.sentinel import SentinelAddress
 from chatmem.transports.base import Transport
 
 __all__ = ["Client", "Connection"]
@@ -20,6 +21,8 @@ _SCHEMES: dict[str, Callable[[str], Address]] = {
     "unix": RedisAddress,
     "redis+cluster": ClusterAddress,
     "rediss+cluster": ClusterAddress,
+    "redis+sentinel": SentinelAddress,
+    "rediss+sentinel": SentinelAddress,
     "embedded": lambda url: EmbeddedAddress(url.partition("://")[2]),
 }
 

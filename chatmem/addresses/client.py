@@ -23,7 +23,7 @@ class AsyncClientAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the client."""
-        return AsyncioTransport(self._open, owned=False)
+        return AsyncioTransport(self._open, close=None)
 
     def blocking(self) -> Transport:
         """Raise a ValueError that says what to pass."""

@@ -15,7 +15,7 @@ from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
 from chatmem.addresses.redis import CONNECTION, check_url
-from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 
@@ -33,7 +33,7 @@ class ClusterAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio's cluster client."""
-        return AsyncioTransport(self._open_async, owned=True)
+        return AsyncioTransport(self._open_async, close_client)
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""

@@ -10,7 +10,7 @@ from anyio import to_thread
 
 from chatmem.addresses.redis import open_async, open_blocking
 from chatmem.embedded import EmbeddedServer
-from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.embedded import EmbeddedTransport
@@ -24,7 +24,7 @@ class EmbeddedAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio; the server is started in a worker thread."""
-        return EmbeddedTransport(AsyncioTransport(self._open_async, owned=True), self._start_in_thread)
+        return EmbeddedTransport(AsyncioTransport(self._open_async, close_client), self._start_in_thread)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""

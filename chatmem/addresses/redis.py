@@ -11,7 +11,7 @@ from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
 from redis.retry import Retry
 
-from chatmem.transports.asyncio import AsyncioTransport
+from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 
@@ -62,7 +62,7 @@ class RedisAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio."""
-        return AsyncioTransport(self._open_async, owned=True)
+        return AsyncioTransport(self._open_async, close_client)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""

@@ -21,21 +21,28 @@ class _Opened(NamedTuple):
     lifetime: AsyncGenerator[None, None]
 
 
+async def close_client(client: Client) -> None:
+    """Close a client and its connections."""
+    await client.aclose()
+
+
 class AsyncioTransport:
     """Runs commands on redis.asyncio clients: one an event loop and process, since they cannot be shared.
 
     A client is closed with its loop, where that ends as `asyncio.run` ends it.
     """
 
-    def __init__(self, open_client: Callable[[], Awaitable[Client]], *, owned: bool) -> None:
+    def __init__(
+        self, open_client: Callable[[], Awaitable[Client]], close: Callable[[Client], Awaitable[None]] | None
+    ) -> None:
         """Open nothing yet.
 
         Args:
             open_client: makes the client of the running loop, on first use there.
-            owned: whether the transport closes it.
+            close: closes it; None where that is the caller's.
         """
         self._open = open_client
-        self._owned = owned
+        self._close = close
         self._pid = os.getpid()
         self._opened: dict[asyncio.AbstractEventLoop, _Opened] = {}
         self._scripts = KnownScripts()
@@ -79,8 +86,8 @@ class AsyncioTransport:
             yield
         finally:
             self._opened.pop(loop, None)
-            if self._owned:
-                await client.aclose()
+            if self._close is not None:
+                await self._close(client)
 
     @staticmethod
     async def _send(client: Client, commands: list[Command]) -> list[Any]:

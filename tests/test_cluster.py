@@ -1,0 +1,179 @@
+"""A cluster that moves slots and loses a master while conversations go on."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from langchain_core import messages as lc
+
+import chatmem
+import chatmem.sync
+from chatmem.keys import session_keys
+from tests.clusters import Cluster, cluster
+from tests.servers import wait_until
+
+SESSIONS = [f"s{number}" for number in range(12)]
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+class Writers:
+    """Append to all sessions, in threads, until told to stop; know what was acknowledged."""
+
+    def __init__(self, url: str, facade: str) -> None:
+        self._url = url
+        self._facade = facade
+        self.acknowledged: dict[str, list[str]] = {session: [] for session in SESSIONS}
+        self.errors = 0
+        self._stop = threading.Event()
+        self.may_write = threading.Event()
+        self.may_write.set()
+        self._writing = threading.Semaphore(0)
+        self._threads = [threading.Thread(target=self._run, args=(half,)) for half in (SESSIONS[:6], SESSIONS[6:])]
+
+    def __enter__(self) -> Writers:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self.may_write.set()
+        for thread in self._threads:
+            thread.join()
+
+    def total(self) -> int:
+        return sum(map(len, self.acknowledged.values()))
+
+    def _run(self, sessions: list[str]) -> None:
+        if self._facade == "async":
+            asyncio.run(self._write_async(sessions))
+        else:
+            with chatmem.sync.connect(self._url, ttl=600) as memory:
+                self._write_sync(memory, sessions)
+
+    async def _write_async(self, sessions: list[str]) -> None:
+        async with chatmem.connect(self._url, ttl=600) as memory:
+
+            async def one(session: str) -> None:
+                number = 0
+                while not self._stop.is_set():
+                    await asyncio.to_thread(self.may_write.wait)
+                    number += await self._try_async(memory, session, number)
+
+            await asyncio.gather(*map(one, sessions))
+
+    async def _try_async(self, memory: chatmem.ChatMemory, session: str, number: int) -> int:
+        try:
+            await memory.history(session).append(*self._turn(number), idempotency_key=f"turn-{number}")
+        except chatmem.UnavailableError:
+            self.errors += 1
+            return 0
+        self.acknowledged[session].append(str(number))
+        return 1
+
+    def _write_sync(self, memory: chatmem.sync.ChatMemory, sessions: list[str]) -> None:
+        number = 0
+        while not self._stop.is_set():
+            for session in sessions:
+                self.may_write.wait()
+                while not self._stop.is_set():
+                    try:
+                        memory.history(session).append(*self._turn(number), idempotency_key=f"turn-{number}")
+                    except chatmem.UnavailableError:
+                        self.errors += 1
+                    else:
+                        self.acknowledged[session].append(str(number))
+                        break
+            number += 1
+
+    @staticmethod
+    def _turn(number: int) -> tuple[lc.BaseMessage, lc.BaseMessage]:
+        return lc.HumanMessage(str(number)), lc.AIMessage(f"re:{number}", id=f"id-{number}")
+
+
+def check(url: str, writers: Writers) -> None:
+    """Every acknowledged turn is there once, whole and in order, and every key has its TTL."""
+    with chatmem.sync.connect(url) as memory, redis.RedisCluster.from_url(url.replace("+cluster", "")) as raw:
+        for session, numbers in writers.acknowledged.items():
+            contents = [str(message.content) for message in memory.history(session).messages()]
+            assert len(contents) == len(set(contents))
+            assert [content for content in contents[::2] if content in set(numbers)] == numbers
+            assert contents[1::2] == [f"re:{number}" for number in contents[::2]]
+            assert [entry.seq for entry in memory.history(session).entries()] == list(range(len(contents)))
+            assert all(raw.pttl(key) > 0 for key in session_keys("chatmem", session))
+            memory.history(session).clear()
+
+
+@pytest.mark.parametrize("facade", ["async", "sync"])
+def test_resharding_under_load(running: Cluster, facade: str) -> None:
+    """Slots move from node to node, key by key, while appends run: none is lost, none is doubled, none fails."""
+    with Writers(running.url, facade) as writers:
+        wait_until(lambda: writers.total() > 50)
+        for _ in range(3):
+            for session in SESSIONS:
+                slot = running.slot_of(session)
+                target = next(node for node in running.masters() if node is not running.owner(slot))
+                running.move(slot, target)
+        reached = writers.total()
+        wait_until(lambda: writers.total() > reached + 50)
+    check(running.url, writers)
+
+
+@pytest.mark.parametrize("facade", ["async", "sync"])
+def test_failover_under_load(facade: str) -> None:
+    """A master is killed while appends run, at a moment when its replica has all: none is lost, none is doubled."""
+    with cluster() as own, Writers(own.url, facade) as writers:
+        wait_until(lambda: writers.total() > 50)
+        victim = own.owner(own.slot_of("s0"))
+        writers.may_write.clear()
+        quiet = -1
+        while quiet != (quiet := writers.total()):  # those under way end
+            threading.Event().wait(0.2)
+        wait_until(lambda: victim.run("ROLE")[2][0][2] == str(victim.run("ROLE")[1]))
+        victim.kill()
+        writers.may_write.set()
+        wait_until(lambda: len(own.masters()) == 3, seconds=20)
+        reached = len(writers.acknowledged["s0"])
+        wait_until(lambda: len(writers.acknowledged["s0"]) > reached + 20, seconds=30)
+        writers.__exit__()
+        alive = f"redis+cluster://127.0.0.1:{own.masters()[0].port}"
+        check(alive, writers)
+
+
+async def test_a_callers_own_cluster_clients(running: Cluster) -> None:
+    """A RedisCluster of either kind serves, decoding responses or not, and stays open."""
+    port = running.nodes[0].port
+    for options in ({}, {"decode_responses": True}, {"protocol": 3}):
+        given: dict[str, Any] = {"port": port, "host": "127.0.0.1", **options}
+        client = redis.asyncio.RedisCluster(**given)
+        async with chatmem.connect(client=client, ttl=60) as memory:
+            await memory.history("a").append(lc.ToolMessage("x", tool_call_id="1", artifact=b"\xff"))
+            assert [message.artifact for message in await memory.history("a").messages()] == [b"\xff"]  # type: ignore[attr-defined]
+            await memory.history("a").clear()
+        assert await client.ping()
+        await client.aclose()
+        with redis.RedisCluster(**given) as blocking:
+            with chatmem.sync.connect(client=blocking, ttl=60) as twin:
+                twin.history("a").append(lc.ToolMessage("x", tool_call_id="1", artifact=b"\xff"))
+                assert twin.history("a").count() == 1
+            assert await chatmem.connect(client=blocking).history("a").count() == 1
+            await chatmem.connect(client=blocking).history("a").clear()
+
+
+async def test_no_node_answers() -> None:
+    """A cluster that is not there is UnavailableError in both facades."""
+    with pytest.raises(chatmem.UnavailableError, match="could not be reached"):
+        await chatmem.connect("redis+cluster://127.0.0.1:1").ping()
+    with pytest.raises(chatmem.UnavailableError, match="could not be reached"):
+        chatmem.sync.connect("redis+cluster://127.0.0.1:1").ping()
