@@ -16,7 +16,7 @@ import chatmem
 import chatmem.sync
 from chatmem.embedded import EmbeddedServer
 from tests.coroutines import AsCoroutines
-from tests.servers import SERVERS, AbsentError, ImpossibleError, Server
+from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -64,7 +64,7 @@ def client_of(url: str) -> redis.Redis:
     if "+cluster" in url:
         cluster: Any = redis.RedisCluster.from_url(url.replace("+cluster", ""))
         return cluster  # type: ignore[no-any-return]
-    return redis.Redis.from_url(url)
+    return redis.Redis.from_url(ADMINS.get(url, url))
 
 
 def check_ttls(raw: redis.Redis, prefix: str) -> None:

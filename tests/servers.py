@@ -14,8 +14,10 @@ from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from urllib.parse import urlencode
 
 import redis
+import trustme
 
 
 class AbsentError(Exception):
@@ -60,14 +62,20 @@ def answers(url: str) -> bool:
 
 
 @contextmanager
-def run_server(binary: str | Path, *options: str, port: int | None = None) -> Iterator[str]:
+def run_server(
+    binary: str | Path,
+    *options: str,
+    port: int | None = None,
+    listen: str = "--port",
+    url: str = "redis://127.0.0.1:{}/0",
+) -> Iterator[str]:
     """Run a server binary on a loopback port, a free one by default, without persistence, and yield its URL."""
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
-        base = ["--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--logfile", "log"]
+        base = [listen, str(port), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--logfile", "log"]
         process = subprocess.Popen([str(binary), *base, *options], stdout=subprocess.DEVNULL)
         try:
-            url = f"redis://127.0.0.1:{port}/0"
+            url = url.format(port)
             wait_until(lambda: answers(url))
             yield url
         finally:
@@ -96,6 +104,56 @@ def debian_binary() -> str:
 def redis_7() -> Iterator[str]:
     with run_server(debian_binary()) as url:
         yield url
+
+
+LEAST_RIGHTS = (
+    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping "
+    "+rpush +hset +hsetnx +hget +hlen +lindex +pexpireat +exists +time"
+)
+"""What a user of chatmem must be allowed; the second line is what the scripts call."""
+ADMINS: dict[str, str] = {}
+"""URL of a server where the tests are a user with few rights -> the URL of its administrator."""
+
+
+class Certificates:
+    """A private authority, and files that it signed for a server and for a client."""
+
+    def __init__(self, folder: Path) -> None:
+        authority = trustme.CA()
+        self.ca = folder / "ca.pem"
+        authority.cert_pem.write_to_path(self.ca)
+        for name in ("server", "client"):
+            issued = authority.issue_cert("127.0.0.1", "localhost", common_name=name)
+            issued.cert_chain_pems[0].write_to_path(folder / f"{name}.pem")
+            issued.private_key_pem.write_to_path(folder / f"{name}.key")
+        self.server_options = [
+            *(
+                "--port",
+                "0",
+                "--tls-cert-file",
+                str(folder / "server.pem"),
+                "--tls-key-file",
+                str(folder / "server.key"),
+            ),
+            *("--tls-ca-cert-file", str(self.ca), "--tls-auth-clients", "yes"),
+        ]
+        client = {"ssl_ca_certs": self.ca, "ssl_certfile": folder / "client.pem", "ssl_keyfile": folder / "client.key"}
+        self.query = urlencode(client)
+
+
+@contextmanager
+def redis_7_tls() -> Iterator[str]:
+    """TLS with a private authority and client certificates, as a user with the least rights."""
+    with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
+        certificates = Certificates(Path(folder))
+        admin = f"rediss://127.0.0.1:{{}}/0?{certificates.query}"
+        with run_server(debian_binary(), *certificates.server_options, listen="--tls-port", url=admin) as url:
+            with closing(redis.Redis.from_url(url)) as client:
+                rights = LEAST_RIGHTS.split()
+                client.execute_command("ACL", "SETUSER", "least", "on", ">s3cret", "~test-*", "~wire*", *rights)
+            least = url.replace("rediss://", "rediss://least:s3cret@")
+            ADMINS[least] = url
+            yield least
 
 
 @contextmanager
@@ -136,6 +194,7 @@ def docker_runs() -> bool:
 SERVERS = [
     Server("embedded Valkey", embedded),
     Server("Redis 7", redis_7),
+    Server("Redis 7, TLS, least rights", redis_7_tls),
     Server("Redis 6.2", redis_6),
     Server("Valkey Cluster", valkey_cluster),
 ]

@@ -84,7 +84,8 @@ async def _close(client: Client) -> None:
     """Close the client of the master, and those of the sentinels, which redis-py leaves open."""
     await client.aclose()
     if isinstance(client, redis.asyncio.Redis):
-        for sentinel in client.connection_pool.sentinel_manager.sentinels:
+        pool: Any = client.connection_pool
+        for sentinel in pool.sentinel_manager.sentinels:
             await sentinel.aclose()
 
 

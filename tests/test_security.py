@@ -1,0 +1,111 @@
+"""TLS, users with few rights, and credentials that change while connections live."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from redis.credentials import CredentialProvider
+
+import chatmem
+import chatmem.sync
+from tests.coroutines import AsCoroutines
+from tests.servers import LEAST_RIGHTS, Certificates, debian_binary, run_server
+
+
+@pytest.fixture(params=["async", "sync"])
+def connect(request: pytest.FixtureRequest) -> Any:
+    def open_memory(url: str) -> Any:
+        return (
+            chatmem.connect(url, ttl=60)
+            if request.param == "async"
+            else AsCoroutines(chatmem.sync.connect(url, ttl=60))
+        )
+
+    return open_memory
+
+
+@pytest.fixture(scope="module")
+def tls() -> Iterator[tuple[str, Certificates]]:
+    """A server that wants client certificates, its address, and the certificates."""
+    with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
+        certificates = Certificates(Path(folder))
+        admin = f"rediss://127.0.0.1:{{}}/0?{certificates.query}"
+        with run_server(debian_binary(), *certificates.server_options, listen="--tls-port", url=admin) as url:
+            yield url, certificates
+
+
+async def test_tls(connect: Any, tls: tuple[str, Certificates]) -> None:
+    """With the authority and a client certificate it works."""
+    memory = connect(tls[0])
+    assert (await memory.history("a").append("x")).first == 0
+    await memory.history("a").clear()
+    await memory.aclose()
+
+
+@pytest.mark.parametrize("query", ["", "ssl_ca_certs={ca}"])
+async def test_tls_that_is_not_trusted(connect: Any, tls: tuple[str, Certificates], query: str) -> None:
+    """An unknown authority, or a missing client certificate, is UnavailableError, and not a connection without TLS."""
+    url, certificates = tls
+    memory = connect(f"{url.partition('?')[0]}?{query.format(ca=certificates.ca)}")
+    with pytest.raises(chatmem.UnavailableError):
+        await memory.history("a").append("x")
+    await memory.aclose()
+
+
+def test_the_readme_lists_the_least_rights() -> None:
+    """The commands that the contract suite's user may run are those that the documentation gives."""
+    text = (Path(__file__).parent.parent / "docs" / "guarantees.md").read_text()
+    (listed,) = re.findall(r"ACL SETUSER chatmem on >password ~chatmem:\* (.+?)\n```", text, re.DOTALL)
+    assert listed.replace("\\\n", " ").split() == LEAST_RIGHTS.split()
+
+
+class Changing(CredentialProvider):
+    """A token that is good for one connection, as an IAM provider's is for some minutes."""
+
+    def __init__(self, admin: redis.Redis) -> None:
+        self._admin = admin
+        self.given = 0
+
+    def get_credentials(self) -> tuple[str, str]:
+        self.given += 1
+        token = f"token-{self.given}"
+        self._admin.acl_setuser("iam", enabled=True, reset_passwords=True, passwords=[f"+{token}"])
+        return "iam", token
+
+    async def get_credentials_async(self) -> tuple[str, str]:
+        return self.get_credentials()
+
+
+@pytest.mark.parametrize("facade", ["async", "sync"])
+async def test_credentials_that_change(url: str, facade: str) -> None:
+    """Every new connection asks the provider again, so a token that ran out is replaced without an error."""
+    with redis.Redis.from_url(url) as admin:
+        admin.acl_setuser("iam", enabled=True, keys=["*"], commands=["+@all"], nopass=False, passwords=["+x"])
+        provider = Changing(admin)
+        options: dict[str, Any] = {
+            "port": admin.connection_pool.connection_kwargs["port"],
+            "credential_provider": provider,
+        }
+        client: Any = redis.asyncio.Redis(**options) if facade == "async" else redis.Redis(**options)
+        memory: Any = (
+            chatmem.connect(client=client, ttl=60)
+            if facade == "async"
+            else AsCoroutines(chatmem.sync.connect(client=client, ttl=60))
+        )
+        for number in range(4):
+            await memory.history("iam").append(str(number))
+            for connection in admin.client_list():
+                if connection["user"] == "iam":
+                    admin.client_kill_filter(_id=connection["id"])
+        assert await memory.history("iam").count() == 4
+        assert provider.given >= 4
+        await memory.history("iam").clear()
+        await client.aclose() if facade == "async" else client.close()
+        admin.acl_deluser("iam")
