@@ -25,11 +25,11 @@ def connect(
     """Return the memory at an address. No round trip; the first operation connects.
 
     Args:
-        url: `redis://`, `rediss://`, `unix://`, or `embedded://` with an optional folder: a Valkey server of its
-            own that keeps its data there. Query options reach redis-py (`?socket_timeout=2`). By default the
-            variable CHATMEM_URL, else `embedded://`.
-        client: a client of the caller's instead, `redis.asyncio.Redis` or `redis.Redis` (which is served through
-            worker threads). It stays open when the memory is closed.
+        url: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://host,host2/service/0`, or
+            `embedded://` with an optional folder: a Valkey server of its own that keeps its data there. Query
+            options reach redis-py (`?socket_timeout=2`). By default the variable CHATMEM_URL, else `embedded://`.
+        client: a client of the caller's instead: a `Redis` or `RedisCluster` of redis.asyncio, or of redis (which
+            is served through worker threads). It stays open when the memory is closed.
         prefix: what all keys begin with.
         ttl: seconds or a `timedelta` after which a session expires, whole; None for never.
         ttl_refresh: what restarts that time: "write" every append, "read" every append and read, "never" nothing.
