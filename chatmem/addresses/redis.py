@@ -9,14 +9,15 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.backoff import ExponentialBackoff
+from redis.connection import AbstractConnection
 from redis.retry import Retry
 
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 
-RETRIES = 3
-BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
+_RETRIES = 3
+_BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
 
 CONNECTION: dict[str, Any] = {
     # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
@@ -80,12 +81,25 @@ class RedisAddress:
 
 def open_async(url: str) -> redis.asyncio.Redis:
     """Return an asyncio client with a bounded pool of its own."""
-    retry = AsyncRetry(BACKOFF, RETRIES)
+    retry = AsyncRetry(_BACKOFF, _RETRIES)
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL)
     return redis.asyncio.Redis.from_pool(pool)
 
 
 def open_blocking(url: str) -> redis.Redis:
     """Return a blocking client with a bounded pool of its own."""
-    retry = Retry(BACKOFF, RETRIES)
-    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL))
+    options = {**CONNECTION, **_POOL, "retry": Retry(_BACKOFF, _RETRIES)}
+    if url.startswith("rediss://"):
+        options["redis_connect_func"] = _ping_once
+    return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, **options))
+
+
+def _ping_once(connection: AbstractConnection) -> None:
+    """Complete a new TLS connection, and read what the server sends of its own accord.
+
+    redis-py takes a connection for broken that has something to read before the first command, as one of TLS 1.3 has:
+    the server's session tickets. Reading a reply reads them too.
+    """
+    connection.on_connect()
+    connection.send_command("PING", check_health=False)
+    connection.read_response()
