@@ -12,7 +12,7 @@ import msgspec
 from langchain_core import messages as lc
 from msgspec import Struct, field
 
-from chatmem.codec.values import from_extension, is_plain
+from chatmem.codec.values import ATOMS, from_extension, is_plain
 
 _Blocks = list[str | dict[Any, Any]]
 _Calls = list[dict[Any, Any]]
@@ -125,6 +125,7 @@ _TYPES: dict[str, _Types] = {
     "tool_call_id": _STRING,
     "status": _STRING,
     "role": _STRING,
+    "artifact": ATOMS | _DICT | _LIST,
 }
 _ITEM_TYPES: dict[str, _Types] = {
     "content": _STRING | _DICT,
@@ -173,9 +174,12 @@ class Kind:
 
 def is_typed(name: str, value: Any) -> bool:
     """Return whether a Struct takes this value in the field of that name, and gives it back unchanged."""
-    if name in _TYPES and type(value) not in _TYPES[name]:
+    kind = type(value)
+    if kind not in _TYPES[name]:
         return False
-    if name in _ITEM_TYPES and type(value) is list:
+    if kind in ATOMS or not value:
+        return True
+    if name in _ITEM_TYPES and kind is list:
         items = _ITEM_TYPES[name]
         for item in value:
             if type(item) not in items:

@@ -16,7 +16,7 @@ from msgspec.structs import asdict
 from pydantic_core import PydanticUndefined
 
 from chatmem.codec import registry
-from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, is_typed, kind_of
+from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
 from chatmem.codec.values import to_storable
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -64,8 +64,8 @@ def _pack(kind: Kind, struct: Message, with_id: bool, extension: Extension | Non
     # msgspec omits a default that is the same object; an equal one would make two bodies of one message
     if struct.type == kind.type:
         struct.type = kind.type
-    if getattr(struct, "status", None) == "success":
-        struct.status = "success"  # type: ignore[attr-defined]
+    if isinstance(struct, Tool) and struct.status == "success":
+        struct.status = "success"
     if not with_id:
         struct.id = None
     return _encode(struct if extension is None else (struct, extension))

@@ -98,7 +98,7 @@ def encode(message: BaseMessage, position: int, created: int) -> Encoded:
     except NotStorableError as error:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
         raise EncodingError(what, position=position, field=error.path) from None
-    flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(getattr(message, "tool_calls", ()))
+    flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
     head = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
     record = b"".join((head, id_bytes, body.data))
     if len(record) > MAX_RECORD_BYTES:

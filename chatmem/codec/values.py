@@ -23,7 +23,8 @@ from msgspec.msgpack import Ext
 MAX_DEPTH = 128
 """How deep lists and maps may be nested; deeper ones could be written and then not be read."""
 
-_ATOMS = frozenset({str, int, float, bool, type(None), bytes})
+ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
+"""The types that msgspec carries whole, with nothing in them to look at."""
 _BIG_INT, _TEXT, _DATETIME, _DATE, _TIME, _TIMEDELTA, _UUID, _DECIMAL, _SET, _FROZENSET, _MAP = range(1, 12)
 
 _encoder = msgspec.msgpack.Encoder()
@@ -44,18 +45,18 @@ def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     Text that UTF-8 cannot carry and integers of more than 64 bits pass here: msgspec itself refuses those.
     """
     kind = type(value)
-    if kind in _ATOMS:
+    if kind in ATOMS:
         return True
     if depth == 0:
         return False
     if kind is dict:
         for key, item in value.items():
-            if type(key) not in _ATOMS or not (type(item) in _ATOMS or is_plain(item, depth - 1)):
+            if type(key) not in ATOMS or not (type(item) in ATOMS or is_plain(item, depth - 1)):
                 return False
         return True
     if kind is list:
         for item in value:  # a loop costs half of what all() over a generator does
-            if not (type(item) in _ATOMS or is_plain(item, depth - 1)):
+            if not (type(item) in ATOMS or is_plain(item, depth - 1)):
                 return False
         return True
     return False
@@ -105,7 +106,7 @@ def _map(value: dict[Any, Any], path: str, depth: int) -> dict[Any, Any] | Ext:
         (to_storable(key, f"{path}'s key {index}", depth), to_storable(item, _below(path, key), depth))
         for index, (key, item) in enumerate(value.items())
     ]
-    if all(type(key) in _ATOMS for key, _ in pairs):
+    if all(type(key) in ATOMS for key, _ in pairs):
         return dict(pairs)
     return Ext(_MAP, _encoder.encode(pairs))  # a msgpack map's key cannot be an extension
 
