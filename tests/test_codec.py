@@ -430,6 +430,13 @@ def test_the_header_is_read() -> None:
     assert decoded.created_at == datetime(2023, 11, 14, 22, 13, 20, tzinfo=UTC)
 
 
+def test_what_is_cached_on_a_message_does_no_harm() -> None:
+    """Something beside the fields in a message's `__dict__` is left out."""
+    message = lc.HumanMessage("x")
+    message.__dict__["_cached"] = object()
+    assert round_trip(message) == lc.HumanMessage("x")
+
+
 def test_equal_messages_make_equal_records() -> None:
     """The bytes depend on what a message says and not on how it was made."""
     json_made = lc.messages_from_dict(

@@ -52,10 +52,10 @@ def dump(message: BaseMessage, *, with_id: bool) -> Body:
             if not is_typed(name, values.get(name)):
                 break
         else:
-            struct = kind.struct(**values)
             try:
-                return Body(kind, kind.mask(message.__pydantic_fields_set__), False, _pack(kind, struct, with_id))
-            except _NOT_UTF8_OR_64_BIT:
+                data = _pack(kind, kind.struct(**values), with_id)
+                return Body(kind, kind.mask(message.__pydantic_fields_set__), False, data)
+            except (TypeError, *_NOT_UTF8_OR_64_BIT):  # TypeError: something cached in `__dict__` that is no field
                 pass
     return _dump_extended(message, with_id=with_id)
 
@@ -113,7 +113,7 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
     """Return the message of a plain body.
 
     Raises:
-        ValueError: the body is damaged (msgspec's errors are ValueErrors).
+        DecodeError, ValueError: the body is damaged.
         RecursionError: the body is nested absurdly.
     """
     values = asdict(kind.decode(data))
@@ -128,7 +128,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
     """Return the message of a body with an Extension.
 
     Raises:
-        ValueError: as `load`; or a registered class has changed and does not fit the record any more.
+        DecodeError, ValueError: as `load`; or a registered class has changed and does not fit the record any more.
         RecursionError: as `load`.
     """
     struct, extension = kind.decode_extended(data)

@@ -11,7 +11,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from chatmem.transports.base import Command, KnownScripts, options_of
-from chatmem.transports.errors import REDIS_ERRORS, translate
+from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
 Client = Redis | RedisCluster
 
@@ -57,10 +57,7 @@ class AsyncioTransport:
                     (replies[index],) = await self._send(client, [self._scripts.with_text(commands[index])])
         except REDIS_ERRORS as error:
             raise translate(error) from error
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise translate(reply) from reply
-        return replies
+        return checked(replies)
 
     def _client_here(self) -> Client | None:
         if self._pid != os.getpid():  # forked: the parent's sockets are not ours

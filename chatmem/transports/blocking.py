@@ -9,7 +9,7 @@ from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from chatmem.transports.base import Command, KnownScripts, options_of
-from chatmem.transports.errors import REDIS_ERRORS, translate
+from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
 Client = Redis | RedisCluster
 T = TypeVar("T")
@@ -55,10 +55,7 @@ class BlockingTransport:
                     (replies[index],) = self._send(self._client, [self._scripts.with_text(commands[index])])
         except REDIS_ERRORS as error:
             raise translate(error) from error
-        for reply in replies:
-            if isinstance(reply, Exception):
-                raise translate(reply) from reply
-        return replies
+        return checked(replies)
 
     @staticmethod
     def _send(client: Client, commands: list[Command]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from redis import exceptions as redis_errors
 
 from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
@@ -48,3 +50,11 @@ def translate(error: Exception) -> ChatMemError:
     if "unknown command" in text:
         return UnsupportedError(f"the server lacks a command that chatmem needs: {text}")
     return ChatMemError(f"the server answered with an error: {text}")
+
+
+def checked(replies: list[Any]) -> list[Any]:
+    """Return the replies, or raise for the first that is an error."""
+    for reply in replies:
+        if isinstance(reply, Exception):
+            raise translate(reply) from reply
+    return replies
