@@ -7,7 +7,8 @@ import sys
 def main() -> None:
     """Run the command line; the console script `chatmem` calls this."""
     if not all(importlib.util.find_spec(name) for name in ("typer", "rich")):
-        sys.exit("error: the command line is not installed: pip install 'chatmem[cli]'")
+        sys.stderr.write("chatmem's command line needs: pip install 'chatmem[cli]'\n")
+        sys.exit(2)
     from chatmem.cli.app import run  # noqa: PLC0415 - only here are typer and rich known to be there
 
     run()

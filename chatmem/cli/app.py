@@ -52,13 +52,14 @@ def _memory(url: str | None) -> Iterator[ChatMemory]:
 @contextmanager
 def _errors() -> Iterator[None]:
     from chatmem import ChatMemError  # noqa: PLC0415 - as above
+    from chatmem.cli.text import one_line  # noqa: PLC0415 - as above
 
     try:
         yield
     except (ChatMemError, ValueError, OSError) as error:
         if isinstance(error, BrokenPipeError):
             raise
-        typer.secho(f"error: {error}", fg="red", err=True)
+        typer.secho(f"error: {one_line(error)}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 
@@ -91,7 +92,7 @@ def chat(
     from chatmem.cli.chat import Chat, find_model  # noqa: PLC0415 - when it is called
 
     with _memory(url) as memory:
-        Chat(memory.history(session), find_model(model)).run(system)
+        Chat(memory.history(session), find_model(model), system).run()
 
 
 @app.command()
@@ -110,7 +111,7 @@ def show(
 
 @app.command("import")
 def import_file(
-    file: Annotated[Path, typer.Argument(help="JSONL, .gz too, or JSON; - for standard input.")],
+    file: Annotated[Path, typer.Argument(help="JSONL or JSON, gzipped or not; - for standard input.")],
     prefix: Annotated[str, typer.Option("--prefix-session", help="What every session's id begins with.")] = "",
     append: Annotated[bool, typer.Option(help="Append to sessions that hold something else already.")] = False,
     url: Url = None,

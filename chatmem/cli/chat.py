@@ -8,11 +8,16 @@ import uuid
 from collections.abc import Iterator
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
-from rich.console import Console
+from langchain_core.messages import (
+    AIMessageChunk,
+    BaseMessage,
+    HumanMessage,
+    SystemMessage,
+    message_chunk_to_message,
+)
 
 from chatmem.cli.offline import OfflineModel
-from chatmem.cli.text import ago, clean, content_of
+from chatmem.cli.text import ago, clean, console, content_of, one_line
 from chatmem.sync import History
 
 _SHOWN = 6
@@ -44,24 +49,24 @@ class ModelError(ValueError):
 def _provider_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:
-        raise ModelError(f"model {name}: {clean(error) or type(error).__name__}") from error
+    except Exception as error:  # each provider raises errors of its own, with no common root
+        raise ModelError(f"model {name}: {one_line(error) or type(error).__name__}") from error
 
 
 class Chat:
     """One run of the chat: reads lines, answers, stores both."""
 
-    def __init__(self, history: History, model: BaseChatModel) -> None:
+    def __init__(self, history: History, model: BaseChatModel, system: str | None = None) -> None:
         self._history = history
         self._model = model
-        self._out = Console(highlight=False, markup=False)
+        self._system = system
+        self._out = console()
+        self._err = console(stderr=True)
         self._terminal = sys.stdin.isatty()
 
-    def run(self, system: str | None) -> None:
+    def run(self) -> None:
         """Talk until the input ends."""
         info = self._history.info()
-        if info.count == 0 and system:
-            self._history.append(SystemMessage(system, id=_new_id()))
         if self._terminal:
             with contextlib.suppress(ImportError):
                 import readline  # noqa: F401, PLC0415 - importing it is what gives `input` its line editing
@@ -77,13 +82,15 @@ class Chat:
         if count == 0:
             self._out.print(f"session {session}: new. /help for help.", style="dim")
             return
-        self._out.print(f"session {session}: {count} messages, the last one {last}", style="dim")
+        self._out.print(
+            f"session {session}: {count} message{'' if count == 1 else 's'}, the last one {last}", style="dim"
+        )
         self._show(self._history.messages(last=_SHOWN))
 
     def _show(self, messages: list[BaseMessage]) -> None:
         for message in messages:
             who = {"human": "you", "ai": "chatmem"}.get(message.type, message.type)
-            self._out.print(f"{who}> {content_of(message)}", style="dim")
+            self._out.print(f"{who}> {content_of(message)}", style="dim", soft_wrap=True)
 
     def _read(self) -> str:
         return input("you> " if self._terminal else "").strip()
@@ -102,24 +109,36 @@ class Chat:
 
     def _turn(self, line: str) -> None:
         """Store the question at once, so that it is kept whatever becomes of the answer."""
-        self._history.append(HumanMessage(line, id=_new_id()))
+        self._history.append(*self._head(), HumanMessage(line, id=_new_id()))
         if self._terminal:
             self._out.print("chatmem> ", end="", style="bold")
         try:
             answer = self._answer(self._history.messages())
         except ModelError as error:
-            Console(stderr=True, highlight=False, markup=False).print(f"error: {error}", style="red")
+            if self._terminal:
+                self._out.print()
+            self._err.print(f"error: {error}", style="red", soft_wrap=True)
             return
-        self._history.append(AIMessage(answer, id=_new_id()))
+        self._history.append(answer)
 
-    def _answer(self, messages: list[BaseMessage]) -> str:
-        parts = []
+    def _head(self) -> list[SystemMessage]:
+        """Return the system prompt where the session is new, or was cleared a moment ago."""
+        new = self._system and self._history.count() == 0
+        return [SystemMessage(self._system, id=_new_id())] if new else []
+
+    def _answer(self, messages: list[BaseMessage]) -> BaseMessage:
+        """Print the answer as it comes; return the whole of it, with its usage and what else the model says of it."""
+        whole: AIMessageChunk | None = None
         with _provider_errors(type(self._model).__name__):
             for chunk in self._model.stream(messages):
-                parts.append(str(chunk.text))
-                self._out.print(clean(parts[-1]), end="", soft_wrap=True)
+                self._out.print(clean(chunk.text), end="", soft_wrap=True)
+                whole = chunk if whole is None else whole + chunk
+            if whole is None:
+                raise ValueError("it gave no answer")
         self._out.print()
-        return "".join(parts)
+        answer = message_chunk_to_message(whole)
+        answer.id = _new_id()
+        return answer
 
 
 def _new_id() -> str:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
 import hashlib
 import json
+import re
 import sys
+import zlib
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from langchain_core.messages import BaseMessage, convert_to_messages
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from chatmem.cli.text import clean
+from chatmem.cli.text import console, one_line
 from chatmem.errors import ConflictError, EncodingError
 from chatmem.sync import ChatMemory
+
+_GZIP = b"\x1f\x8b"
 
 
 class Import:
@@ -27,7 +30,7 @@ class Import:
         self._memory = memory
         self._prefix = prefix
         self._append = append
-        self._err = Console(stderr=True, highlight=False, markup=False)
+        self._err = console(stderr=True)
         self.conversations = self.messages = self.already = self.skipped = 0
 
     def run(self, file: Path) -> bool:
@@ -35,25 +38,25 @@ class Import:
 
         Raises:
             OSError: the file cannot be read.
+            ValueError: it is damaged gzip.
         """
-        with _open(file) as lines:
-            rows = list(_rows(lines))
+        rows = list(_rows(_read(file), file))
         if self._err.is_terminal:
             columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
             with Progress(*columns, console=self._err) as progress:
-                self._store_all(progress.track(rows), file)
+                self._store_all(progress.track(rows))
         else:
-            self._store_all(rows, file)
+            self._store_all(rows)
         self._report()
         return self.skipped == 0
 
-    def _store_all(self, rows: Iterable[tuple[int, Any]], file: Path) -> None:
-        for number, row in rows:
+    def _store_all(self, rows: Iterable[tuple[str, Any]]) -> None:
+        for place, row in rows:
             try:
-                self._store(*_parse(row, file))
+                self._store(*_parse(row))
             except _BadLineError as bad:
                 self.skipped += 1
-                self._err.print(f"line {number}: {clean(bad)}", style="red")
+                self._err.print(f"{place}: {one_line(bad)}", style="red", soft_wrap=True)
 
     def _store(self, session: str, messages: list[BaseMessage], digest: str) -> None:
         history = self._memory.history(self._prefix + session)
@@ -75,51 +78,74 @@ class Import:
         text = f"{self.conversations} conversations, {self.messages} messages stored"
         text += f", {self.already} already there" if self.already else ""
         text += f", {self.skipped} skipped" if self.skipped else ""
-        Console(highlight=False).print(text)
+        console().print(text)
 
 
 class _BadLineError(Exception):
     """A conversation that cannot be stored, and why."""
 
 
-@contextmanager
-def _open(file: Path) -> Iterator[TextIO]:
-    if str(file) == "-":
-        yield sys.stdin
-    elif file.suffix == ".gz":
-        with gzip.open(file, "rt", encoding="utf-8") as stream:
-            yield stream
-    else:
-        with file.open(encoding="utf-8") as stream:
-            yield stream
-
-
-def _rows(lines: TextIO) -> Iterator[tuple[int, Any]]:
-    """Yield each conversation with the number of its line: of JSONL, of a JSON array, or of one JSON object."""
-    text = lines.read()
+def _read(file: Path) -> bytes:
+    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+    if not data.startswith(_GZIP):
+        return data
     try:
-        whole = json.loads(text)
-    except ValueError:
-        yield from ((number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip())
-    else:
-        yield from enumerate(whole if isinstance(whole, list) else [whole], 1)
+        return gzip.decompress(data)
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise ValueError(f"{file} is damaged gzip: {error}") from None
 
 
-def _parse(row: Any, file: Path) -> tuple[str, list[BaseMessage], str]:
+def _rows(data: bytes, file: Path) -> Iterator[tuple[str, Any]]:
+    """Yield each conversation and where it is: a line of JSONL, an item of a JSON array, or one JSON object.
+
+    Lines end at a newline only: text in JSON may hold U+2028 and others that `splitlines` takes for ends.
+    """
+    data = data.removeprefix(codecs.BOM_UTF8)
     try:
-        conversation = json.loads(row) if isinstance(row, str) else row
-    except ValueError as error:
+        whole = json.loads(data)
+    except (ValueError, RecursionError):
+        yield from ((f"line {number}", line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip())
+        return
+    if isinstance(whole, list):
+        yield from ((f"item {number}", item) for number, item in enumerate(whole, 1))
+    else:
+        yield "line 1", _with_id(whole, file)
+
+
+def _with_id(whole: Any, file: Path) -> Any:
+    """Name a conversation without an id for its file, which it has for itself: two of them would be mixed up."""
+    if isinstance(whole, dict) and "id" not in whole and str(file) != "-":
+        return {"id": file.name.split(".")[0], **whole}
+    return whole
+
+
+def _parse(row: Any) -> tuple[str, list[BaseMessage], str]:
+    try:
+        conversation = json.loads(row) if isinstance(row, bytes) else row
+    except (ValueError, RecursionError) as error:
         raise _BadLineError(f"no JSON: {error}") from None
     if not isinstance(conversation, dict) or not isinstance(conversation.get("messages"), list):
         raise _BadLineError('no conversation: it must be {"id": ..., "messages": [...]}')
-    session = conversation.get("id", file.name.split(".")[0] if str(file) != "-" else None)
+    session = conversation.get("id")
     if not isinstance(session, str) or not session:
         raise _BadLineError('no "id", which must be a string')
     given = conversation["messages"]
     if not given:
         raise _BadLineError("no messages in it")
-    try:
-        messages = convert_to_messages(given)
-    except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError) as error:
-        raise _BadLineError(f"not OpenAI's format: {error}") from None
+    messages = [_message(number, value) for number, value in enumerate(given, 1)]
     return session, messages, hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def _message(number: int, value: Any) -> BaseMessage:
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
+        raise _BadLineError(f"message {number} is no object with a role")
+    if value["role"] == "assistant":  # where it calls tools, OpenAI lets its content be absent
+        value = {"content": None, **value}
+    try:
+        (message,) = convert_to_messages([value])
+    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
+        reason = re.split("For (?:troubleshooting|further information)", str(error))[0]
+        raise _BadLineError(f"message {number} is not in OpenAI's format: {reason}") from None
+    except KeyError as error:
+        raise _BadLineError(f"message {number} is not in OpenAI's format: it lacks {error}") from None
+    return message

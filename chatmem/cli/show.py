@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
 from langchain_core.messages import BaseMessage, message_to_dict
-from rich.console import Console
 from rich.text import Text
 
 from chatmem import Entry
-from chatmem.cli.text import clean, content_of
+from chatmem.cli.text import clean, console, content_of, one_line
 from chatmem.sync import History
 
 _STYLES = {"human": "green", "ai": "cyan", "system": "magenta", "tool": "yellow"}
@@ -27,12 +27,12 @@ def show(history: History, *, last: int | None, as_json: bool) -> None:
     if history.count() == 0:
         raise ValueError(f"no session {history.session_id!r}")
     entries: Iterable[Entry] = history.entries() if last is None else deque(history.entries(), maxlen=last)
-    console = Console(highlight=False)
+    out = console()
     for entry in entries:
         if as_json:
-            print(json.dumps(_as_dict(entry), default=str))  # noqa: T201 - for another program
+            print(json.dumps(_plain(_as_dict(entry)), default=str, allow_nan=False))  # noqa: T201 - for another program
         else:
-            console.print(_as_text(entry), soft_wrap=True)
+            out.print(_as_text(entry), soft_wrap=True)
 
 
 def _as_dict(entry: Entry) -> dict[str, Any]:
@@ -40,25 +40,39 @@ def _as_dict(entry: Entry) -> dict[str, Any]:
         "seq": entry.seq,
         "id": entry.id,
         "created_at": entry.created_at and entry.created_at.isoformat(),
+        "type": entry.message.type if entry.message is not None else None,
         "message": message_to_dict(entry.message) if entry.message is not None else None,
         "error": entry.error and str(entry.error),
     }
+
+
+def _plain(value: Any) -> Any:
+    """Return the value with what JSON has no word for as text: keys that are no strings, NaN, infinities."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _as_text(entry: Entry) -> Text:
     time = entry.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if entry.created_at else "(no time)"
     head = Text(f"{entry.seq:>4} {time} ", style="dim")
     if entry.message is None:
-        return head + Text(f"unreadable: {clean(entry.error)}", style="red")
+        return head + Text(f"unreadable: {one_line(entry.error)}", style="red")
     message = entry.message
-    line = head + Text(clean(message.type), style=f"bold {_STYLES.get(message.type, 'white')}")
+    line = head + Text(
+        one_line(getattr(message, "role", message.type)), style=f"bold {_STYLES.get(message.type, 'white')}"
+    )
     for note in _notes(entry, message):
-        line += Text(f" {clean(note)}", style="dim")
+        line += Text(f" {one_line(note)}", style="dim")
     if content := content_of(message):
         line += Text("\n     " + content.replace("\n", "\n     "))
     for call in getattr(message, "tool_calls", ()):
-        arguments = clean(json.dumps(call["args"], default=str, ensure_ascii=False))
-        line += Text(f"\n     -> {clean(call['name'])}({arguments})", style="yellow")
+        arguments = json.dumps(_plain(call["args"]), default=str, ensure_ascii=False)
+        line += Text("\n     -> " + f"{one_line(call['name'])}({clean(arguments)})", style="yellow")
+    for call in getattr(message, "invalid_tool_calls", ()):
+        line += Text("\n     -> invalid: " + one_line(f"{call['name']}({call['args']})"), style="red")
     return line
 
 
