@@ -184,7 +184,7 @@ class TestChat:
     @pytest.mark.parametrize(
         ("model", "missing", "install"),
         [
-            ("openai:gpt-4o", "langchain_openai", "pip install langchain-openai"),
+            ("openai:gpt-4o", "langchain_openai", "pip install (-U )?langchain-openai"),
             ("openai:gpt-4o", "langchain", "pip install langchain,"),
         ],
     )
@@ -197,7 +197,8 @@ class TestChat:
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, missing, None)
         result = run("chat", "--model", model, text="hello\n")
-        assert (result.exit_code, install in result.output) == (1, True)
+        assert result.exit_code == 1
+        assert re.search(install, result.output)
 
     def test_ctrl_c(self, server: str) -> None:
         """It ends the chat as Ctrl-D does."""

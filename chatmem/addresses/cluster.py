@@ -18,8 +18,10 @@ from chatmem.addresses.redis import CONNECTION, check_url
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.retried import RetriedTransport
 
 _RETRIES = 8  # about six seconds in all, in which most failovers end
+_OWN_RETRIES = 3
 _BACKOFF = ExponentialBackoff(cap=1.0, base=0.05)
 _CLUSTER: dict[str, Any] = {"max_connections": 64}
 
@@ -33,7 +35,8 @@ class ClusterAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio's cluster client."""
-        return AsyncioTransport(self._open_async, close_client)
+        # redis.asyncio's own retries do not cover a connection that it closed itself
+        return RetriedTransport(AsyncioTransport(self._open_async, close_client), _OWN_RETRIES, _BACKOFF)
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""

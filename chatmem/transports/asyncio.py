@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
+from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command, KnownScripts, options_of
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
@@ -57,6 +58,11 @@ class AsyncioTransport:
                     (replies[index],) = await self._send(client, [self._scripts.with_text(commands[index])])
         except REDIS_ERRORS as error:
             raise translate(error) from error
+        except AttributeError as error:
+            # redis.asyncio's cluster client, on finding a node gone, closes the connections of all callers under them
+            if isinstance(self._client_here(), RedisCluster):
+                raise UnavailableError("the connection was closed while the cluster was looked up anew") from error
+            raise
         return checked(replies)
 
     def _client_here(self) -> Client | None:
