@@ -11,6 +11,7 @@ from chatmem.addresses.cluster import ClusterAddress
 from chatmem.addresses.embedded import EmbeddedAddress
 from chatmem.addresses.redis import RedisAddress
 from chatmem.addresses.sentinel import SentinelAddress
+from chatmem.errors import UnsupportedError
 from chatmem.transports.base import Transport
 
 __all__ = ["Client", "Connection"]
@@ -25,15 +26,16 @@ _SCHEMES: dict[str, Callable[[str], Address]] = {
     "rediss+sentinel": SentinelAddress,
     "embedded": lambda url: EmbeddedAddress(url.partition("://")[2]),
 }
+_REST = ("upstash", "https", "http")
 
 
 class Connection:
     """Where a memory's sessions are. Its transports are opened on first use and shared by its histories."""
 
-    def __init__(self, url: str | None = None, client: Client | None = None) -> None:
-        if url is not None and client is not None:
-            raise ValueError("pass url= or client=, not both")
-        self._address = _address_at(url) if client is None else address_of(client)
+    def __init__(self, url: str | None = None, client: Client | None = None, token: str | None = None) -> None:
+        if client is not None and (url is not None or token is not None):
+            raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
+        self._address = _address_at(url, token) if client is None else address_of(client)
         self._asynchronous: Transport | None = None
         self._blocking: Transport | None = None
 
@@ -66,10 +68,37 @@ class Connection:
         self._address.release()
 
 
-def _address_at(url: str | None) -> Address:
-    url = url or os.environ.get("CHATMEM_URL") or "embedded://"
+def _address_at(url: str | None, token: str | None) -> Address:
+    url = url or os.environ.get("CHATMEM_URL") or ""
     scheme, colon, _ = url.partition("://")
+    if colon and scheme in _REST:
+        return _upstash(url, token)
+    if token is not None:
+        raise ValueError("token= goes with the https:// url of Upstash's REST API")
+    if not url:
+        return _default()
     if not colon or scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in _SCHEMES)
+        known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST[:2]))
         raise ValueError(f"url must begin with one of {known}; this one does not")
     return _SCHEMES[scheme](url)
+
+
+def _default() -> Address:
+    """Return the database that Upstash's own variables name, else the embedded server."""
+    url, token = (os.environ.get(f"UPSTASH_REDIS_REST_{name}") for name in ("URL", "TOKEN"))
+    if not url and not token:
+        return EmbeddedAddress("")
+    if not url or not token:
+        raise ValueError(
+            "of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN one is set alone: set both, or neither"
+        )
+    return _upstash(url, token)
+
+
+def _upstash(url: str, token: str | None) -> Address:
+    try:
+        from chatmem.addresses.upstash import UpstashAddress  # noqa: PLC0415 - an extra
+    except ModuleNotFoundError as error:
+        what = "Upstash needs a package that is not installed: pip install 'chatmem[upstash]'"
+        raise UnsupportedError(what) from error
+    return UpstashAddress(url, token)

@@ -14,7 +14,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 from chatmem import scripts
 from chatmem.codec import record
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError
-from chatmem.keys import SessionKeys, session_keys
+from chatmem.keys import SessionKeys, field, session_keys
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy
 from chatmem.transports.base import Command, Transport
@@ -76,7 +76,7 @@ class History:
             self._policy.ttl_argument,
             b"0" if self._policy.refresh == "never" else b"1",
             b"" if expected_version is None else b"%d" % expected_version,
-            b"" if idempotency_key is None else idempotency_key.encode("utf-8", "surrogatepass"),
+            b"" if idempotency_key is None else field(idempotency_key),
             *(value for part in parts for value in part),
         )
         (reply,) = await self._run(command)

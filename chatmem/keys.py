@@ -36,6 +36,18 @@ def _percent(char: str) -> str:
     return "".join(f"%{byte:02X}" for byte in char.encode("utf-8", "surrogatepass"))
 
 
+def field(name: str) -> bytes:
+    """Return a message's id or an idempotency key as the scripts get it: UTF-8, since REST carries nothing else.
+
+    It stands as it is, except where it holds lone surrogates, or begins with the `%` that marks such a one.
+    """
+    try:
+        plain = name.encode()
+    except UnicodeEncodeError:
+        return b"%" + escape(name)
+    return b"%" + escape(name) if plain[:1] == b"%" else plain
+
+
 def session_keys(prefix: str, session_id: str) -> SessionKeys:
     """Return the keys of a session.
 

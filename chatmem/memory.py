@@ -18,6 +18,7 @@ def connect(
     url: str | None = None,
     *,
     client: Client | None = None,
+    token: str | None = None,
     prefix: str = "chatmem",
     ttl: float | timedelta | None = None,
     ttl_refresh: Refresh = "write",
@@ -27,9 +28,12 @@ def connect(
     Args:
         url: `redis://`, `rediss://`, `unix://`, `redis+cluster://`, `redis+sentinel://host,host2/service/0`, or
             `embedded://` with an optional folder: a Valkey server of its own that keeps its data there. Query
-            options reach redis-py (`?socket_timeout=2`). By default the variable CHATMEM_URL, else `embedded://`.
+            options reach redis-py (`?socket_timeout=2`). Upstash's REST API is `upstash://:TOKEN@host`, or
+            `https://host` with `token`. By default the variable CHATMEM_URL, else UPSTASH_REDIS_REST_URL and
+            UPSTASH_REDIS_REST_TOKEN, else `embedded://`.
         client: a client of the caller's instead: a `Redis` or `RedisCluster` of redis.asyncio, or of redis (which
-            is served through worker threads). It stays open when the memory is closed.
+            is served through worker threads), or a `Redis` of upstash_redis. It stays open when the memory is closed.
+        token: of Upstash's REST API, where it is not in `url`.
         prefix: what all keys begin with.
         ttl: seconds or a `timedelta` after which a session expires, whole; None for never.
         ttl_refresh: what restarts that time: "write" every append, "read" every append and read, "never" nothing.
@@ -37,7 +41,7 @@ def connect(
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
-    return ChatMemory(Connection(url, client), Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
+    return ChatMemory(Connection(url, client, token), Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
 
 
 class ChatMemory:

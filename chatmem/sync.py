@@ -23,6 +23,7 @@ def connect(
     url: str | None = None,
     *,
     client: Client | None = None,
+    token: str | None = None,
     prefix: str = "chatmem",
     ttl: float | timedelta | None = None,
     ttl_refresh: Refresh = "write",
@@ -32,7 +33,7 @@ def connect(
     Raises:
         ValueError: an argument is wrong; a `redis.asyncio.Redis` as the client is.
     """
-    connection = Connection(url, client)
+    connection = Connection(url, client, token)
     connection.blocking()
     return ChatMemory(connection, Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
 

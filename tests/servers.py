@@ -114,7 +114,7 @@ LEAST_RIGHTS = (
 )
 """What a user of chatmem must be allowed; the second line is what the scripts call."""
 ADMINS: dict[str, str] = {}
-"""URL of a server where the tests are a user with few rights -> the URL of its administrator."""
+"""URL of a server that serves the tests only so much -> the URL that serves all of it."""
 
 
 class Certificates:
@@ -208,6 +208,17 @@ def valkey_cluster() -> Iterator[str]:
         yield running.url
 
 
+@contextmanager
+def upstash_rest() -> Iterator[str]:
+    """Upstash's REST API, by a stand-in over Redis 7; see test_upstash_server.py."""
+    from tests.upstash_server import TOKEN, serving
+
+    with redis_7() as url, serving(url) as server:
+        rest = server.url.replace("//", f"//:{TOKEN}@")
+        ADMINS[rest] = url
+        yield rest
+
+
 def docker_runs() -> bool:
     """Return whether a Docker engine answers."""
     docker = shutil.which("docker")
@@ -221,6 +232,7 @@ SERVERS = [
     Server("Redis 6.2", redis_6),
     Server("Redis 5.0", redis_5),
     Server("Valkey Cluster", valkey_cluster),
+    Server("Upstash REST (stand-in)", upstash_rest),
 ]
 IMAGES = os.environ.get("CHATMEM_TEST_IMAGES", "redis:8 valkey/valkey:8").split()
 """Rows that exist only where Docker runs."""

@@ -132,7 +132,7 @@ class TestArguments:
         with pytest.raises(ValueError, match=r"client must be a redis\.Redis"):
             connect(client=client)
 
-    @pytest.mark.parametrize("url", ["localhost:6379", "http://localhost", "redis:/localhost", "REDIS://s3cret@x"])
+    @pytest.mark.parametrize("url", ["localhost:6379", "ftp://localhost", "redis:/localhost", "REDIS://s3cret@x"])
     def test_no_url_of_ours(self, connect: Any, url: str) -> None:
         with pytest.raises(ValueError, match="url must begin with one of redis://, rediss://") as caught:
             connect(url)
@@ -180,7 +180,7 @@ async def test_event_loops_do_not_share_connections(url: str, prefix: str) -> No
     assert max(counts) == 8
     await memory.history("a").clear()
     await memory.aclose()
-    assert memory._connection.asynchronous()._opened == {}  # type: ignore[attr-defined]
+    assert memory._connection.asynchronous()._clients._opened == {}  # type: ignore[attr-defined]
 
 
 async def test_a_cancelled_caller_disturbs_nobody(url: str, prefix: str) -> None:

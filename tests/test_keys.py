@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatmem.keys import escape, session_keys
+from chatmem.keys import escape, field, session_keys
 
 ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
 
@@ -37,3 +37,21 @@ def test_names() -> None:
     )
     assert escape("a b/c:é*{") == "a b/c:é*{".encode()
     assert escape("100%}\ud800") == b"100%25%7D%ED%A0%80"
+
+
+@given(ids)
+def test_a_field_can_be_read_back(name: str) -> None:
+    """A message's id in a hash is UTF-8, which REST can carry, and no two ids share a field."""
+    text = field(name).decode()
+    assert (unquote_to_bytes(text[1:]).decode("utf-8", "surrogatepass") if text.startswith("%") else text) == name
+
+
+def test_fields() -> None:
+    """An id stands there as it is, but for lone surrogates and a `%` at its start."""
+    assert [field(name) for name in ("", "a%}", "é", "%41", "a}\ud800")] == [
+        b"",
+        b"a%}",
+        "é".encode(),
+        b"%%2541",
+        b"%a%7D%ED%A0%80",
+    ]

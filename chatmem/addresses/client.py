@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Union
+
 import redis
 import redis.asyncio
 
+from chatmem.addresses import Address
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.threaded import ThreadedTransport
 
+if TYPE_CHECKING:
+    import upstash_redis.asyncio
+
 AsyncClient = redis.asyncio.Redis | redis.asyncio.RedisCluster
 BlockingClient = redis.Redis | redis.RedisCluster
-Client = AsyncClient | BlockingClient
+Client = Union[AsyncClient, BlockingClient, "upstash_redis.Redis", "upstash_redis.asyncio.Redis"]
 
 
 class AsyncClientAddress:
@@ -57,7 +63,7 @@ class BlockingClientAddress:
         """Do nothing: the client is the caller's."""
 
 
-def address_of(client: Client) -> AsyncClientAddress | BlockingClientAddress:
+def address_of(client: Client) -> Address:
     """Return the address of a client.
 
     Raises:
@@ -67,9 +73,20 @@ def address_of(client: Client) -> AsyncClientAddress | BlockingClientAddress:
         return AsyncClientAddress(client)
     if isinstance(client, BlockingClient):
         return BlockingClientAddress(client)
+    if (address := _upstash(client)) is not None:
+        return address
     raise ValueError(
-        f"client must be a redis.Redis, redis.asyncio.Redis or a RedisCluster of either, not {_name(client)}"
+        "client must be a redis.Redis, redis.asyncio.Redis, a RedisCluster of either, or a Redis of upstash_redis, "
+        f"not {_name(client)}"
     )
+
+
+def _upstash(client: object) -> Address | None:
+    if not any(kind.__module__.startswith("upstash_redis.") for kind in type(client).__mro__):
+        return None
+    from chatmem.addresses import upstash  # noqa: PLC0415 - an extra
+
+    return upstash.address_of(client)
 
 
 def _name(client: object) -> str:

@@ -13,8 +13,8 @@ The record is a header and a body:
     15      n     the id, UTF-8 (lone surrogates as three bytes each)
     15 + n        the body: msgpack, see messages.py
 
-Numbers are big-endian. Where only text passes, the record (not the position) is in base64, whose first byte is then
-an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
+Numbers are big-endian. Where only text passes, a record that is none (not its position) is in base64, whose first
+byte is then an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ from chatmem.codec import messages
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
+from chatmem.keys import field
 
 FORMAT = 1
 EXTENDED, HAS_ID, CALLS_TOOLS = 1, 2, 4
@@ -51,7 +52,7 @@ class Encoded(NamedTuple):
     """A message ready to be appended."""
 
     id: bytes
-    """what makes it idempotent; empty for none"""
+    """what makes it idempotent, as `keys.field` writes it; empty for none"""
     digest: bytes
     """of the content, for a chunk with an id: several chunks share one; else empty"""
     record: bytes
@@ -91,7 +92,8 @@ def encode(message: BaseMessage, position: int, created: int) -> Encoded:
         # a RemoveMessage's id is another message's
         own_id = None if isinstance(message, RemoveMessage) else message.id
         with_id = not isinstance(own_id, str)
-        id_bytes = b"" if with_id else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
+        name = b"" if with_id else field(own_id)  # type: ignore[arg-type]
+        id_bytes = name if name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
         if len(id_bytes) > MAX_ID_BYTES:
             raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
         body = messages.dump(message, with_id=with_id)
@@ -105,7 +107,7 @@ def encode(message: BaseMessage, position: int, created: int) -> Encoded:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; Redis takes 512 MiB"
         raise MessageTooLargeError(what, position=position)
     digest = hashlib.blake2b(body.data, digest_size=6).hexdigest().encode() if id_bytes and body.kind.is_chunk else b""
-    return Encoded(id_bytes, digest, record)
+    return Encoded(name, digest, record)
 
 
 def position_of(element: bytes) -> int | None:
