@@ -13,7 +13,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 
 from chatmem import scripts
 from chatmem.codec import record
-from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError
+from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, UnavailableError
 from chatmem.keys import SessionKeys, field, session_keys
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy
@@ -62,7 +62,8 @@ class History:
         Raises:
             ConflictError: the session is not at `expected_version`. Nothing was stored.
             EncodingError: a message holds what cannot be stored. Nothing was sent.
-            UnavailableError: the server did not confirm. The messages are stored all or none.
+            UnavailableError: the server did not confirm. The messages are stored all or none. Where `wait_replicas`
+                of them were not reached, all are stored; the same append again waits again.
             ValueError: a value is no message, a chunk's id is stored with another content, or an argument is wrong.
         """
         self._check_append(idempotency_key, expected_version)
@@ -79,8 +80,7 @@ class History:
             b"" if idempotency_key is None else field(idempotency_key),
             *(value for part in parts for value in part),
         )
-        (reply,) = await self._run(command)
-        return self._appended(reply, messages, expected_version)
+        return self._appended(await self._write(command), messages, expected_version)
 
     @staticmethod
     def _check_append(idempotency_key: str | None, expected_version: int | None) -> None:
@@ -204,6 +204,20 @@ class History:
             commands.append(scripts.TOUCH.call(self._keys, self._policy.ttl_argument))
         replies = await self._run(*commands)
         return replies[0]  # type: ignore[no-any-return]
+
+    async def _write(self, command: Command) -> Any:
+        """Run a script, and wait for replicas where the memory wants it: in the same round trip."""
+        if self._policy.wait is None:
+            (reply,) = await self._run(command)
+            return reply
+        reply, reached = await self._run(command, self._policy.wait)
+        if reached < self._policy.wait_replicas:
+            with self._named():
+                raise UnavailableError(
+                    f"done on the master, but {reached} of {self._policy.wait_replicas} replicas confirmed it in time: "
+                    "what the master has may be lost with it; do the same again to wait again"
+                )
+        return reply
 
     async def _run(self, *commands: Command) -> list[Any]:
         with self._named():

@@ -22,6 +22,8 @@ def connect(
     prefix: str = "chatmem",
     ttl: float | timedelta | None = None,
     ttl_refresh: Refresh = "write",
+    wait_replicas: int = 0,
+    wait_timeout: float | timedelta = 1.0,
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -37,11 +39,14 @@ def connect(
         prefix: what all keys begin with.
         ttl: seconds or a `timedelta` after which a session expires, whole; None for never.
         ttl_refresh: what restarts that time: "write" every append, "read" every append and read, "never" nothing.
+        wait_replicas: how many replicas must confirm an append before it returns (WAIT); by default none.
+        wait_timeout: seconds or a `timedelta` in which they must; keep it below the connection's own time-out (5 s).
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
-    return ChatMemory(Connection(url, client, token), Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
+    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout)
+    return ChatMemory(Connection(url, client, token), policy)
 
 
 class ChatMemory:

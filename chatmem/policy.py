@@ -22,6 +22,8 @@ class Policy:
         prefix: what the memory's keys begin with.
         ttl: seconds or a `timedelta` after which a session expires; None for never.
         refresh: what restarts the time: "write" an append, "read" an append or a read, "never" nothing.
+        wait_replicas: how many replicas must confirm an append.
+        wait_timeout: seconds or a `timedelta` in which they must.
 
     Raises:
         ValueError: an argument is wrong.
@@ -30,20 +32,30 @@ class Policy:
     prefix: str = "chatmem"
     ttl: float | timedelta | None = None
     refresh: Refresh = "write"
+    wait_replicas: int = 0
+    wait_timeout: float | timedelta = 1.0
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
+    wait: tuple[str | bytes, ...] | None = field(init=False)
+    """the command that waits for the replicas; None for none"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
-        object.__setattr__(self, "ttl_argument", _milliseconds(self.ttl))
+        object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else _milliseconds("ttl", self.ttl))
+        object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
 
 
-def _milliseconds(ttl: float | timedelta | None) -> bytes:
-    if ttl is None:
-        return b""
-    seconds = ttl.total_seconds() if isinstance(ttl, timedelta) else ttl
+def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:
+    if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
+        raise ValueError(f"wait_replicas must be a whole number from 0 on, not {replicas!r}")
+    milliseconds = _milliseconds("wait_timeout", timeout)  # WAIT takes 0 for "for ever"
+    return ("WAIT", b"%d" % replicas, milliseconds) if replicas else None
+
+
+def _milliseconds(name: str, time: float | timedelta) -> bytes:
+    seconds = time.total_seconds() if isinstance(time, timedelta) else time
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _MAX_TTL.total_seconds():
-        raise ValueError(f"ttl must be seconds or a timedelta, more than 0 and at most 100 years, not {ttl!r}")
+        raise ValueError(f"{name} must be seconds or a timedelta, more than 0 and at most 100 years, not {time!r}")
     return b"%d" % math.ceil(seconds * 1000)

@@ -27,6 +27,8 @@ def connect(
     prefix: str = "chatmem",
     ttl: float | timedelta | None = None,
     ttl_refresh: Refresh = "write",
+    wait_replicas: int = 0,
+    wait_timeout: float | timedelta = 1.0,
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -35,7 +37,7 @@ def connect(
     """
     connection = Connection(url, client, token)
     connection.blocking()
-    return ChatMemory(connection, Policy(prefix=prefix, ttl=ttl, refresh=ttl_refresh))
+    return ChatMemory(connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout))
 
 
 class History:

@@ -20,7 +20,6 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.codec import registry
 from chatmem.history import SLICE
 from tests import samples
 from tests.conftest import check_ttls
@@ -77,26 +76,6 @@ def names(rest: RestServer) -> list[tuple[str, list[str]]]:
 
 class TestExact:
     """What goes in comes out equal, by this way and by others."""
-
-    async def test_the_22_kinds(self, history: Any) -> None:
-        """All 22 kinds come back equal, field by field."""
-        messages = list(samples.kinds().values())
-        chatmem.register(samples.Custom)
-        try:
-            await history.append(*messages)
-            assert all(map(same, await history.messages(), messages))
-        finally:
-            registry._classes.clear()
-
-    async def test_150_real_conversations(self, connect: Any, raw: redis.Redis) -> None:
-        """4,042 messages of real conversations come back equal, message by message."""
-        memory = connect()
-        for session, messages in samples.conversations().items():
-            await memory.history(session).append(*messages)
-        for session, messages in samples.conversations().items():
-            read = await memory.history(session).messages()
-            assert len(read) == len(messages)
-            assert all(map(same, read, messages))
 
     async def test_records_are_text(self, history: Any, raw: redis.Redis, prefix: str) -> None:
         """What is stored is ASCII or, where it happens to be such, UTF-8: REST carries nothing else."""

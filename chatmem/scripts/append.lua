@@ -18,7 +18,15 @@ local any_ids = redis.call('HLEN', ids) > 0
 local left = redis.call('PTTL', state)
 local version, recent = tonumber(kept[1] or 0), kept[3] or ''
 
+-- WAIT waits for what its own connection wrote, so a repeated append has to write too.
+local function write_something()
+  if kept[1] then
+    redis.call('HSET', state, 'version', version)
+  end
+end
+
 local function told(text, duplicates)
+  write_something()
   local v, first, last, own = string.match(text, '^(%d+):(-?%d+):(-?%d+):(%d+)')
   return {tonumber(v), tonumber(first), tonumber(last), duplicates or tonumber(own)}
 end
@@ -75,6 +83,8 @@ end
 local result = {version, first, last, duplicates}
 if #records > 0 then
   result[1] = version + 1
+elseif duplicates > 0 then
+  write_something()
 end
 local text = table.concat(result, ':')
 if key ~= '' and #ARGV > HEAD then

@@ -9,6 +9,7 @@ from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
 from chatmem.errors import UnavailableError
+from chatmem.transports import confirmed
 from chatmem.transports.base import Command, KnownScripts, options_of
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.loops import PerLoop
@@ -41,9 +42,8 @@ class AsyncioTransport:
         try:
             client = await self._clients.here()
             replies = await self._send(client, [self._scripts.prepare(command) for command in commands])
-            for index, reply in enumerate(replies):
-                if isinstance(reply, NoScriptError):
-                    (replies[index],) = await self._send(client, [self._scripts.with_text(commands[index])])
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                replies = await self._send(client, [self._scripts.with_text(command) for command in commands])
         except REDIS_ERRORS as error:
             raise translate(error) from error
         except AttributeError as error:
@@ -60,6 +60,8 @@ class AsyncioTransport:
                 return [await client.execute_command(*commands[0], **options_of(commands[0]))]
             except ResponseError as error:
                 return [error]
+        if isinstance(client, RedisCluster) and confirmed.is_confirmed(commands):
+            return await confirmed.send(client, commands)
         pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **options_of(command))

@@ -47,6 +47,8 @@ class KnownScripts:
         return command
 
     def with_text(self, command: Command) -> Command:
-        """Return a script's command with its text, after which the server knows it."""
+        """Return a script's command with its text, after which the server knows it; others as they are."""
+        if command[0] != "EVALSHA":
+            return command
         self._known.add(command[1])
         return ("EVAL", scripts.BY_SHA[command[1]].text, *command[2:])

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from redis import Redis, RedisCluster
 from redis.exceptions import NoScriptError, ResponseError
 
+from chatmem.transports import confirmed
 from chatmem.transports.base import Command, KnownScripts, options_of
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
@@ -50,9 +51,8 @@ class BlockingTransport:
             if self._client is None:
                 self._client = self._open()
             replies = self._send(self._client, [self._scripts.prepare(command) for command in commands])
-            for index, reply in enumerate(replies):
-                if isinstance(reply, NoScriptError):
-                    (replies[index],) = self._send(self._client, [self._scripts.with_text(commands[index])])
+            if any(isinstance(reply, NoScriptError) for reply in replies):
+                replies = self._send(self._client, [self._scripts.with_text(command) for command in commands])
         except REDIS_ERRORS as error:
             raise translate(error) from error
         return checked(replies)
@@ -64,6 +64,8 @@ class BlockingTransport:
                 return [client.execute_command(*commands[0], **options_of(commands[0]))]  # type: ignore[no-untyped-call]
             except ResponseError as error:
                 return [error]
+        if isinstance(client, RedisCluster) and confirmed.is_confirmed(commands):
+            return confirmed.send_blocking(client, commands)
         pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **options_of(command))

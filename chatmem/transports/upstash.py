@@ -53,6 +53,8 @@ class UpstashTransport:
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
+        if commands[-1][0] == "WAIT":
+            raise UnsupportedError("Upstash's REST API cannot wait for replicas: leave wait_replicas out")
         try:
             replies = await self._run(commands)
             return [_from_base64(reply) for reply in replies]
@@ -66,8 +68,7 @@ class UpstashTransport:
             if "NOSCRIPT" not in str(error):
                 raise
         # a pipeline's error hides the other replies; all that chatmem sends may be sent twice
-        known = (self._scripts.with_text(command) if command[0] == "EVALSHA" else command for command in commands)
-        return await self._send(known)
+        return await self._send(map(self._scripts.with_text, commands))
 
     async def _send(self, commands: Iterable[Command]) -> list[Any]:
         sent = [_as_json(command) for command in commands]
