@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from chatmem.addresses import Address
+from chatmem.addresses import Address, UrlAddress
 from chatmem.addresses.client import Client, address_of
 from chatmem.addresses.cluster import ClusterAddress
 from chatmem.addresses.embedded import EmbeddedAddress
@@ -14,9 +14,9 @@ from chatmem.addresses.sentinel import SentinelAddress
 from chatmem.errors import UnsupportedError
 from chatmem.transports.base import Transport
 
-__all__ = ["Client", "Connection"]
+__all__ = ["Client", "Connection", "address_at", "connection_to"]
 
-_SCHEMES: dict[str, Callable[[str], Address]] = {
+_SCHEMES: dict[str, Callable[[str], UrlAddress]] = {
     "redis": RedisAddress,
     "rediss": RedisAddress,
     "unix": RedisAddress,
@@ -32,10 +32,8 @@ _REST = ("upstash", "https", "http")
 class Connection:
     """Where a memory's sessions are. Its transports are opened on first use and shared by its histories."""
 
-    def __init__(self, url: str | None = None, client: Client | None = None, token: str | None = None) -> None:
-        if client is not None and (url is not None or token is not None):
-            raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
-        self._address = _address_at(url, token) if client is None else address_of(client)
+    def __init__(self, address: Address) -> None:
+        self._address = address
         self._asynchronous: Transport | None = None
         self._blocking: Transport | None = None
 
@@ -68,7 +66,23 @@ class Connection:
         self._address.release()
 
 
-def _address_at(url: str | None, token: str | None) -> Address:
+def connection_to(url: str | None = None, client: Client | None = None, token: str | None = None) -> Connection:
+    """Return a connection to where a URL, the caller's client, or the environment says.
+
+    Raises:
+        ValueError: an argument is wrong.
+    """
+    if client is not None and (url is not None or token is not None):
+        raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
+    return Connection(address_at(url, token) if client is None else address_of(client))
+
+
+def address_at(url: str | None, token: str | None = None) -> UrlAddress:
+    """Return where a URL, or the environment, leads.
+
+    Raises:
+        ValueError: it is no URL of those chatmem knows.
+    """
     url = url or os.environ.get("CHATMEM_URL") or ""
     scheme, colon, _ = url.partition("://")
     if colon and scheme in _REST:
@@ -83,7 +97,7 @@ def _address_at(url: str | None, token: str | None) -> Address:
     return _SCHEMES[scheme](url)
 
 
-def _default() -> Address:
+def _default() -> UrlAddress:
     """Return the database that Upstash's own variables name, else the embedded server."""
     url, token = (os.environ.get(f"UPSTASH_REDIS_REST_{name}") for name in ("URL", "TOKEN"))
     if not url and not token:
@@ -95,7 +109,7 @@ def _default() -> Address:
     return _upstash(url, token)
 
 
-def _upstash(url: str, token: str | None) -> Address:
+def _upstash(url: str, token: str | None) -> UrlAddress:
     try:
         from chatmem.addresses.upstash import UpstashAddress  # noqa: PLC0415 - an extra
     except ModuleNotFoundError as error:

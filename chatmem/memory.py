@@ -6,7 +6,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from chatmem.connect import Client, Connection
+from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
 from chatmem.policy import Policy, Refresh
 
@@ -46,7 +46,7 @@ def connect(
         ValueError: an argument is wrong; it says which and how to write it.
     """
     policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout)
-    return ChatMemory(Connection(url, client, token), policy)
+    return ChatMemory(connection_to(url, client, token), policy)
 
 
 class ChatMemory:

@@ -43,18 +43,23 @@ class Policy:
         check_prefix(self.prefix)
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
-        object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else _milliseconds("ttl", self.ttl))
+        object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
 
 
 def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:
     if isinstance(replicas, bool) or not isinstance(replicas, int) or replicas < 0:
         raise ValueError(f"wait_replicas must be a whole number from 0 on, not {replicas!r}")
-    milliseconds = _milliseconds("wait_timeout", timeout)  # WAIT takes 0 for "for ever"
-    return ("WAIT", b"%d" % replicas, milliseconds) if replicas else None
+    limit = milliseconds("wait_timeout", timeout)  # WAIT takes 0 for "for ever"
+    return ("WAIT", b"%d" % replicas, limit) if replicas else None
 
 
-def _milliseconds(name: str, time: float | timedelta) -> bytes:
+def milliseconds(name: str, time: float | timedelta) -> bytes:
+    """Return a time as scripts take it: whole milliseconds, rounded up.
+
+    Raises:
+        ValueError: it is no number of seconds or `timedelta`, or out of range; the text says so of `name`.
+    """
     seconds = time.total_seconds() if isinstance(time, timedelta) else time
     if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _MAX_TTL.total_seconds():
         raise ValueError(f"{name} must be seconds or a timedelta, more than 0 and at most 100 years, not {time!r}")

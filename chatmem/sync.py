@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
-from chatmem.connect import Client, Connection
+from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy, Refresh
 from chatmem.transports.blocking import drive
@@ -35,7 +35,7 @@ def connect(
     Raises:
         ValueError: an argument is wrong; a `redis.asyncio.Redis` as the client is.
     """
-    connection = Connection(url, client, token)
+    connection = connection_to(url, client, token)
     connection.blocking()
     return ChatMemory(connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 from chatmem.transports.base import Transport
 
@@ -24,4 +24,12 @@ class Address(Protocol):
 
     def release(self) -> None:
         """Let go of what the address itself holds; its transports are closed before."""
+        ...
+
+
+class UrlAddress(Address, Protocol):
+    """An address whose clients chatmem opens itself."""
+
+    def open_blocking(self) -> Any:
+        """Return a new blocking client, which is the caller's to close."""
         ...

@@ -40,13 +40,14 @@ class ClusterAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""
-        return BlockingTransport(self._open_blocking, owned=True)
+        return BlockingTransport(self.open_blocking, owned=True)
 
     async def _open_async(self) -> redis.asyncio.RedisCluster:
         retry = AsyncRetry(_BACKOFF, _RETRIES)
         return redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **CONNECTION, **_CLUSTER)
 
-    def _open_blocking(self) -> redis.RedisCluster:
+    def open_blocking(self) -> redis.RedisCluster:
+        """Return a new blocking client, which is the caller's to close."""
         retry = Retry(_BACKOFF, _RETRIES)
         return redis.RedisCluster.from_url(self._url, retry=retry, **CONNECTION, **_CLUSTER)
 

@@ -28,12 +28,13 @@ class EmbeddedAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        return EmbeddedTransport(BlockingTransport(self._open_blocking, owned=True), self._start)
+        return EmbeddedTransport(BlockingTransport(self.open_blocking, owned=True), self._start)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         return open_async(_url(await self._start_in_thread()))
 
-    def _open_blocking(self) -> redis.Redis:
+    def open_blocking(self) -> redis.Redis:
+        """Return a new blocking client, which is the caller's to close."""
         return open_blocking(_url(self._server.acquire()))
 
     async def _start(self) -> str:

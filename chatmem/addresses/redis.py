@@ -57,9 +57,16 @@ def check_url(url: str) -> None:
 class RedisAddress:
     """One server."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, **options: Any) -> None:
+        """Check the URL.
+
+        Args:
+            url: redis://, rediss:// or unix://.
+            options: of redis-py, beside those in the URL.
+        """
         check_url(url)
         self._url = url
+        self._options = options
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio."""
@@ -67,28 +74,29 @@ class RedisAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        return BlockingTransport(self._open_blocking, owned=True)
+        return BlockingTransport(self.open_blocking, owned=True)
 
     async def _open_async(self) -> redis.asyncio.Redis:
-        return open_async(self._url)
+        return open_async(self._url, **self._options)
 
-    def _open_blocking(self) -> redis.Redis:
-        return open_blocking(self._url)
+    def open_blocking(self) -> redis.Redis:
+        """Return a new blocking client, which is the caller's to close."""
+        return open_blocking(self._url, **self._options)
 
     def release(self) -> None:
         """Do nothing: it holds nothing."""
 
 
-def open_async(url: str) -> redis.asyncio.Redis:
+def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
     """Return an asyncio client with a bounded pool of its own."""
     retry = AsyncRetry(_BACKOFF, _RETRIES)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, retry=retry, **CONNECTION, **_POOL)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **{**CONNECTION, **_POOL, "retry": retry, **options})
     return redis.asyncio.Redis.from_pool(pool)
 
 
-def open_blocking(url: str) -> redis.Redis:
+def open_blocking(url: str, **options: Any) -> redis.Redis:
     """Return a blocking client with a bounded pool of its own."""
-    options = {**CONNECTION, **_POOL, "retry": Retry(_BACKOFF, _RETRIES)}
+    options = {**CONNECTION, **_POOL, "retry": Retry(_BACKOFF, _RETRIES), **options}
     if url.startswith("rediss://"):
         options["redis_connect_func"] = _ping_once
     return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, **options))

@@ -62,14 +62,15 @@ class SentinelAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py, which follows the master."""
-        return BlockingTransport(self._open_blocking, owned=True)
+        return BlockingTransport(self.open_blocking, owned=True)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         once = AsyncRetry(NoBackoff(), 0)
         sentinel = AsyncSentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
         return sentinel.master_for(self._service, retry=once, **self._options)  # type: ignore[no-any-return]
 
-    def _open_blocking(self) -> redis.Redis:
+    def open_blocking(self) -> redis.Redis:
+        """Return a new blocking client, which is the caller's to close."""
         once = Retry(NoBackoff(), 0)  # a sentinel that is gone: the next one is asked
         sentinel = Sentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
         return sentinel.master_for(  # type: ignore[no-any-return]

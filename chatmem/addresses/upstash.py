@@ -36,14 +36,15 @@ class UpstashAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on the vendor's blocking client."""
-        return UpstashTransport(BlockingRequests(self._open_blocking, BlockingClient.close))
+        return UpstashTransport(BlockingRequests(self.open_blocking, BlockingClient.close))
 
     def _open_async(self) -> AsyncClient:
         client = AsyncClient(self._url, self._token, **_CLIENT)
         client._http._client.timeout = httpx.Timeout(**TIMEOUTS)
         return client
 
-    def _open_blocking(self) -> BlockingClient:
+    def open_blocking(self) -> BlockingClient:
+        """Return a new blocking client, which is the caller's to close."""
         client = BlockingClient(self._url, self._token, **_CLIENT)
         client._http._client.timeout = httpx.Timeout(**TIMEOUTS)
         return client

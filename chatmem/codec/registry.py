@@ -55,6 +55,11 @@ def name_of(cls: type[BaseMessage]) -> str:
     return cls.__name__
 
 
+def is_registered(cls: type[BaseMessage]) -> bool:
+    """Return whether the class was made known."""
+    return cls in _classes.values()
+
+
 def find(name: str, base: type[BaseMessage]) -> type[BaseMessage]:
     """Return the class registered under the name if it derives from the base, else the base."""
     cls = _classes.get(name, base)

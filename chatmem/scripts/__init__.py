@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
-
-from chatmem.keys import SessionKeys
 
 
 class Script(NamedTuple):
@@ -15,18 +14,19 @@ class Script(NamedTuple):
     text: bytes
     sha: bytes
 
-    def call(self, keys: SessionKeys, *args: bytes) -> tuple[str | bytes, ...]:
-        """Return the command that runs the script on a session; transports send the text where it is unknown."""
-        return ("EVALSHA", self.sha, b"3", *keys, *args)
+    def call(self, keys: Sequence[bytes], *args: bytes) -> tuple[str | bytes, ...]:
+        """Return the command that runs the script on these keys; transports send the text where it is unknown."""
+        return ("EVALSHA", self.sha, b"%d" % len(keys), *keys, *args)
 
 
-def _load(name: str) -> Script:
+def _load(*names: str) -> Script:
     folder = files(__name__)
-    text = b"\n".join(folder.joinpath(part).read_bytes() for part in ("deadline.lua", name))
+    text = b"\n".join(folder.joinpath(name).read_bytes() for name in names)
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-APPEND = _load("append.lua")
-TOUCH = _load("touch.lua")
+APPEND = _load("deadline.lua", "append.lua")
+TOUCH = _load("deadline.lua", "touch.lua")
+PUSH = _load("push.lua")
 
-BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, TOUCH)}
+BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, TOUCH, PUSH)}

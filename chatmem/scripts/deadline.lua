@@ -1,4 +1,4 @@
--- Before every script: one deadline for all the keys of a session, to the millisecond.
+-- Before the scripts of sessions: one deadline for all the keys of a session, to the millisecond.
 -- PEXPIRE would count from the moment of each call; these must not differ, or a session would expire in parts.
 local function set_deadline(milliseconds, only_where_missing)
   local time = redis.call('TIME')

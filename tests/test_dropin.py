@@ -1,0 +1,579 @@
+"""The classes that chatmem replaces, under their own names, in both kinds of methods."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import multiprocessing
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from hypothesis import given
+from langchain_classic.memory import ConversationBufferMemory
+from langchain_core import messages as lc
+from langchain_core.messages import messages_from_dict, messages_to_dict
+from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
+from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables.history import RunnableWithMessageHistory
+from redis.crc import key_slot
+
+import chatmem
+from chatmem.codec import record
+from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
+from chatmem.dropin.connections import connection_to
+from chatmem.dropin.lists import _companion
+from tests import samples
+from tests.clusters import Cluster, cluster
+from tests.servers import run_server
+from tests.upstash_server import TOKEN, RestServer, serving
+from tests.wire import Wire, watched
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The class `ConversationBuffer")
+
+TURN = (lc.HumanMessage("Hi, my name is Alice."), lc.AIMessage("Hello Alice!", tool_calls=[]))
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Cluster]:
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def rest(url: str) -> Iterator[RestServer]:
+    with serving(url) as server:
+        yield server
+
+
+@pytest.fixture
+def raw(url: str, prefix: str) -> Iterator[Any]:
+    with redis.Redis.from_url(url) as client:
+        yield client
+        for key in client.scan_iter(f"*{prefix}*", count=1000):
+            client.unlink(key)
+
+
+class Names:
+    """The methods of a history, all asynchronous: its own, or the synchronous ones called as such."""
+
+    def __init__(self, history: Any, kind: str) -> None:
+        self.history = history
+        self._async = kind == "async"
+
+    async def add(self, *messages: lc.BaseMessage) -> None:
+        if self._async:
+            await self.history.aadd_messages(messages)
+        else:
+            self.history.add_messages(messages)
+
+    async def read(self) -> list[lc.BaseMessage]:
+        messages: list[lc.BaseMessage] = await self.history.aget_messages() if self._async else self.history.messages
+        return messages
+
+    async def clear(self) -> None:
+        if self._async:
+            await self.history.aclear()
+        else:
+            self.history.clear()
+
+
+CLASSES = ["community", "upstash", "memorystore", "langchain-redis"]
+LISTS = CLASSES[:3]
+
+
+@pytest.fixture(params=CLASSES)
+def make(request: pytest.FixtureRequest, url: str, rest: RestServer, raw: Any, prefix: str) -> Callable[..., Any]:
+    """Make a history of each class in turn."""
+
+    def make(session: str = "s", **options: Any) -> Any:
+        match request.param:
+            case "community":
+                return langchain_community.RedisChatMessageHistory(session, url, f"{prefix}:", **options)
+            case "upstash":
+                return langchain_community.UpstashRedisChatMessageHistory(
+                    session, rest.url, TOKEN, f"{prefix}:", **options
+                )
+            case "memorystore":
+                return memorystore.MemorystoreChatMessageHistory(raw, f"{prefix}:{session}", **options)
+            case _:
+                return langchain_redis.RedisChatMessageHistory(session, url, f"{prefix}:", **options)
+
+    make.__name__ = request.param
+    return make
+
+
+lists = pytest.mark.parametrize("make", LISTS, indirect=True)
+both = pytest.mark.parametrize("kind", ["async", "sync"])
+
+
+class TestNames:
+    """Both kinds of methods of all four."""
+
+    @both
+    async def test_add_read_clear(self, make: Callable[..., Any], kind: str) -> None:
+        """Messages come back in order; histories of other sessions are others."""
+        names, other = Names(make(), kind), Names(make("S"), kind)
+        assert await names.read() == []
+        await names.add(*TURN)
+        await names.add()
+        await names.add(lc.SystemMessage("x"))
+        await other.add(lc.HumanMessage("other"))
+        assert await names.read() == [*TURN, lc.SystemMessage("x")]
+        await names.clear()
+        assert await names.read() == []
+        assert [message.content for message in await other.read()] == ["other"]
+
+    def test_single_messages(self, make: Callable[..., Any]) -> None:
+        """`add_message`, `add_user_message` and `add_ai_message` store theirs."""
+        history = make()
+        history.add_message(lc.SystemMessage("s"))
+        history.add_user_message("u")
+        history.add_ai_message(lc.AIMessage("a", id="a"))
+        assert [(message.type, message.content) for message in history.messages] == [
+            ("system", "s"),
+            ("human", "u"),
+            ("ai", "a"),
+        ]
+
+    @both
+    async def test_two_thousand_at_once(self, make: Callable[..., Any], kind: str) -> None:
+        """More than one slice of a script."""
+        messages = [lc.HumanMessage(str(number)) for number in range(2001)]
+        names = Names(make(), kind)
+        await names.add(*messages)
+        assert await names.read() == messages
+
+    async def test_both_kinds_of_one_history(self, make: Callable[..., Any]) -> None:
+        """Inside a running loop too."""
+        history = make()
+        history.add_messages(TURN)
+        await history.aadd_messages(TURN)
+        assert history.messages == await history.aget_messages() == [*TURN, *TURN]
+
+    @both
+    async def test_runnable_with_message_history(self, make: Callable[..., Any], kind: str) -> None:
+        """The seeds' own example, with an offline model that only knows what is in its prompt."""
+        chain = RunnableWithMessageHistory(
+            _chain(), _factory(make), input_messages_key="input", history_messages_key="history"
+        )
+        config: Any = {"configurable": {"session_id": "alice"}}
+        for text, answer in (("Hi, my name is Alice.", "Hello Alice!"), ("What's my name?", "Your name is Alice.")):
+            given = {"input": text}
+            message = await chain.ainvoke(given, config) if kind == "async" else chain.invoke(given, config)
+            assert message.content == answer
+        assert [message.content for message in make("alice").messages] == [
+            "Hi, my name is Alice.",
+            "Hello Alice!",
+            "What's my name?",
+            "Your name is Alice.",
+        ]
+
+    def test_buffer_memory(self, make: Callable[..., Any], raw: Any, prefix: str) -> None:
+        """The seeds' other example: a memory over a session that lives for 300 seconds."""
+        history = make("jim", ttl=300)
+        memory = ConversationBufferMemory(chat_memory=history, return_messages=True)
+        memory.save_context({"input": "Hi! I'm Jim."}, {"output": "Hello Jim!"})
+        read = memory.load_memory_variables({})["history"]
+        assert [message.content for message in read] == ["Hi! I'm Jim.", "Hello Jim!"]
+        lists = [key for key in raw.keys(f"{prefix}:*") if not key.endswith((b":i", b":s"))]
+        assert [290 < raw.ttl(key) <= 300 for key in lists] == [True]
+        memory.clear()
+        assert history.messages == []
+
+    async def test_runs_at_once(self, make: Callable[..., Any]) -> None:
+        """Runs with messages in and no key for the history lose none, as they do with a plain read at their end."""
+        held = asyncio.Event()
+
+        async def answer(messages: list[lc.BaseMessage]) -> lc.AIMessage:
+            if messages[-1].content == "A":
+                await held.wait()
+            return lc.AIMessage(f"re:{messages[-1].content}")
+
+        chain = RunnableWithMessageHistory(RunnableLambda(answer), _factory(make))
+        config: Any = {"configurable": {"session_id": "s"}}
+        first = asyncio.create_task(chain.ainvoke([lc.HumanMessage("A")], config))
+        await asyncio.sleep(0.05)
+        await chain.ainvoke([lc.HumanMessage("B")], config)
+        held.set()
+        await first
+        assert sorted(str(message.content) for message in make().messages) == ["A", "B", "re:A", "re:B"]
+
+    async def test_unavailable(self) -> None:
+        """Where no server is, both kinds say so, and constructing says nothing."""
+        for cls in (langchain_community.RedisChatMessageHistory, langchain_redis.RedisChatMessageHistory):
+            history = cls("s", "redis://127.0.0.1:1/0?socket_connect_timeout=0.2")
+            with pytest.raises(chatmem.UnavailableError):
+                _ = history.messages
+            with pytest.raises(chatmem.UnavailableError):
+                await history.aadd_messages(TURN)
+
+
+def _factory(make: Callable[..., Any]) -> Callable[[str], Any]:
+    def history_of(session_id: str) -> Any:
+        return make(session_id)
+
+    return history_of
+
+
+def _chain() -> Any:
+    def answer(prompt: Any) -> lc.AIMessage:
+        messages = prompt.to_messages()
+        known = [m.content.split("my name is ")[1].strip(".") for m in messages if "my name is " in m.content]
+        text = f"Your name is {known[-1]}." if "What's" in messages[-1].content else f"Hello {known[-1]}!"
+        return lc.AIMessage(text)
+
+    prompt = ChatPromptTemplate.from_messages([MessagesPlaceholder("history"), ("human", "{input}")])
+    return prompt | RunnableLambda(answer)
+
+
+class TestLists:
+    """The layouts that are shared with the old classes."""
+
+    @lists
+    @both
+    async def test_the_layout(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
+        """The key, the order and the JSON are those of the old classes."""
+        await Names(make(), kind).add(*TURN)
+        elements = raw.lrange(f"{prefix}:s", 0, -1)
+        wanted = [json.dumps(written).encode() for written in messages_to_dict(TURN)]
+        assert elements == (wanted if make.__name__ == "memorystore" else wanted[::-1])
+
+    @lists
+    @both
+    async def test_a_session_ttl(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
+        """Set with every message; a session TTL of 300 seconds, and none for none and 0."""
+        for ttl, least, most in ((300, 299_000, 300_000), (timedelta(minutes=1), 59_000, 60_000)):
+            await Names(make(ttl=ttl), kind).add(*TURN)
+            assert least <= raw.pttl(f"{prefix}:s") <= most
+        for session, none in (("n", None), ("0", 0)):
+            await Names(make(session, ttl=none), kind).add(*TURN)
+            assert raw.pttl(f"{prefix}:{session}") == -1
+        for wrong in (-1, "300", True):
+            with pytest.raises(ValueError, match="ttl must be"):
+                make(ttl=wrong)
+
+    @lists
+    @both
+    async def test_the_22_kinds(self, make: Callable[..., Any], kind: str) -> None:
+        """What JSON carries comes back equal; what it does not is an EncodingError, and nothing is stored."""
+        names = Names(make(), kind)
+        stored = []
+        for name, message in samples.kinds().items():
+            if name in ("bytes artifact", "NaN"):
+                with pytest.raises(chatmem.EncodingError, match="field 'artifact"):
+                    await names.add(lc.HumanMessage("before"), message)
+                continue
+            await names.add(message)
+            stored.append(message)
+        read = await names.read()
+        assert len(read) == len(stored) == 20
+        for old, new in zip(stored, read, strict=True):
+            assert old.model_dump() == new.model_dump() or isinstance(old, samples.Custom)
+            assert type(old) is type(new) or isinstance(old, samples.Custom)
+
+    @lists
+    async def test_an_unreadable_element(
+        self, make: Callable[..., Any], raw: Any, prefix: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """It costs itself alone, with a warning that names the key."""
+        history = make()
+        history.add_message(TURN[0])
+        raw.lpush(f"{prefix}:s", b"\xff", b"{", b'{"type": "unknown", "data": {}}')
+        assert history.messages == await history.aget_messages() == [TURN[0]]
+        assert len(caplog.records) == 6
+        assert f"{prefix}:s" in caplog.text
+
+    @lists
+    @both
+    async def test_a_key_of_another_type(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
+        """Reading and adding say so, and nothing is changed."""
+        raw.set(f"{prefix}:s", "x")
+        names = Names(make(), kind)
+        for call in (names.read, lambda: names.add(*TURN)):
+            with pytest.raises(chatmem.CorruptRecordError) as caught:
+                await call()
+            assert caught.value.key == f"{prefix}:s"
+        assert raw.get(f"{prefix}:s") == b"x"
+
+    @pytest.mark.parametrize("session", ["日本", "a b*", "{u}1", "x" * 5000, "a\x00"])
+    @lists
+    def test_any_session(self, make: Callable[..., Any], raw: Any, prefix: str, session: str) -> None:
+        """The key is the prefix and the id, exactly."""
+        make(session).add_messages(TURN)
+        assert raw.llen(f"{prefix}:{session}") == 2
+        assert make(session).messages == list(TURN)
+
+    @lists
+    def test_a_session_that_cannot_be(self, make: Callable[..., Any]) -> None:
+        """Is a ValueError, when the history is made."""
+        if make.__name__ == "memorystore":
+            return
+        for session in ("\ud800", None, 5):
+            with pytest.raises(ValueError, match="session_id"):
+                make(session)
+
+    @both
+    async def test_a_lost_reply(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """What is sent again is pushed once, at the REST API and by redis-py."""
+        with serving(url) as rest:
+            names = Names(langchain_community.UpstashRedisChatMessageHistory(prefix, rest.url, TOKEN), kind)
+            await names.add(lc.HumanMessage("a"))
+            rest.lose = 1
+            await names.add(*TURN)
+            assert await names.read() == [lc.HumanMessage("a"), *TURN]
+            assert len(rest.requests) == 4
+            await names.clear()
+
+    @both
+    async def test_round_trips(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """Constructing is none; adding is one, the TTL and 1,000 messages included; reading and clearing are one."""
+        with watched(url) as wire:
+            histories = [langchain_community.RedisChatMessageHistory(prefix, wire.url, ttl=60) for _ in range(3)]
+            assert wire.round_trips == 0
+            await Names(histories[0], kind).add(*map(lc.HumanMessage, map(str, range(1000))))
+            assert wire.round_trips == 1
+            await Names(histories[1], kind).add(*TURN)
+            assert len(await Names(histories[2], kind).read()) == 1002
+            await Names(histories[2], kind).clear()
+            assert (wire.round_trips, wire.commands) == (4, ["EVAL", "EVALSHA", "LRANGE", "UNLINK"])
+            await _close(wire)
+
+    def test_what_is_no_message(self, make: Callable[..., Any]) -> None:
+        """Is named."""
+        with pytest.raises(ValueError, match=r"messages\[1\]|Message cannot be None"):
+            make().add_messages([TURN[0], None])
+
+
+async def _close(wire: Wire) -> None:
+    await connection_to(wire.url).aclose()
+
+
+@given(samples.messages)
+def test_json_loses_nothing(message: lc.BaseMessage) -> None:
+    """Whatever message JSON takes, LangChain's own reader gets equal from it, and so does chatmem's."""
+    try:
+        element = jsons.encode(message, 3)
+    except chatmem.EncodingError:
+        return
+    (old,) = messages_from_dict([json.loads(element)])
+    assert record.decode(element).message == old
+    assert _as_lists(old.model_dump()) == _as_lists(message.model_dump())
+
+
+def _as_lists(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_as_lists(item) for item in value]
+    return {key: _as_lists(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+@given(samples.text)
+def test_companions_share_the_slot(key: str) -> None:
+    """A list and the tokens of its last calls are in one slot of a cluster, whatever braces the key has."""
+    name = key.encode("utf-8", "replace") or b"x"
+    assert key_slot(_companion(name)) == key_slot(name)
+
+
+@pytest.mark.parametrize("key", ["a", "{a}b", "a}b", "{}a", "a{b", "}{", "{a", "x{y}{z}"])
+def test_companions_of_braces(key: str) -> None:
+    """The odd cases, by name."""
+    assert key_slot(_companion(key.encode())) == key_slot(key.encode())
+
+
+class TestCommunity:
+    """langchain-community's own arguments and attributes."""
+
+    def test_attributes(self, url: str, raw: Any, prefix: str) -> None:
+        """They are those of the old class."""
+        history = langchain_community.RedisChatMessageHistory(session_id=prefix, url=url, ttl=300)
+        assert (history.session_id, history.key_prefix, history.ttl) == (prefix, "message_store:", 300)
+        assert history.key == f"message_store:{prefix}"
+        history.add_user_message("x")
+        assert history.redis_client.llen(history.key) == 1
+        assert langchain_community.RedisChatMessageHistory("a", url).redis_client is history.redis_client
+
+    def test_upstash_attributes(self, rest: RestServer, raw: Any, prefix: str) -> None:
+        """They are those of the old class, the refusal of a missing token included."""
+        history = langchain_community.UpstashRedisChatMessageHistory(session_id=prefix, url=rest.url, token=TOKEN)
+        history.add_user_message("x")
+        assert history.redis_client.llen(f"message_store:{prefix}") == 1
+        with pytest.raises(ValueError, match="UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN"):
+            langchain_community.UpstashRedisChatMessageHistory("a", rest.url)
+
+    @both
+    async def test_a_node_of_a_cluster(self, running: Cluster, prefix: str, kind: str) -> None:
+        """`redis://` may lead to a cluster, which the old class found out by asking the server."""
+        url = running.url.replace("redis+cluster", "redis")
+        for number in range(6):  # on all three masters
+            names = Names(langchain_community.RedisChatMessageHistory(f"{prefix}{number}", url, ttl=60), kind)
+            await names.add(*TURN)
+            assert await names.read() == list(TURN)
+            await names.clear()
+        await connection_to(url).aclose()
+
+
+class TestMemorystore:
+    """Google's class: a client, handed in."""
+
+    @both
+    async def test_a_cluster(self, running: Cluster, raw: Any, prefix: str, kind: str) -> None:
+        """A cluster client, blocking or of redis.asyncio, decoding or not."""
+        port = running.nodes[0].port
+        with redis.RedisCluster("127.0.0.1", port, decode_responses=True) as client:
+            names = Names(memorystore.MemorystoreChatMessageHistory(client, prefix, ttl=60), kind)
+            await names.add(*TURN)
+            assert await names.read() == list(TURN)
+            await names.clear()
+            assert client.exists(prefix) == 0
+
+    async def test_a_client_of_redis_asyncio(self, url: str, raw: Any, prefix: str) -> None:
+        """It serves the asynchronous names; the synchronous ones say what to pass."""
+        async with redis.asyncio.Redis.from_url(url) as client:
+            history = memorystore.MemorystoreChatMessageHistory(client, prefix)
+            await history.aadd_messages(TURN)
+            assert await history.aget_messages() == list(TURN)
+            with pytest.raises(ValueError, match=r"redis\.Redis"):
+                _ = history.messages
+
+
+class TestLangchainRedis:
+    """langchain-redis' class, over chatmem's own layout."""
+
+    def test_attributes(self, url: str, raw: Any, prefix: str) -> None:
+        """They are those of the old class: custom prefix, TTL and index name."""
+        history = langchain_redis.RedisChatMessageHistory(
+            "user_123", url, key_prefix=prefix, ttl=3600, index_name="custom", overwrite_index=True
+        )
+        history.add_user_message("This is a message with custom configuration.")
+        assert (history.session_id, history.id, history.key_prefix) == ("user_123", "user_123", prefix)
+        assert (history.ttl, history.index_name, history.overwrite_index) == (3600, "custom", True)
+        assert len(history) == 1
+        assert 3590 < raw.ttl(f"{prefix}:{{user_123}}:m") <= 3600
+        assert history.redis_client.exists(f"{prefix}:{{user_123}}:m")
+
+    @both
+    async def test_search(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """Any of the words, in any case, best match first, limited; text blocks are text."""
+        history = langchain_redis.RedisChatMessageHistory("s", url, f"{prefix}:")
+        other = langchain_redis.RedisChatMessageHistory("t", url, f"{prefix}:")
+        other.add_user_message("artificial intelligence elsewhere")
+        history.add_messages(
+            [
+                lc.HumanMessage("Tell me about artificial intelligence."),
+                lc.AIMessage("Artificial Intelligence (AI) is a branch of computer science ... of intelligence."),
+                lc.HumanMessage("Is a computer intelligent?"),
+                lc.HumanMessage([{"type": "text", "text": "a SCIENCE picture"}, {"type": "image"}]),
+            ]
+        )
+
+        async def search(*args: Any) -> list[dict[str, Any]]:
+            found: list[dict[str, Any]] = await history.asearch_messages(*args)
+            return found if kind == "async" else history.search_messages(*args)
+
+        assert [found["type"] for found in await search("artificial intelligence")] == ["human", "ai"]
+        assert [found["content"][0]["text"] for found in await search("picture")] == ["a SCIENCE picture"]
+        assert [found["type"] for found in await search("science")] == ["human", "ai"]
+        assert len(await search("computer science tell", 2)) == 2
+        for nothing in ("", "absent", "comput", "*", None):
+            assert await search(nothing) == []
+        assert await history.acount() == len(history) == 4
+
+    @both
+    async def test_delete(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """All sessions under the prefix go, and none under another that looks alike."""
+        names = [f"{prefix}*", f"{prefix}x", f"{prefix}*:"]
+        histories = [langchain_redis.RedisChatMessageHistory(s, url, name) for name in names for s in ("a", "b}{")]
+        for history in histories:
+            history.add_messages(TURN)
+        if kind == "async":
+            await histories[0].adelete()
+        else:
+            histories[0].delete()
+        assert [len(history) for history in histories] == [0, 0, 2, 2, 2, 2]
+        assert raw.keys(f"{prefix}\\*:{{*") == []
+
+    @both
+    async def test_a_given_client(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """A client that was given is used, one of redis.asyncio by the asynchronous names."""
+        client: Any = redis.Redis.from_url(url) if kind == "sync" else redis.asyncio.Redis.from_url(url)
+        history = langchain_redis.RedisChatMessageHistory("s", redis_client=client, key_prefix=prefix)
+        names = Names(history, kind)
+        await names.add(lc.HumanMessage("a", id="1"), lc.HumanMessage("a", id="1"))
+        assert len(await names.read()) == 1
+        assert history.redis_client is client
+        if kind == "async":
+            await history.adelete()
+            await client.aclose()
+        else:
+            history.delete()
+            client.close()
+        assert raw.keys(f"{prefix}*") == []
+
+    def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:
+        """Keyword arguments reach redis-py, as they did: here a password."""
+        from tests.servers import debian_binary
+
+        with run_server(debian_binary(), "--requirepass", "s3cret") as url:
+            with pytest.raises(chatmem.UnavailableError, match="refused"):
+                langchain_redis.RedisChatMessageHistory("s", url).add_user_message("x")
+            history = langchain_redis.RedisChatMessageHistory("s", url, password="s3cret", decode_responses=True)
+            history.add_user_message("x")
+            assert len(history.messages) == asyncio.run(history.acount()) == 1
+        with pytest.raises(ValueError, match="password"):
+            langchain_redis.RedisChatMessageHistory("s", "redis+cluster://localhost", password="x")
+
+    @pytest.mark.parametrize(
+        "arguments", [{"session_id": ""}, {"session_id": None}, {"session_id": "s", "key_prefix": "{"}]
+    )
+    def test_wrong_arguments(self, url: str, arguments: dict[str, Any]) -> None:
+        """Are ValueErrors, when the history is made."""
+        with pytest.raises(ValueError, match=r"session_id|prefix"):
+            langchain_redis.RedisChatMessageHistory(redis_url=url, **arguments)
+
+
+class TestConnections:
+    """One pool a URL and process."""
+
+    @both
+    async def test_a_thousand_histories_share_a_pool(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """A thousand constructions and calls, one connection."""
+        with watched(url) as wire:
+            for number in range(1000):
+                cls: Any = (langchain_community, langchain_redis)[number % 2].RedisChatMessageHistory
+                await Names(cls(f"{prefix}{number % 10}", wire.url), kind).read()
+            assert wire.connections == 1
+            await _close(wire)
+
+    def test_new_event_loops(self, url: str, raw: Any, prefix: str) -> None:
+        """Each gets a client of its own, which ends with it."""
+        with watched(url) as wire:
+            for number in range(1, 4):
+                history = langchain_community.RedisChatMessageHistory("a", wire.url, prefix)
+                asyncio.run(history.aadd_messages(TURN))
+                assert len(asyncio.run(history.aget_messages())) == 2 * number
+                assert wire.connections == 2 * number
+
+    def test_forked_workers(self, url: str, raw: Any, prefix: str) -> None:
+        """A forked worker opens connections of its own, and its parent's stay whole."""
+        history = langchain_community.RedisChatMessageHistory("a", url, prefix)
+        history.add_messages(TURN)
+
+        def work() -> None:
+            for _ in range(20):
+                history.add_messages(TURN)
+                asyncio.run(history.aadd_messages(TURN))
+
+        context = multiprocessing.get_context("fork")
+        workers = [context.Process(target=work) for _ in range(3)]
+        for worker in workers:
+            worker.start()
+        for _ in range(20):
+            history.add_messages(TURN)
+        for worker in workers:
+            worker.join()
+            assert worker.exitcode == 0
+        assert history.messages == [*TURN] * (1 + 3 * 40 + 20)
