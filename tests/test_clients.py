@@ -180,7 +180,7 @@ async def test_event_loops_do_not_share_connections(url: str, prefix: str) -> No
     assert max(counts) == 8
     await memory.history("a").clear()
     await memory.aclose()
-    assert memory._connection.asynchronous()._clients._opened == {}  # type: ignore[attr-defined]
+    assert memory._connection.asynchronous()._links._opened == {}  # type: ignore[attr-defined]
 
 
 async def test_a_cancelled_caller_disturbs_nobody(url: str, prefix: str) -> None:

@@ -18,9 +18,10 @@ from redis.retry import Retry
 from redis.sentinel import Sentinel
 
 from chatmem.addresses.redis import CONNECTION, check_url
-from chatmem.transports.asyncio import AsyncioTransport, Client
+from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.links import Client
 from chatmem.transports.retried import RetriedTransport
 
 _PORT = 26379

@@ -1,20 +1,16 @@
-"""A redis.asyncio client."""
+"""redis.asyncio: one client an event loop, and on it a pipeline that all coroutines of the loop share."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.asyncio import Redis, RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import NoScriptError
 
-from chatmem.errors import UnavailableError
-from chatmem.transports import confirmed
-from chatmem.transports.base import Command, KnownScripts, options_of
+from chatmem.transports.base import Command, KnownScripts
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
+from chatmem.transports.links import Client, Link, link_to
 from chatmem.transports.loops import PerLoop
-
-Client = Redis | RedisCluster
 
 
 async def close_client(client: Client) -> None:
@@ -34,39 +30,30 @@ class AsyncioTransport:
             open_client: makes the client of the running loop, on first use there.
             close: closes it; None where that is the caller's.
         """
-        self._clients = PerLoop(open_client, close)
+        self._open_client = open_client
+        self._close_client = close
+        self._links = PerLoop(self._open, self._close)
         self._scripts = KnownScripts()
+
+    async def _open(self) -> Link:
+        return link_to(await self._open_client())
+
+    async def _close(self, link: Link) -> None:
+        await link.aclose()
+        if self._close_client is not None:
+            await self._close_client(link.client)
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         try:
-            client = await self._clients.here()
-            replies = await self._send(client, [self._scripts.prepare(command) for command in commands])
+            link = await self._links.here()
+            replies = await link.send([self._scripts.prepare(command) for command in commands])
             if any(isinstance(reply, NoScriptError) for reply in replies):
-                replies = await self._send(client, [self._scripts.with_text(command) for command in commands])
+                replies = await link.send([self._scripts.with_text(command) for command in commands])
         except REDIS_ERRORS as error:
             raise translate(error) from error
-        except AttributeError as error:
-            # redis.asyncio's cluster client, on finding a node gone, closes the connections of all callers under them
-            if isinstance(await self._clients.here(), RedisCluster):
-                raise UnavailableError("the connection was closed while the cluster was looked up anew") from error
-            raise
         return checked(replies)
-
-    @staticmethod
-    async def _send(client: Client, commands: list[Command]) -> list[Any]:
-        if len(commands) == 1:
-            try:
-                return [await client.execute_command(*commands[0], **options_of(commands[0]))]
-            except ResponseError as error:
-                return [error]
-        if isinstance(client, RedisCluster) and confirmed.is_confirmed(commands):
-            return await confirmed.send(client, commands)
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command, **options_of(command))
-        return await pipeline.execute(raise_on_error=False)
 
     async def aclose(self) -> None:
         """Close what this transport opened in the running loop."""
-        await self._clients.aclose()
+        await self._links.aclose()

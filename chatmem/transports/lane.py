@@ -1,0 +1,218 @@
+"""One connection that many coroutines share: requests go out as they come, replies go to whoever asked.
+
+redis-py opens the connection (addresses, TLS, credentials, database); from then on its bytes are read and written here,
+without a task, a stream or a timer for each command.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import hiredis
+from redis import exceptions as redis_errors
+from redis.asyncio.connection import AbstractConnection
+
+_MORE = object()
+_PUSH: type = getattr(hiredis, "PushNotification", type(None))
+_HELD_AT = 64 * 1024
+_CLASSES: dict[str, type[redis_errors.ResponseError]] = {
+    "NOSCRIPT": redis_errors.NoScriptError,
+    "READONLY": redis_errors.ReadOnlyError,
+    "MOVED": redis_errors.MovedError,
+    "ASK": redis_errors.AskError,
+    "TRYAGAIN": redis_errors.TryAgainError,
+    "CLUSTERDOWN": redis_errors.ClusterDownError,
+}
+
+
+class _Request:
+    __slots__ = ("at", "count", "future", "replies", "size")
+
+    def __init__(self, future: asyncio.Future[list[Any]], count: int, size: int, at: float) -> None:
+        self.future = future
+        self.count = count
+        self.size = size
+        self.at = at
+        self.replies: list[Any] = []
+
+
+class Lane(asyncio.Protocol):
+    """A connection, opened when it is first needed. Once it is lost, so is the lane."""
+
+    def __init__(
+        self,
+        connection: AbstractConnection,
+        timeout: float | None,
+        freed: Callable[[], None],
+        lost: Callable[[Lane], None],
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            connection: redis-py's, not yet connected.
+            timeout: seconds without a sign of the server after which it counts as lost; None for ever.
+            freed: called after replies came.
+            lost: called once when the lane is of no more use, before those who wait learn it.
+        """
+        self._connection = connection
+        self._timeout = timeout
+        self._freed = freed
+        self._lost = lost
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[_Request] = deque()
+        self._unsent: list[bytes] = []
+        self._transport: asyncio.Transport | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed: asyncio.Future[None] = self._loop.create_future()
+        self._flushing = False
+        self._over = False
+        self.size = 0
+        self._partial = 0
+        self._heard = 0.0
+
+    @property
+    def waiting(self) -> int:
+        """How many requests have no answer yet; `size` is how many bytes they have."""
+        return len(self._waiting)
+
+    @property
+    def held(self) -> bool:
+        """Whether a large reply is on its way, which those to come have to wait for."""
+        return self._partial > _HELD_AT
+
+    def submit(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
+        """Send packed commands; the future gets as many replies, errors among them.
+
+        A future may be cancelled: its replies are then dropped when they come.
+        """
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        idle = not self._waiting
+        self._waiting.append(_Request(future, count, len(packed), self._loop.time()))
+        self.size += len(packed)
+        self._unsent.append(packed)
+        if self._transport is None:
+            if self._opening is None:
+                self._opening = self._loop.create_task(self._open())
+        elif idle:
+            self._flush()
+        elif not self._flushing:  # whatever else is asked for in this turn of the loop goes out with it
+            self._flushing = True
+            self._loop.call_soon(self._flush)
+        return future
+
+    def _flush(self) -> None:
+        self._flushing = False
+        if self._transport is None or not self._unsent:
+            return
+        self._transport.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
+        self._unsent.clear()
+        if self._timer is None and self._timeout is not None:
+            self._timer = self._loop.call_later(self._timeout, self._check_time)
+
+    async def _open(self) -> None:
+        try:
+            await self._connection.connect()
+        except (redis_errors.RedisError, OSError) as error:
+            self._end(error)
+        else:
+            self._take_over()
+        finally:
+            self._opening = None
+
+    def _take_over(self) -> None:
+        """Become the protocol of redis-py's connection, which itself then counts as not connected."""
+        connection: Any = self._connection
+        self._writer = connection._writer  # which closes the connection when it is collected
+        transport: asyncio.Transport = self._writer.transport
+        connection._reader = connection._writer = None
+        self._streams = transport.get_protocol()
+        self._reader = hiredis.Reader(
+            protocolError=redis_errors.InvalidResponse, replyError=_reply_error, notEnoughData=_MORE
+        )
+        transport.set_protocol(self)
+        self._transport = transport
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Hand the replies that are whole to those who wait for them."""
+        self._heard = self._loop.time()
+        self._partial += len(data)
+        try:
+            self._reader.feed(data)
+            while (reply := self._reader.gets()) is not _MORE:
+                self._take(reply)
+        except redis_errors.InvalidResponse as error:
+            self._end(error)
+        self._freed()
+
+    def _take(self, reply: Any) -> None:
+        if isinstance(reply, _PUSH):
+            return
+        if not self._waiting:
+            raise redis_errors.InvalidResponse("a reply that nobody asked for")
+        self._partial = 0
+        request = self._waiting[0]
+        request.replies.append(reply)
+        if len(request.replies) == request.count:
+            self._waiting.popleft()
+            self.size -= request.size
+            if not request.future.done():
+                request.future.set_result(request.replies)
+
+    def _check_time(self) -> None:
+        self._timer = None
+        if not self._waiting or self._timeout is None:
+            return
+        left = max(self._heard, self._waiting[0].at) + self._timeout - self._loop.time()
+        if left > 0:
+            self._timer = self._loop.call_later(left, self._check_time)
+        else:
+            self._end(redis_errors.TimeoutError("Timeout reading from the server"))
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """Fail those who wait; called by asyncio."""
+        self._streams.connection_lost(error)  # which redis-py's stream waits for when it is collected
+        self._end(redis_errors.ConnectionError(f"Connection closed: {error or 'by the server'}"))
+        self._closed.set_result(None)
+
+    def _end(self, error: Exception) -> None:
+        """Give the connection up and fail those who wait."""
+        if self._over:
+            return
+        self._over = True
+        self._lost(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            self._transport.abort()
+        self._unsent.clear()
+        for request in self._waiting:
+            if not request.future.done():
+                request.future.set_exception(_copy(error))
+        self._waiting.clear()
+        self._freed()
+
+    async def aclose(self) -> None:
+        """Close the connection; whoever waits gets an error."""
+        self._end(redis_errors.ConnectionError("Connection closed by its owner"))
+        if self._opening is not None:
+            self._opening.cancel()
+            await asyncio.wait([self._opening])
+        if self._transport is not None:
+            await asyncio.wait([self._closed], timeout=1)
+
+
+def _reply_error(text: str) -> redis_errors.ResponseError:
+    code, _, rest = text.partition(" ")
+    return _CLASSES[code](rest) if code in _CLASSES else redis_errors.ResponseError(text)
+
+
+def _copy(error: Exception) -> Exception:
+    """Return an error of its own for each who waits, since raising one writes to it."""
+    copy = type(error)(*error.args)
+    copy.__cause__ = error
+    return copy

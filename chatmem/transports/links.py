@@ -1,0 +1,188 @@
+"""How commands go over a redis.asyncio client: through a shared pipeline wherever that is redis-py's own, unchanged."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
+from redis.backoff import NoBackoff
+from redis.credentials import StreamingCredentialProvider
+from redis.exceptions import (
+    AskError,
+    ClusterDownError,
+    ConnectionError,  # noqa: A004 - redis-py's name
+    MovedError,
+    ReadOnlyError,
+    RedisClusterException,
+    ResponseError,
+    TimeoutError,  # noqa: A004 - redis-py's name
+    TryAgainError,
+)
+
+from chatmem.errors import UnavailableError
+from chatmem.transports import confirmed
+from chatmem.transports.base import Command, options_of
+from chatmem.transports.pipeline import Pipeline
+
+Client = Redis | RedisCluster
+
+_CONNECTIONS = (
+    Connection,
+    SSLConnection,
+    UnixDomainSocketConnection,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
+_ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError, ReadOnlyError)
+_LOST = (ConnectionError, TimeoutError)
+
+
+class Link(Protocol):
+    """A way over one client."""
+
+    @property
+    def client(self) -> Client:
+        """The client."""
+        ...
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands in one round trip; return replies and errors."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close what was opened beside the client."""
+        ...
+
+
+def link_to(client: Client) -> Link:
+    """Return the way over a client: a shared pipeline, or the client's own methods where somebody changed them."""
+    if type(client) is Redis and _is_plain(client.connection_pool.connection_class, client.get_connection_kwargs()):
+        return ServerLink(client)
+    if type(client) is RedisCluster and _is_plain(Connection, client.connection_kwargs):
+        return ClusterLink(client)
+    return PlainLink(client)
+
+
+def _is_plain(connection_class: type[AbstractConnection], options: dict[str, Any]) -> bool:
+    # redis-py logs in anew on connections of its own pools only
+    streams = isinstance(options.get("credential_provider"), StreamingCredentialProvider)
+    return connection_class in _CONNECTIONS and not streams
+
+
+class PlainLink:
+    """The client's own methods: a connection of its pool for each call."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands in one round trip; see `Link`."""
+        try:
+            return await self._send(commands)
+        except AttributeError as error:
+            # redis.asyncio's cluster client, on finding a node gone, closes the connections of all callers under them
+            if isinstance(self.client, RedisCluster):
+                raise UnavailableError("the connection was closed while the cluster was looked up anew") from error
+            raise
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        if len(commands) == 1:
+            try:
+                return [await self.client.execute_command(*commands[0], **options_of(commands[0]))]
+            except ResponseError as error:
+                return [error]
+        if isinstance(self.client, RedisCluster) and confirmed.is_confirmed(commands):
+            return await confirmed.send(self.client, commands)
+        pipeline = self.client.pipeline(transaction=False)
+        for command in commands:
+            pipeline.execute_command(*command, **options_of(command))
+        return await pipeline.execute(raise_on_error=False)
+
+    async def aclose(self) -> None:
+        """Do nothing: nothing is open beside the client."""
+
+
+class ServerLink:
+    """A shared pipeline to one server, whose connections are made as the client's are, and tried again as its are."""
+
+    def __init__(self, client: Redis) -> None:
+        self.client = client
+        pool = client.connection_pool
+        self._pipeline = Pipeline(pool.make_connection, pool.connection_kwargs.get("socket_timeout"))
+        self._plain = PlainLink(client)
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands in one round trip; see `Link`."""
+        if confirmed.is_confirmed(commands):  # WAIT would hold up all others
+            return await self._plain.send(commands)
+        retry = self.client.get_retry()
+        if retry is None:
+            return await self._send(commands)
+        return await retry.call_with_retry(lambda: self._send(commands), _once_more)
+
+    async def _send(self, commands: Sequence[Command]) -> list[Any]:
+        replies = await self._pipeline.run(commands)
+        if any(isinstance(reply, ReadOnlyError) for reply in replies):
+            await self._pipeline.aclose()  # it was a master; the next connection finds the one that is
+        return replies
+
+    async def aclose(self) -> None:
+        """Close the pipeline."""
+        await self._pipeline.aclose()
+
+
+async def _once_more(_: Exception) -> None:
+    """Do nothing before another try: the pipeline opens another connection by itself."""
+
+
+class ClusterLink:
+    """A shared pipeline to each node; what is not there any more is left to redis-py, which learns where it went."""
+
+    def __init__(self, client: RedisCluster) -> None:
+        self.client = client
+        self._pipelines: dict[str, Pipeline] = {}
+        self._plain = PlainLink(client)
+
+    async def send(self, commands: Sequence[Command]) -> list[Any]:
+        """Send the commands in one round trip; see `Link`."""
+        key = _key(commands[0])
+        if key is None or confirmed.is_confirmed(commands):
+            return await self._plain.send(commands)
+        await self.client.initialize()
+        try:
+            node = self.client.get_node_from_key(key)  # type: ignore[arg-type]
+            replies = await self._pipeline(node).run(commands) if node else []
+        except _LOST:
+            if node is not None and (pipeline := self._pipelines.pop(node.name, None)) is not None:
+                await pipeline.aclose()
+            return await self._plain.send(commands)
+        except RedisClusterException:
+            return await self._plain.send(commands)
+        if not replies or any(isinstance(reply, _ELSEWHERE) for reply in replies):
+            return await self._plain.send(commands)
+        return replies
+
+    def _pipeline(self, node: ClusterNode) -> Pipeline:
+        pipeline = self._pipelines.get(node.name)
+        if pipeline is None:
+            options = {**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+            pipeline = Pipeline(lambda: node.connection_class(**options), options.get("socket_timeout"))
+            self._pipelines[node.name] = pipeline
+        return pipeline
+
+    async def aclose(self) -> None:
+        """Close the pipelines."""
+        for pipeline in self._pipelines.values():
+            await pipeline.aclose()
+
+
+def _key(command: Command) -> str | bytes | None:
+    """Return the first key of a command, or None where it has none."""
+    if command[0] in ("EVALSHA", "EVAL"):
+        return command[3]
+    return command[1] if len(command) > 1 else None
