@@ -22,7 +22,7 @@ from chatmem.transports.base import Command, Transport
 logger = logging.getLogger("chatmem")
 
 SLICE = 256
-"""How many records `entries` reads at a time."""
+"""How many records `entries` reads at a time, and how many are decoded at a time."""
 
 
 class History:
@@ -126,10 +126,17 @@ class History:
             raise ValueError("last must be a whole number from 1 on, or None for all messages")
         elements = await self._read(0 if last is None else -last, -1)
         try:
-            return [record.decode(element).message for element in elements]
+            return await self._decode(elements)
         except CorruptRecordError:
             entries = list(self._entries(elements, 0))
             return [entry.message for entry in entries if entry.message is not None or self._skip(entry, strict)]  # type: ignore[misc]
+
+    async def _decode(self, elements: list[bytes]) -> list[BaseMessage]:
+        messages = record.decode_messages(elements[:SLICE])
+        for start in range(SLICE, len(elements), SLICE):  # a long history must not stop its whole event loop
+            await self._transport.rest()
+            messages += record.decode_messages(elements[start : start + SLICE])
+        return messages
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.

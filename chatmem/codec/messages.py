@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import msgspec
 from langchain_core.messages import BaseMessage
 from msgspec.structs import asdict
+from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from chatmem.codec import registry
@@ -20,7 +21,12 @@ from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typ
 from chatmem.codec.values import to_storable
 
 _encode = msgspec.msgpack.Encoder().encode
-_set = object.__setattr__
+_new = object.__new__
+# the slots' own descriptors: half the time of `object.__setattr__`, which looks them up
+_set_dict, _set_fields_set, _set_extra, _set_private = (
+    BaseModel.__dict__[name].__set__
+    for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 _NOT_UTF8_OR_64_BIT = (UnicodeEncodeError, OverflowError)
 
 
@@ -185,9 +191,9 @@ def _build(
     extra: dict[str, Any],
     private: dict[str, Any] | None,
 ) -> BaseMessage:
-    message = cls.__new__(cls)
-    _set(message, "__dict__", values)
-    _set(message, "__pydantic_fields_set__", fields_set)
-    _set(message, "__pydantic_extra__", extra)
-    _set(message, "__pydantic_private__", private)
+    message = _new(cls)
+    _set_dict(message, values)
+    _set_fields_set(message, fields_set)
+    _set_extra(message, extra)
+    _set_private(message, private)
     return message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -53,6 +54,10 @@ class AsyncioTransport:
         except REDIS_ERRORS as error:
             raise translate(error) from error
         return checked(replies)
+
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Close what this transport opened in the running loop."""

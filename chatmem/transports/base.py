@@ -24,6 +24,10 @@ class Transport(Protocol):
         """
         ...
 
+    async def rest(self) -> None:
+        """Let others run between two parts of a long computation, where there are others."""
+        ...
+
     async def aclose(self) -> None:
         """Close what this transport opened."""
         ...

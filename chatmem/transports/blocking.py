@@ -71,6 +71,9 @@ class BlockingTransport:
             pipeline.execute_command(*command, **options_of(command))
         return pipeline.execute(raise_on_error=False)
 
+    async def rest(self) -> None:
+        """Do nothing: nobody else can run."""
+
     async def aclose(self) -> None:
         """Close what this transport opened."""
         client, self._client = self._client, None

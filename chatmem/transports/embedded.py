@@ -27,6 +27,10 @@ class EmbeddedTransport:
             await self._start()
             return await self._transport.run(commands)
 
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await self._transport.rest()
+
     async def aclose(self) -> None:
         """Close the transport beneath."""
         await self._transport.aclose()

@@ -29,6 +29,10 @@ class FollowingTransport:
         self._current = self._cluster
         return await self._cluster.run(commands)
 
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await self._current.rest()
+
     async def aclose(self) -> None:
         """Close what this transport opened."""
         await self._single.aclose()

@@ -29,6 +29,10 @@ class RetriedTransport:
                 await anyio.sleep(self._backoff.compute(failures))
         return await self._transport.run(commands)
 
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await self._transport.rest()
+
     async def aclose(self) -> None:
         """Close the transport beneath."""
         await self._transport.aclose()

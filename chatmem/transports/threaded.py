@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from anyio import to_thread
+from anyio import lowlevel, to_thread
 
 from chatmem.transports.base import Command, Transport
 from chatmem.transports.blocking import drive
@@ -24,6 +24,10 @@ class ThreadedTransport:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         return await to_thread.run_sync(lambda: drive(self._blocking.run(commands)))
+
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await lowlevel.checkpoint()
 
     async def aclose(self) -> None:
         """Close what this transport opened."""

@@ -6,6 +6,7 @@ record in base64 is stored and read as it is; see codec/record.py. Answers are a
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import copy
 import os
@@ -37,6 +38,10 @@ class Requests(Protocol):
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands; return their replies as the server wrote them."""
+        ...
+
+    async def rest(self) -> None:
+        """Let others run, where there are others."""
         ...
 
     async def aclose(self) -> None:
@@ -77,6 +82,10 @@ class UpstashTransport:
             raise ValueError(f"{len(replies)} replies to {len(sent)} commands")
         return replies
 
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await self._requests.rest()
+
     async def aclose(self) -> None:
         """Close what this transport opened."""
         await self._requests.aclose()
@@ -112,6 +121,10 @@ class AsyncRequests:
             return await pipeline.exec()
         except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
             return [await client.execute(command) for command in commands]
+
+    async def rest(self) -> None:
+        """Let others run."""
+        await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Close the client of the running loop."""
@@ -150,6 +163,9 @@ class BlockingRequests:
     def _client_here(self) -> BlockingClient:
         # where two threads open one, they share the first; a client without connections needs no closing
         return self._clients.get(os.getpid()) or self._clients.setdefault(os.getpid(), _undecoded(self._open()))
+
+    async def rest(self) -> None:
+        """Do nothing: nobody else can run."""
 
     async def aclose(self) -> None:
         """Close the client."""
