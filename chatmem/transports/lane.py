@@ -118,6 +118,9 @@ class Lane(asyncio.Protocol):
             await self._connection.connect()
         except (redis_errors.RedisError, OSError) as error:
             self._end(error)
+        except asyncio.CancelledError:
+            await self._connection.disconnect(nowait=True)
+            raise
         else:
             self._take_over()
         finally:

@@ -128,7 +128,7 @@ class ServerLink:
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline.run(commands)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            await self._pipeline.aclose()  # it was a master; the next connection finds the one that is
+            await self._pipeline.reset()  # it was a master; the next connection finds the one that is
         return replies
 
     async def aclose(self) -> None:

@@ -41,21 +41,24 @@ class Pipeline:
         self._quick: list[Lane] = []
         self._bulk: list[Lane] = []
         self._queue: deque[asyncio.Future[None]] = deque()
+        self._let_in = 0
+        self._closed = False
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Send commands together; return their replies, errors among them.
 
         Raises:
             RedisError: the connection was lost or could not be opened, or the server was silent for too long.
-            UnavailableError: too much is under way, and went on to be.
+            UnavailableError: too much is under way, and went on to be; or the pipeline was closed.
         """
         packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
         if self._queue or self._is_full():
             await self._wait_for_room()
+        if self._closed:
+            raise UnavailableError("the connection was closed by its owner")
         bulk = len(packed) > _LARGE or commands[0][0] == "LRANGE"
-        return await self._lane(self._bulk if bulk else self._quick, _BULK if bulk else _QUICK).submit(
-            packed, len(commands)
-        )
+        lane = self._lane(self._bulk, _BULK) if bulk else self._lane(self._quick, _QUICK)
+        return await lane.submit(packed, len(commands))
 
     def _lane(self, lanes: list[Lane], most: int) -> Lane:
         for lane in lanes:
@@ -68,7 +71,7 @@ class Pipeline:
         return min(lanes, key=lambda lane: lane.waiting)
 
     def _is_full(self) -> bool:
-        requests = size = 0
+        requests, size = self._let_in, 0
         for lane in (*self._quick, *self._bulk):
             requests += lane.waiting
             size += lane.size
@@ -88,16 +91,22 @@ class Pipeline:
             if turn in self._queue:
                 self._queue.remove(turn)
             else:
-                self._freed()  # whoever was let in and then cancelled lets the next one in
+                self._let_in -= 1
+                asyncio.get_running_loop().call_soon(self._freed)  # where it was cancelled, another may take the place
 
     def _freed(self) -> None:
         while self._queue and not self._is_full():
             turn = self._queue.popleft()
+            self._let_in += 1
             if not turn.done():
                 turn.set_result(None)
-                return  # it lets the next one in when it has taken its place
 
     async def aclose(self) -> None:
-        """Close the lanes; whoever waits gets an error."""
+        """Close the lanes for good; whoever waits gets an error."""
+        self._closed = True
+        await self.reset()
+
+    async def reset(self) -> None:
+        """Close the lanes, whoever waits gets an error; the next request opens others."""
         for lane in (*self._quick, *self._bulk):
             await lane.aclose()

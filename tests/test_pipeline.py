@@ -1,0 +1,291 @@
+"""The pipeline that all coroutines of a loop share: fair, bounded, and nobody pays for another's trouble."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar
+
+import pytest
+import redis
+import redis.asyncio
+from langchain_core import messages as lc
+
+import chatmem
+from chatmem.addresses.redis import CONNECTION
+from chatmem.transports import links, pipeline
+from tests.wire import Wire, watched
+
+
+@pytest.fixture
+def wire(url: str) -> Iterator[Wire]:
+    with watched(url) as wire:
+        yield wire
+
+
+@pytest.fixture
+def raw(url: str, prefix: str) -> Iterator[Any]:
+    with redis.Redis.from_url(url) as client:
+        yield client
+        client.client_unpause()
+        for key in client.scan_iter(f"{prefix}*"):
+            client.unlink(key)
+
+
+@pytest.fixture
+async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
+    async with chatmem.connect(wire.url, prefix=prefix, ttl=60) as memory:
+        yield memory
+
+
+def shared(memory: chatmem.ChatMemory) -> pipeline.Pipeline:
+    """Return the pipeline of the running loop."""
+    transport: Any = memory._connection.asynchronous()
+    link = transport._links._opened[asyncio.get_running_loop()].client
+    assert isinstance(link, links.ServerLink)
+    return link._pipeline
+
+
+async def test_few_connections_and_few_sends(memory: chatmem.ChatMemory, wire: Wire) -> None:
+    """Fifty coroutines share two connections, one for reads; what they ask for at once goes out at once."""
+    await asyncio.gather(*(memory.history(f"s{n}").append("a") for n in range(50)))
+    assert wire.connections == 1
+    for _ in range(5):
+        await asyncio.gather(*(memory.history(f"s{n}").append("b") for n in range(50)))
+    reads = await asyncio.gather(*(memory.history(f"s{n}").messages() for n in range(50)))
+    assert [len(messages) for messages in reads] == [6] * 50
+    assert wire.connections == 2
+    assert len(wire.commands) == 350
+    assert wire.round_trips < 40
+
+
+async def test_an_error_belongs_to_its_owner(memory: chatmem.ChatMemory, raw: Any, prefix: str) -> None:
+    """Of commands that travel together, one may fail without the others."""
+    raw.set(f"{prefix}:{{bad}}:m", "x", ex=60)
+
+    async def one(number: int) -> str:
+        history = memory.history("bad" if number % 3 == 0 else f"s{number}")
+        try:
+            await history.append(str(number))
+            return str((await history.messages())[0].content)
+        except chatmem.CorruptRecordError as error:
+            return f"error of {error.session}"
+
+    found = await asyncio.gather(*map(one, range(60)))
+    assert found == ["error of bad" if n % 3 == 0 else str(n) for n in range(60)]
+
+
+async def test_cancelled_callers(memory: chatmem.ChatMemory) -> None:
+    """Callers cancelled at any moment leave the others their own replies."""
+
+    async def one(number: int) -> list[Any]:
+        history = memory.history(f"s{number}")
+        for turn in range(5):
+            await history.append(f"{number}.{turn}")
+        return [message.content for message in await history.messages()]
+
+    tasks = [asyncio.create_task(one(number)) for number in range(60)]
+    for task in tasks[::2]:
+        await asyncio.sleep(0)
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[1::2] == [[f"{n}.{turn}" for turn in range(5)] for n in range(1, 60, 2)]
+    assert sum(isinstance(result, asyncio.CancelledError) for result in results) > 10
+
+
+async def test_a_large_reply_does_not_hold_up_others(memory: chatmem.ChatMemory, wire: Wire) -> None:
+    """While megabytes arrive, reads take another lane, and appends have one of their own anyway."""
+    big, small = memory.history("big"), memory.history("small")
+    await big.append(*(lc.HumanMessage("x" * 1000) for _ in range(5000)))
+    await small.append("a")
+    await small.messages()
+    reading = asyncio.create_task(big.messages())
+    order = []
+    while not reading.done():
+        await small.messages()
+        await small.append("a")
+        order.append("small")
+    assert len(await reading) == 5000
+    assert order
+    assert wire.connections <= 4  # one for appends, three for reads
+
+
+async def test_a_bound_on_what_is_under_way(
+    memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where much is asked for at once, the rest waits its turn; all of it is served in the end."""
+    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 5)
+    most = 0
+
+    async def watch() -> None:
+        nonlocal most
+        while True:
+            lanes = shared(memory)
+            most = max(most, sum(lane.waiting for lane in (*lanes._quick, *lanes._bulk)))
+            await asyncio.sleep(0)
+
+    await memory.ping()
+    watcher = asyncio.create_task(watch())
+    await asyncio.gather(*(memory.history(f"s{n % 7}").append(str(n)) for n in range(300)))
+    watcher.cancel()
+    assert sum([await memory.history(f"s{n}").count() for n in range(7)]) == 300
+    assert 2 < most <= 5
+
+
+async def test_a_server_that_does_not_keep_up(
+    memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits too long for room gets an error, those under way their replies, and later ones are served."""
+    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 5)
+    monkeypatch.setattr(pipeline, "PATIENCE", 0.1)
+    await memory.ping()
+    raw.client_pause(600)
+    calls = [memory.history("s").append(str(n)) for n in range(20)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, chatmem.UnavailableError)]
+    assert len(refused) == 15
+    assert "does not keep up" in str(refused[0])
+    assert await memory.history("s").count() == 5
+    assert not shared(memory)._queue
+
+
+async def test_waiters_that_are_cancelled(
+    memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever is cancelled while waiting for room takes none."""
+    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 2)
+    await memory.ping()
+    raw.client_pause(200)
+    tasks = [asyncio.create_task(memory.history("s").append(str(n))) for n in range(30)]
+    await asyncio.sleep(0.05)
+    for task in tasks[2::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert sum(isinstance(result, chatmem.Appended) for result in results) == 16
+    assert await memory.history("s").count() == 16
+
+
+async def test_a_silent_server(wire: Wire, raw: Any, prefix: str) -> None:
+    """After the time-out all who wait get an error; afterwards a new connection serves."""
+    async with chatmem.connect(f"{wire.url}?socket_timeout=0.15", prefix=prefix, ttl=60) as memory:
+        await memory.ping()
+        raw.client_pause(2000)
+        calls = [memory.history(f"s{n}").append("a", idempotency_key="a") for n in range(10)]
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(result, chatmem.UnavailableError) for result in results)
+        raw.client_unpause()
+        calls = [memory.history(f"s{n}").append("a", idempotency_key="a") for n in range(10)]
+        await asyncio.gather(*calls)
+        assert [await memory.history(f"s{n}").count() for n in range(10)] == [1] * 10
+
+
+async def test_connections_that_are_cut(memory: chatmem.ChatMemory, raw: Any) -> None:
+    """Connections killed again and again under load: nothing is lost, doubled or mixed up."""
+
+    async def writer(number: int) -> None:
+        for turn in range(30):
+            await memory.history(f"s{number}").append(lc.HumanMessage(str(turn)), lc.AIMessage(f"re:{turn}"))
+
+    writers = asyncio.gather(*map(writer, range(20)))
+    killed = 0
+    while not writers.done():
+        killed += raw.client_kill_filter(_type="normal", skipme=True)
+        await asyncio.sleep(0.01)
+    await writers
+    assert killed > 1
+    wanted = [text for turn in range(30) for text in (str(turn), f"re:{turn}")]
+    for number in range(20):
+        assert [message.content for message in await memory.history(f"s{number}").messages()] == wanted
+
+
+async def test_closing_under_load(wire: Wire, raw: Any, prefix: str) -> None:
+    """Those under way get an error or their reply, and nothing is left open."""
+    memory = chatmem.connect(wire.url, prefix=prefix, ttl=60)
+    await memory.ping()
+    raw.client_pause(300)
+    tasks = [asyncio.create_task(memory.history("s").append(str(n))) for n in range(5)]
+    await asyncio.sleep(0.05)
+    await memory.aclose()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert all(isinstance(result, chatmem.UnavailableError | chatmem.Appended) for result in results)
+    raw.client_unpause()
+    assert await memory.history("s").count() <= 5  # it can be used again
+    await memory.aclose()
+    gc.collect()
+
+
+def test_a_loop_that_ends_with_calls_under_way(url: str, raw: Any, prefix: str) -> None:
+    """`asyncio.run` ends cleanly: the connections are closed with the loop."""
+    memory = chatmem.connect(url, prefix=prefix, ttl=60)
+
+    async def main() -> None:
+        await memory.ping()
+        raw.client_pause(100)
+        task = asyncio.create_task(memory.history("s").append("a"))
+        await asyncio.sleep(0.02)
+        task.cancel()
+
+    for _ in range(3):
+        asyncio.run(main())
+    gc.collect()
+
+
+@pytest.mark.parametrize("answer", [b":5\r\n:6\r\n:7\r\n", b"garbage\r\n", b"*1\r\n", b""])
+async def test_an_answer_that_is_none(answer: bytes) -> None:
+    """More replies than were asked for, no protocol, half a reply, none: an error, never another's reply."""
+    served = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served.append(asyncio.current_task())
+        await reader.read(1)
+        writer.write(answer)
+        if answer:
+            await reader.read()
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?socket_timeout=0.1"
+        client = redis.asyncio.Redis.from_url(url, **{**CONNECTION, "socket_timeout": 0.1, "retry": None})
+        async with chatmem.connect(client=client) as memory:
+            calls = memory.history("a").count(), memory.history("b").count()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            if answer.startswith(b":"):
+                assert results == [5, 6]
+                await asyncio.sleep(0.01)
+                assert await memory.history("c").count() == 5  # on another connection
+            else:
+                assert all(isinstance(result, chatmem.UnavailableError) for result in results)
+        await client.aclose()
+        await asyncio.gather(*served)  # type: ignore[arg-type]
+
+
+class Traced(redis.asyncio.Redis):
+    """A client whose owner changed it, as tracing packages do."""
+
+    seen: ClassVar[list[Any]] = []
+
+    async def execute_command(self, *args: Any, **options: Any) -> Any:
+        self.seen.append(args[0])
+        return await super().execute_command(*args, **options)  # type: ignore[no-untyped-call]
+
+
+async def test_a_callers_client(url: str, raw: Any, prefix: str) -> None:
+    """A client as redis-py makes it shares a pipeline, whatever its options; a changed one is used as it is."""
+    for options in ({}, {"decode_responses": True}, {"protocol": 3}, {"max_connections": 1}, {"db": 1}):
+        client = redis.asyncio.Redis.from_url(url, **options)
+        async with chatmem.connect(client=client, prefix=prefix, ttl=60) as memory:
+            await asyncio.gather(*(memory.history("a").append(lc.HumanMessage("\ud800")) for _ in range(20)))
+            assert await memory.history("a").messages() == [lc.HumanMessage("\ud800")] * 20
+            assert shared(memory)
+            assert await client.ping()
+            await memory.history("a").clear()
+        await client.aclose()
+    traced = Traced.from_url(url)
+    async with chatmem.connect(client=traced, prefix=prefix, ttl=60) as memory:
+        await memory.history("a").append("a")
+        await memory.history("a").messages()
+    assert Traced.seen == ["EVAL", "LRANGE"]
+    await traced.aclose()
