@@ -1,0 +1,64 @@
+"""What a system must do to be measured. One file a system; it is imported in the system's own environment."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from benchmarks.corpus import Message
+
+TTL_SECONDS = 7 * 24 * 3600
+"""Every system keeps its sessions for a week from the last append."""
+LAST = 50
+"""How many messages a turn reads. A system that cannot read a tail reads all: that is its cost."""
+SLICE = 1000
+"""How many messages are seeded at a time."""
+
+
+class AsyncSystem(Protocol):
+    """A system whose calls are coroutines."""
+
+    def open(self, url: str) -> None:
+        """Make what a server makes once: a client, a pool."""
+        ...
+
+    def prepare(self, messages: Sequence[Message]) -> list[Any]:
+        """Return the messages as an application of this system holds them. Never timed."""
+        ...
+
+    async def seed(self, session: str, messages: list[Any]) -> None:
+        """Store a history. Never timed."""
+        ...
+
+    async def turn(self, session: str, new: list[Any]) -> None:
+        """Open the session, read its last messages, append two."""
+        ...
+
+    async def read(self, session: str, last: int | None) -> int:
+        """Open the session, read the last messages or all; return how many came."""
+        ...
+
+    async def append(self, session: str, new: list[Any]) -> None:
+        """Open the session, append two."""
+        ...
+
+    async def close(self) -> None:
+        """Close what was opened."""
+        ...
+
+
+class SyncSystem(Protocol):
+    """The same, blocking; many at once are in threads."""
+
+    def open(self, url: str) -> None: ...  # noqa: D102 - as above
+    def prepare(self, messages: Sequence[Message]) -> list[Any]: ...  # noqa: D102
+    def seed(self, session: str, messages: list[Any]) -> None: ...  # noqa: D102
+    def turn(self, session: str, new: list[Any]) -> None: ...  # noqa: D102
+    def read(self, session: str, last: int | None) -> int: ...  # noqa: D102
+    def append(self, session: str, new: list[Any]) -> None: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+def slices(messages: list[Any]) -> list[list[Any]]:
+    """Return the messages in portions that one call takes."""
+    return [messages[i : i + SLICE] for i in range(0, len(messages), SLICE)]
