@@ -20,8 +20,17 @@ TEMPLATE = "template-0000000000"
 class Stage:
     """The sessions of one worker, in a database of its own."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, documents: bool = False) -> None:
+        """Connect.
+
+        Args:
+            url: a database that is empty, since this class empties it.
+            documents: whether sessions are JSON documents which hold the session's name as well.
+        """
         self._redis = redis.Redis.from_url(url)
+        self._documents = documents
+        if self._redis.dbsize():
+            raise RuntimeError("the database is not empty; a benchmark empties it, so give it one of its own")
         self._numbers = count()
         self._dumps: dict[bytes, bytes] = {}
         self._names: list[str] = []
@@ -51,11 +60,15 @@ class Stage:
             for name in some:
                 for key, dump in self._dumps.items():
                     pipeline.restore(_for_session(key, name), TTL_SECONDS * 1000, dump)
+                    if self._documents:
+                        pipeline.execute_command("JSON.SET", _for_session(key, name), "$.session_id", f'"{name}"')
             pipeline.execute()
         return names
 
     def renamed(self) -> list[str]:
         """Return new names of the sessions, for processes that remember what they read."""
+        if self._documents:
+            return self.copies(len(self._names))
         old, self._names = self._names, [self._name() for _ in self._names]
         pipeline = self._redis.pipeline(transaction=False)
         for before, after in zip(old, self._names, strict=True):
