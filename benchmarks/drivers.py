@@ -47,16 +47,18 @@ class AsyncDriver:
         return self._runner.run(self._beside(calls, other))
 
     async def _beside(self, calls: Sequence[Call], other: Call) -> list[float]:
+        done = asyncio.Event()
+
         async def again_and_again() -> None:
-            while True:
+            while not done.is_set():
                 await other()
 
-        task = asyncio.create_task(again_and_again())
-        took: list[float] = []
-        await asyncio.sleep(0)
-        await self._one(calls, took)
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(again_and_again())
+            await asyncio.sleep(0)
+            took: list[float] = []
+            await self._one(calls, took)
+            done.set()
         return took
 
     def close(self) -> None:

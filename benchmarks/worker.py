@@ -92,11 +92,11 @@ class Worker:
         self._make_template(history, 0, 0)
         return {"bytes": self._stage.bytes_used() / history}
 
-    def beside(self, *, history: int, small: int, appends: int, reading: bool) -> dict[str, float]:
+    def beside(self, *, history: int, appends: int, reading: bool) -> dict[str, float]:
         """Time appends to a small session, alone or while another coroutine reads a large one again and again."""
         self._make_template(history, 0, 0)
         (large,) = self._stage.copies(1)
-        queue = self._appends_to(f"small-{small}", appends)
+        queue = self._appends_to("small", appends)
         driver: Any = self._driver
         took = driver.beside(queue, self._read(large, None)) if reading else driver.run([queue])
         return {"p50": _quantile(took, 0.5), "p99": _quantile(took, 0.99)}

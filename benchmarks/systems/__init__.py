@@ -18,6 +18,8 @@ class Row:
     """The requirements file of its own environment, `requirements-<this>.txt`; None for chatmem's."""
     needs_search: bool = False
     """Whether it needs a server with RediSearch and ReJSON, and all of it."""
+    reads_tail: bool = True
+    """Whether it reads the last messages without the others."""
     note: str = ""
 
 
@@ -40,6 +42,7 @@ ROWS = (
         False,
         ("langchain-community", "langchain-core", "redis", "hiredis"),
         "peers",
+        reads_tail=False,
         note="a client a history; reads all",
     ),
     Row(
@@ -48,6 +51,7 @@ ROWS = (
         False,
         ("langchain-google-memorystore-redis", "langchain-core", "redis", "hiredis"),
         "memorystore",
+        reads_tail=False,
         note="reads all",
     ),
     Row(
@@ -57,6 +61,7 @@ ROWS = (
         ("langchain-redis", "redisvl", "langchain-core", "redis"),
         "langchain-redis",
         needs_search=True,
+        reads_tail=False,
         note="a client a history; reads all",
     ),
 )
