@@ -118,8 +118,16 @@ def main() -> None:
     file = asked.output / f"{asked.size}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)
-    report.draw(result, asked.output)
-    print(f"written: {file}")
+    print(f"written: {', '.join(map(str, [file, *_plots(result, asked.output)]))}")
+
+
+def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
+    try:
+        from benchmarks.plots import draw
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
+        return []
+    return draw(result, folder)
 
 
 if __name__ == "__main__":
