@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,29 +40,46 @@ def save(figure: Any, file: Path, machine: dict[str, Any]) -> Path:
     return file
 
 
-def curve(axes: Axes, name: str, lengths: Sequence[float], middles: Sequence[float], **style: Any) -> None:
-    """Draw one system's line."""
-    axes.plot(lengths, middles, marker="o", markersize=4, color=COLOURS[name], label=name, **style)
+def draw_scaling(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the plot of `scaling`; return its file."""
+    panels = {
+        "turn": ("A turn", "messages of history"),
+        "last20": ("Reading the last 20 messages", "messages of history"),
+        "sessions": ("A turn among many sessions", "sessions in the server"),
+    }
+    figure, grid = plt.subplots(1, 3, figsize=(13, 4.2))
+    for axes, (prefix, (title, across)) in zip(grid, panels.items(), strict=True):
+        _curves(axes, result, prefix)
+        axes.set(xlabel=across, ylabel="ms (median, quartiles)")
+        axes.set_title(title, loc="left")
+    grid[0].legend(frameon=False, fontsize=8)
+    return [save(figure, folder / "scaling.png", result["machine"])]
 
 
 def _turns(result: dict[str, Any], file: Path) -> Path:
     figure, axes = plt.subplots(figsize=(7, 4.2))
-    lengths = numbers(result, "turn")
-    for name in result["systems"]:
-        columns = [Column("", f"turn/{n}", factor=MILLI) for n in lengths]
-        points = [(n, *(value(result, column, name, part) for part in ("median", "q1", "q3")))
-                  for n, column in zip(lengths, columns, strict=True)]  # fmt: skip
-        known = [point for point in points if point[1] is not None]
-        if known:
-            xs, middles, lows, highs = zip(*known, strict=True)
-            curve(axes, name, xs, middles)
-            axes.fill_between(xs, lows, highs, color=COLOURS[name], alpha=0.15, linewidth=0)
-    axes.set(xscale="log", yscale="log", xlabel="messages of history", ylabel="ms a turn (median, quartiles)")
-    axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
-    axes.set_xticks([], minor=True)
+    _curves(axes, result, "turn")
+    axes.set(xlabel="messages of history", ylabel="ms a turn (median, quartiles)")
     axes.set_title("A turn alone: open, read the last 50 messages, append 2", loc="left")
     axes.legend(frameon=False, fontsize=8)
     return save(figure, file, result["machine"])
+
+
+def _curves(axes: Axes, result: dict[str, Any], prefix: str) -> None:
+    """Draw a line a system through all scenarios called `prefix/N`, on logarithmic axes."""
+    lengths = numbers(result, prefix)
+    for name in result["systems"]:
+        columns = {n: Column("", f"{prefix}/{n}", factor=MILLI) for n in lengths}
+        known = [n for n, column in columns.items() if value(result, column, name) is not None]
+        middle, low, high = (
+            [value(result, columns[n], name, part) or 0.0 for n in known] for part in ("median", "q1", "q3")
+        )
+        axes.plot(known, middle, marker="o", markersize=4, color=COLOURS[name], label=name)
+        axes.fill_between(known, low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _at_once(result: dict[str, Any], file: Path) -> Path:

@@ -47,7 +47,13 @@ SIZES = {
         rounds=4, sessions=40, histories=(10, 50, 200, 1000), at_once=(10, 50, 200), long=100_000, large=8200, starts=2
     ),
     "full": Size(
-        rounds=12, sessions=100, histories=(10, 50, 200, 1000), at_once=(10, 50, 200), long=100_000, large=8200, starts=7
+        rounds=12,
+        sessions=100,
+        histories=(10, 50, 200, 1000),
+        at_once=(10, 50, 200),
+        long=100_000,
+        large=8200,
+        starts=7,
     ),
 }
 

@@ -11,6 +11,8 @@ TTL_SECONDS = 7 * 24 * 3600
 """Every system keeps its sessions for a week from the last append."""
 LAST = 50
 """How many messages a turn reads. A system that cannot read a tail reads all: that is its cost."""
+CONNECTIONS = 1000
+"""Of a shared client at most; redis-py's own limit of 100 would refuse the 101st turn at once."""
 SLICE = 1000
 """How many messages are seeded at a time."""
 

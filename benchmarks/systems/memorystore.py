@@ -11,14 +11,14 @@ from langchain_core.messages import message_to_dict, messages_from_dict
 from langchain_google_memorystore_redis import MemorystoreChatMessageHistory
 
 from benchmarks.corpus import Message
-from benchmarks.systems.base import TTL_SECONDS, slices
+from benchmarks.systems.base import CONNECTIONS, TTL_SECONDS, slices
 
 
 class System:
     """One client; a history a turn. It cannot read a tail."""
 
     def open(self, url: str) -> None:
-        self._redis = redis.Redis.from_url(url)
+        self._redis = redis.Redis.from_url(url, max_connections=CONNECTIONS)
 
     def prepare(self, messages: Sequence[Message]) -> list[Any]:
         return messages_from_dict(list(messages))

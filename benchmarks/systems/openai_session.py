@@ -10,14 +10,14 @@ import redis.asyncio
 from agents.extensions.memory import RedisSession
 
 from benchmarks.corpus import Message
-from benchmarks.systems.base import LAST, TTL_SECONDS, slices
+from benchmarks.systems.base import CONNECTIONS, LAST, TTL_SECONDS, slices
 
 
 class System:
     """One client; a RedisSession a turn. It takes items of the Responses API."""
 
     def open(self, url: str) -> None:
-        self._redis = redis.asyncio.Redis.from_url(url)
+        self._redis = redis.asyncio.Redis.from_url(url, max_connections=CONNECTIONS)
 
     def prepare(self, messages: Sequence[Message]) -> list[Any]:
         return [_item(one["type"], one["data"]) for one in messages]

@@ -8,8 +8,7 @@ from typing import Any
 import redis
 
 from benchmarks.corpus import Message
-from benchmarks.systems.base import LAST, TTL_SECONDS, slices
-from benchmarks.systems.elements import elements
+from benchmarks.systems.base import CONNECTIONS, LAST, TTL_SECONDS, slices
 
 
 class System:
@@ -17,9 +16,11 @@ class System:
 
     def open(self, url: str) -> None:
         self._url = url
-        self._redis = redis.Redis.from_url(url)
+        self._redis = redis.Redis.from_url(url, max_connections=CONNECTIONS)
 
     def prepare(self, messages: Sequence[Message]) -> list[Any]:
+        from benchmarks.systems.elements import elements  # noqa: PLC0415 - chatmem is no part of this system's start
+
         return elements(self._url, messages)
 
     def seed(self, session: str, messages: list[Any]) -> None:
