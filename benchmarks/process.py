@@ -51,7 +51,8 @@ class Process:
         Raises:
             AbsentError: it failed; the text says how.
         """
-        assert self._process.stdin is not None and self._process.stdout is not None  # noqa: S101 - for mypy
+        assert self._process.stdin is not None  # noqa: S101 - for mypy
+        assert self._process.stdout is not None  # noqa: S101
         try:
             self._process.stdin.write(json.dumps({"do": do, **parameters}) + "\n")
             self._process.stdin.flush()

@@ -77,7 +77,7 @@ def beside() -> list[Column]:
 
 def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print all tables."""
-    console = console or Console(width=160)
+    console = console or Console(width=250)
     console.print(", ".join(f"{key} {text}" for key, text in result["machine"].items()))
     _table(console, result, "A turn alone, us (median; in brackets its quartiles)", turns(result), quartiles=True)
     _table(console, result, "Turns a second, 50 messages of history", throughput(result, "per_second", 1))
@@ -143,9 +143,9 @@ def _print(
     cell: Callable[[str, Column], str],
 ) -> None:
     table = Table(title=title, box=box.MARKDOWN, title_justify="left")
-    table.add_column("system")
+    table.add_column("system", no_wrap=True)
     for column in columns:
-        table.add_column(column.heading, justify="right")
+        table.add_column(column.heading, justify="right", no_wrap=True)
     for system in result["systems"]:
         cells = [cell(system, column) for column in columns]
         if set(cells) != {"-"}:

@@ -123,7 +123,7 @@ def main() -> None:
 
 def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
     try:
-        from benchmarks.plots import draw
+        from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib may be absent
     except ModuleNotFoundError as error:
         print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
         return []

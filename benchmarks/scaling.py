@@ -24,7 +24,7 @@ STEPS = (10, 100, 1_000, 10_000, 100_000)
 MOST_READ = 10_000
 """Longer histories are not measured on systems that read all of them each turn."""
 LAST = 20
-SHORT = 4
+SHORT = 2
 """Messages in each of many sessions, taken after the system prompt, so that many fit into the memory."""
 
 
@@ -97,7 +97,7 @@ def main() -> None:
 
 def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
     try:
-        from benchmarks.plots import draw_scaling
+        from benchmarks.plots import draw_scaling  # noqa: PLC0415 - matplotlib may be absent
     except ModuleNotFoundError as error:
         print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
         return []

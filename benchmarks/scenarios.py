@@ -41,20 +41,14 @@ class Size:
     starts: int
 
 
+HISTORIES = (10, 50, 200, 1000)
+AT_ONCE = (10, 50, 200)
+LONG = 100_000
+LARGE = 8200
 SIZES = {
     "smoke": Size(rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, starts=1),
-    "quick": Size(
-        rounds=4, sessions=40, histories=(10, 50, 200, 1000), at_once=(10, 50, 200), long=100_000, large=8200, starts=2
-    ),
-    "full": Size(
-        rounds=12,
-        sessions=100,
-        histories=(10, 50, 200, 1000),
-        at_once=(10, 50, 200),
-        long=100_000,
-        large=8200,
-        starts=7,
-    ),
+    "quick": Size(rounds=4, sessions=30, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=1),
+    "full": Size(rounds=10, sessions=100, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=7),
 }
 
 
@@ -75,7 +69,7 @@ def scenarios(size: Size) -> Iterator[Scenario]:
     yield from _tails(size)
     for reading in (False, True):
         name = "appends_beside_reads" if reading else "appends_alone"
-        request = {"history": size.large, "appends": 2 * size.sessions, "reading": reading}
+        request = {"history": size.large, "appends": size.sessions, "reading": reading}
         yield Scenario(name, request, "beside", asynchronous_only=True)
     yield Scenario("memory", {"history": max(size.histories)}, "memory")
 
@@ -83,4 +77,4 @@ def scenarios(size: Size) -> Iterator[Scenario]:
 def _tails(size: Size) -> Iterator[Scenario]:
     for history in (100, size.long):
         request = {"action": "read", "history": history, "last": 20, "sessions": 1, "passes": size.sessions}
-        yield Scenario(f"last20/{history}", request, tail_only=True)
+        yield Scenario(f"last20/{history}", request, asynchronous_only=True, tail_only=True)

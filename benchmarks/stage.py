@@ -40,7 +40,7 @@ class Stage:
         self._redis.flushdb()
         self._names = []
         seed(TEMPLATE)
-        self._dumps = {key: self._redis.dump(key) for key in self._keys()}
+        self._dumps = {key: dump for key in self._keys() if (dump := self._redis.dump(key)) is not None}
 
     def bytes_used(self) -> int:
         """Return what the template's keys take in the server."""
