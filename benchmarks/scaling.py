@@ -33,8 +33,7 @@ def requests(row: Row, steps: list[int], sessions: int) -> dict[str, dict[str, A
     asked: dict[str, dict[str, Any]] = {}
     for step in steps:
         if row.reads_tail or step <= MOST_READ:
-            # longer ones are copied for each turn, so they are fewer
-            few = {"sessions": 1, "passes": 5} if step > 1_000 else {"sessions": sessions}
+            few = {"sessions": 1, "repeats": sessions} if step > 1_000 else {"sessions": sessions}
             asked[f"turn/{step}"] = {"action": "turn", "history": step, **few}
             asked[f"last20/{step}"] = {
                 "action": "read",

@@ -58,6 +58,7 @@ class Worker:
         at_once: int = 1,
         last: int | None = None,
         seen: bool = False,
+        repeats: int = 1,
         passes: int = 1,
         others: int = 0,
         skip: int = 0,
@@ -67,10 +68,12 @@ class Worker:
         Args:
             action: "turn", "read" or "append".
             history: how many messages each session holds, at the beginning of each action.
-            sessions: how many sessions there are. No session serves twice.
+            sessions: how many sessions there are. No session serves twice, unless `repeats` says so.
             at_once: how many of them are served at once, the others after them.
             last: of "read": how many messages from the end; None for all.
             seen: whether this process has read the session before, as where a user comes back to the same server.
+            repeats: how many times each session is served. More than once only where the history is so long that what
+                a turn adds is nothing to it, and that copying it before each turn would leave cold caches.
             passes: how many times all of this is done.
             others: how many more sessions lie in the server.
             skip: how many messages of the corpus the histories leave out at its beginning.
@@ -83,7 +86,7 @@ class Worker:
                 names = self._stage.renamed() if action == "read" else self._stage.copies(sessions)
             if seen:
                 self._driver.run([[self._read(name, last or 50) for name in names]])
-            calls = self._calls(action, names, last)
+            calls = self._calls(action, names * repeats, last)
             measured.run(lambda: self._driver.run([calls[i::at_once] for i in range(at_once)]))  # noqa: B023 - called now
         return measured.result()
 
