@@ -1,0 +1,1 @@
+"""chatmem beside redis-py alone and the peers: same server, same conversations, same rounds. See README.md."""

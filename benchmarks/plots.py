@@ -1,0 +1,137 @@
+"""The plots of a run as PNG, with matplotlib."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from benchmarks.report import MICRO, MILLI, Column, numbers, throughput, value
+from benchmarks.systems import ROWS
+
+mpl.use("Agg")
+mpl.rcParams.update(
+    {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
+)
+PALETTE = ("#d1242f", "#57606a", "#1a7f37", "#ff8f73", "#afb8c1", "#0969da", "#8250df", "#bf8700")
+COLOURS = dict(zip((row.name for row in ROWS), PALETTE, strict=True))
+
+
+def draw(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw all plots of `run`; return their files."""
+    size = result["size"]
+    return [
+        _turns(result, folder / f"{size}-turn.png"),
+        _at_once(result, folder / f"{size}-at-once.png"),
+        _operations(result, folder / f"{size}-operations.png"),
+    ]
+
+
+def save(figure: Any, file: Path, machine: dict[str, Any]) -> Path:
+    """Write a figure with a line about where it was measured."""
+    where = f"{machine['server']}, Python {machine['python']}, {machine['cpu']}, {machine['cores']} cores"
+    figure.text(0.995, 0.005, f"{where}, {machine['date']}", ha="right", va="bottom", fontsize=6, color="#57606a")
+    figure.tight_layout(rect=(0, 0.02, 1, 1))
+    figure.savefig(file, dpi=150)
+    plt.close(figure)
+    return file
+
+
+def draw_scaling(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the plot of `scaling`; return its file."""
+    panels = {
+        "turn": ("A turn", "messages of history"),
+        "last20": ("Reading the last 20 messages", "messages of history"),
+        "sessions": ("A turn among many sessions", "sessions in the server"),
+    }
+    figure, grid = plt.subplots(1, 3, figsize=(13, 4.2))
+    for axes, (prefix, (title, across)) in zip(grid, panels.items(), strict=True):
+        _curves(axes, result, prefix)
+        axes.set(xlabel=across, ylabel="ms (median, quartiles)")
+        axes.set_title(title, loc="left")
+    grid[0].legend(frameon=False, fontsize=8)
+    return [save(figure, folder / "scaling.png", result["machine"])]
+
+
+def _turns(result: dict[str, Any], file: Path) -> Path:
+    figure, axes = plt.subplots(figsize=(7, 4.2))
+    _curves(axes, result, "turn")
+    axes.set(xlabel="messages of history", ylabel="ms a turn (median, quartiles)")
+    axes.set_title("A turn alone: open, read the last 50 messages, append 2", loc="left")
+    axes.legend(frameon=False, fontsize=8)
+    return save(figure, file, result["machine"])
+
+
+def _curves(axes: Axes, result: dict[str, Any], prefix: str) -> None:
+    """Draw a line a system through all scenarios called `prefix/N`, on logarithmic axes."""
+    lengths = numbers(result, prefix)
+    for name in result["systems"]:
+        columns = {n: Column("", f"{prefix}/{n}", factor=MILLI) for n in lengths}
+        known = [n for n, column in columns.items() if value(result, column, name) is not None]
+        middle, low, high = (
+            [value(result, columns[n], name, part) or 0.0 for n in known] for part in ("median", "q1", "q3")
+        )
+        axes.plot(known, middle, marker="o", markersize=4, color=COLOURS[name], label=name)
+        axes.fill_between(known, low, high, color=COLOURS[name], alpha=0.15, linewidth=0)
+    axes.set(xscale="log", yscale="log")
+    axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
+    axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_formatter("{x:g}")
+
+
+def _at_once(result: dict[str, Any], file: Path) -> Path:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2))
+    _groups(left, result, throughput(result, "per_second", 1))
+    left.set_title("Turns a second, 50 messages of history (more is better)", loc="left")
+    _groups(right, result, throughput(result, "cpu", MICRO))
+    right.set_title("Client CPU a turn, us (less is better)", loc="left")
+    right.legend(frameon=False, fontsize=7)
+    return save(figure, file, result["machine"])
+
+
+def _groups(axes: Axes, result: dict[str, Any], columns: list[Column]) -> None:
+    columns = [column for column in columns if "seen" not in column.heading]
+    systems = list(result["systems"])
+    width = 0.85 / max(len(systems), 1)
+    for index, name in enumerate(systems):
+        heights = [value(result, column, name) or 0 for column in columns]
+        at = [group + (index - (len(systems) - 1) / 2) * width for group in range(len(columns))]
+        axes.bar(at, heights, width, color=COLOURS[name], label=name)
+    axes.set_xticks(range(len(columns)), [column.heading for column in columns])
+    axes.grid(visible=False, axis="x")
+
+
+def _operations(result: dict[str, Any], file: Path) -> Path:
+    most = max(numbers(result, "read"), default=50)
+    panels = (
+        (f"Read {most:,} messages, ms", Column("", f"read/{most}", factor=MILLI)),
+        ("Append 2 messages, ms", Column("", "append/50", factor=MILLI)),
+        ("Server bytes a message", Column("", "memory", "bytes", 1)),
+        ("Import and first turn, ms", Column("", "start", "import", MILLI)),
+    )
+    figure, grid = plt.subplots(2, 2, figsize=(10, 5.6))
+    for axes, (title, column) in zip(grid.flat, panels, strict=True):
+        first_turn = Column("", "start", "first_turn", MILLI) if column.scenario == "start" else None
+        _bars(axes, result, column, first_turn)
+        axes.set_title(title, loc="left")
+    return save(figure, file, result["machine"])
+
+
+def _bars(axes: Axes, result: dict[str, Any], column: Column, more: Column | None) -> None:
+    known = [(name, found) for name in result["systems"] if (found := value(result, column, name)) is not None]
+    names = [name for name, _ in known]
+    lengths = [length for _, length in known]
+    axes.barh(names, lengths, color=[COLOURS[name] for name in names])
+    if more is not None:
+        added = [value(result, more, name) or 0 for name in names]
+        axes.barh(names, added, left=lengths, color="#24292f", label="first turn")
+        lengths = [length + one for length, one in zip(lengths, added, strict=True)]
+        axes.legend(frameon=False, fontsize=7)
+    for row, length in enumerate(lengths):
+        axes.text(length, row, f" {length:,.0f}" if length >= 10 else f" {length:,.2f}", va="center", fontsize=7)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.grid(visible=False, axis="y")

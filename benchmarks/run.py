@@ -1,0 +1,134 @@
+"""Run chatmem, redis-py alone and the peers side by side: `python -m benchmarks.run --quick`. See README.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import sys
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import redis
+
+from benchmarks import report
+from benchmarks.environments import AbsentError
+from benchmarks.process import Process, start_up
+from benchmarks.rounds import Figures, alternate, summary
+from benchmarks.scenarios import SIZES, Size, scenarios
+from benchmarks.setting import corpus_file, database, machine, server
+from benchmarks.systems import BY_NAME, ROWS, Row
+
+RESULTS = Path(__file__).parent / "results"
+STARTS = 15
+"""The database of the processes whose start is timed; those of the systems are 1, 2, ..."""
+
+
+class Run:
+    """One run: what it was asked for, and what came out."""
+
+    def __init__(self, size: Size, rows: list[Row], url: str, search_url: str | None, corpus: Path) -> None:
+        self._size = size
+        self._rows = rows
+        self._url = url
+        self._search_url = search_url
+        self._corpus = corpus
+        self._shuffle = random.Random(0)
+        self._processes: dict[str, Process] = {}
+        self._result: dict[str, Any] = {"machine": machine(url), "systems": {}, "absent": {}, "scenarios": {}}
+
+    def measure(self) -> dict[str, Any]:
+        """Measure everything."""
+        with ExitStack() as stack:
+            for row in self._rows:
+                self._start(row, stack)
+            for scenario in scenarios(self._size):
+                ask: dict[str, Callable[[], Figures]] = {
+                    name: partial(process.ask, scenario.do, **scenario.request)
+                    for name, process in self._processes.items()
+                    if scenario.fits(process.row)
+                }
+                rounds = 1 if scenario.do == "memory" else self._size.rounds
+                self._alternate(scenario.name, ask, rounds, scenario.request)
+        self._measure_starts()
+        return self._result
+
+    def _start(self, row: Row, stack: ExitStack) -> None:
+        try:
+            process = stack.enter_context(Process(row, self._url_of(row), self._corpus))
+        except AbsentError as error:
+            self._result["absent"][row.name] = str(error)
+        else:
+            self._processes[row.name] = process
+            self._result["systems"][row.name] = {"note": row.note, "versions": process.versions}
+
+    def _url_of(self, row: Row) -> str:
+        if not row.needs_search:
+            return database(self._url, 1 + ROWS.index(row))
+        if self._search_url is None:
+            raise AbsentError("needs a server with RediSearch and ReJSON: --search-url")
+        return database(self._search_url, 0)  # RediSearch indexes no other
+
+    def _measure_starts(self) -> None:
+        ask: dict[str, Callable[[], Figures]] = {
+            name: partial(self._start_up, BY_NAME[name]) for name in self._processes
+        }
+        self._alternate("start", ask, self._size.starts, {})
+
+    def _start_up(self, row: Row) -> Figures:
+        url = self._url_of(row) if row.needs_search else database(self._url, STARTS)
+        try:
+            return start_up(row, url, self._corpus)
+        finally:
+            with redis.Redis.from_url(url) as client:
+                client.flushdb()
+
+    def _alternate(
+        self, name: str, ask: dict[str, Callable[[], Figures]], rounds: int, request: dict[str, Any]
+    ) -> None:
+        started = time.monotonic()
+        figures, absent = alternate(ask, rounds=rounds, shuffle=self._shuffle)
+        self._result["scenarios"][name] = {"request": request, "systems": summary(figures), "absent": absent}
+        print(f"{name}: {time.monotonic() - started:.1f} s", file=sys.stderr)
+
+
+def main() -> None:
+    """Run what the command line asks for."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    size = parser.add_mutually_exclusive_group()
+    for name in ("smoke", "quick", "full"):
+        size.add_argument(f"--{name}", action="store_const", const=name, dest="size")
+    parser.add_argument("--systems", default=",".join(BY_NAME), help="names with commas between; all by default")
+    parser.add_argument("--url", help="a Redis server whose databases 1 to 15 are empty; by default one is started")
+    parser.add_argument("--search-url", help="a server with RediSearch and ReJSON, empty, for langchain-redis")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
+    parser.set_defaults(size="full")
+    asked = parser.parse_args()
+    unknown = set(names := asked.systems.split(",")) - set(BY_NAME)
+    if unknown:
+        parser.error(f"no system {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
+    with server(asked.url) as url, corpus_file() as corpus:
+        rows = [row for row in ROWS if row.name in names]
+        result = {"size": asked.size, **Run(SIZES[asked.size], rows, url, asked.search_url, corpus).measure()}
+    asked.output.mkdir(parents=True, exist_ok=True)
+    file = asked.output / f"{asked.size}.json"
+    file.write_text(json.dumps(result, indent=1) + "\n")
+    report.show(result)
+    print(f"written: {', '.join(map(str, [file, *_plots(result, asked.output)]))}")
+
+
+def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
+    try:
+        from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib may be absent
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
+        return []
+    return draw(result, folder)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""What a run stands on: the server, the corpus in a file, and the machine that the results name."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from langchain_core.messages import message_to_dict
+
+from tests.samples import conversations
+from tests.servers import debian_binary, run_server
+
+
+@contextmanager
+def server(url: str | None) -> Iterator[str]:
+    """Yield the URL of a server: a new one, or the one given."""
+    if url is not None:
+        yield url
+        return
+    with run_server(debian_binary()) as started:
+        yield started
+
+
+@contextmanager
+def corpus_file() -> Iterator[Path]:
+    """Yield a file that `benchmarks.corpus` reads."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "corpus.json")
+        file.write_text(json.dumps([message_to_dict(one) for one in chain.from_iterable(conversations().values())]))
+        yield file
+
+
+def database(url: str, number: int) -> str:
+    """Return the URL of another database of the same server."""
+    return urlunsplit(urlsplit(url)._replace(path=f"/{number}"))
+
+
+def machine(url: str) -> dict[str, Any]:
+    """Return what the figures depend on, without names of hosts or users."""
+    with redis.Redis.from_url(url) as client:
+        info: dict[str, Any] = client.info("server")
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": _cpu(),
+        "cores": os.cpu_count(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "server": f"{info.get('server_name', 'redis')} {info.get('valkey_version', info['redis_version'])}",
+    }
+
+
+def _cpu() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.exists():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,29 @@
+"""The benchmarks run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.servers import AbsentError, debian_binary
+
+ROOT = Path(__file__).parent.parent
+
+
+def test_a_smoke_run_writes_figures_of_every_scenario(tmp_path: Path) -> None:
+    """The harness, not the speed: every question has an answer from both systems."""
+    try:
+        debian_binary()
+    except AbsentError as error:
+        pytest.skip(str(error))
+    arguments = ["--smoke", "--systems", "chatmem,redis-py", "--output", str(tmp_path)]
+    subprocess.run([sys.executable, "-m", "benchmarks.run", *arguments], cwd=ROOT, check=True)
+    result = json.loads((tmp_path / "smoke.json").read_text())
+    assert result["absent"] == {}
+    for scenario in result["scenarios"].values():
+        assert set(scenario["systems"]) == {"chatmem", "redis-py"}
+        assert scenario["absent"] == {}
