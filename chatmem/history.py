@@ -22,7 +22,9 @@ from chatmem.transports.base import Command, Transport
 logger = logging.getLogger("chatmem")
 
 SLICE = 256
-"""How many records `entries` reads at a time, and how many are decoded at a time."""
+"""How many records `entries` reads at a time."""
+AT_ONCE = 64
+"""How many records are decoded before others may run: about a tenth of a millisecond."""
 
 
 class History:
@@ -132,10 +134,10 @@ class History:
             return [entry.message for entry in entries if entry.message is not None or self._skip(entry, strict)]  # type: ignore[misc]
 
     async def _decode(self, elements: list[bytes]) -> list[BaseMessage]:
-        messages = record.decode_messages(elements[:SLICE])
-        for start in range(SLICE, len(elements), SLICE):  # a long history must not stop its whole event loop
+        messages = record.decode_messages(elements[:AT_ONCE])
+        for start in range(AT_ONCE, len(elements), AT_ONCE):  # a long history must not stop its whole event loop
             await self._transport.rest()
-            messages += record.decode_messages(elements[start : start + SLICE])
+            messages += record.decode_messages(elements[start : start + AT_ONCE])
         return messages
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:

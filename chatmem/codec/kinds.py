@@ -18,7 +18,7 @@ _Blocks = list[str | dict[Any, Any]]
 _Calls = list[dict[Any, Any]]
 
 
-class Message(Struct, kw_only=True, omit_defaults=True):
+class Message(Struct, kw_only=True, omit_defaults=True, gc=False):
     """The fields that every message has."""
 
     content: str | _Blocks = field(name="c", default="")
@@ -29,68 +29,68 @@ class Message(Struct, kw_only=True, omit_defaults=True):
     id: str | None = field(name="i", default=None)
 
 
-class Human(Message, kw_only=True, omit_defaults=True):
+class Human(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="human")
 
 
-class HumanChunk(Message, kw_only=True, omit_defaults=True):
+class HumanChunk(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="HumanMessageChunk")
 
 
-class System(Message, kw_only=True, omit_defaults=True):
+class System(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="system")
 
 
-class SystemChunk(Message, kw_only=True, omit_defaults=True):
+class SystemChunk(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="SystemMessageChunk")
 
 
-class AI(Message, kw_only=True, omit_defaults=True):
+class AI(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="ai")
     tool_calls: _Calls = field(name="tc", default_factory=list)
     invalid_tool_calls: _Calls = field(name="ic", default_factory=list)
     usage_metadata: dict[Any, Any] | None = field(name="u", default=None)
 
 
-class AIChunk(AI, kw_only=True, omit_defaults=True):
+class AIChunk(AI, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="AIMessageChunk")
     tool_call_chunks: _Calls = field(name="cc", default_factory=list)
     chunk_position: str | None = field(name="p", default=None)
 
 
-class Tool(Message, kw_only=True, omit_defaults=True):
+class Tool(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="tool")
     tool_call_id: str = field(name="ti")
     artifact: Any = field(name="ar", default=None)
     status: str = field(name="s", default="success")
 
 
-class ToolChunk(Tool, kw_only=True, omit_defaults=True):
+class ToolChunk(Tool, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="ToolMessageChunk")
 
 
-class Chat(Message, kw_only=True, omit_defaults=True):
+class Chat(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="chat")
     role: str = field(name="ro")
 
 
-class ChatChunk(Chat, kw_only=True, omit_defaults=True):
+class ChatChunk(Chat, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="ChatMessageChunk")
 
 
-class Function(Message, kw_only=True, omit_defaults=True):
+class Function(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="function")
 
 
-class FunctionChunk(Message, kw_only=True, omit_defaults=True):
+class FunctionChunk(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="FunctionMessageChunk")
 
 
-class Remove(Message, kw_only=True, omit_defaults=True):
+class Remove(Message, kw_only=True, omit_defaults=True, gc=False):
     type: str = field(name="t", default="remove")
 
 
-class Extension(Struct, kw_only=True, omit_defaults=True):
+class Extension(Struct, kw_only=True, omit_defaults=True, gc=False):
     """What a body has beside its Struct, where it needs more."""
 
     cls: str | None = field(name="k", default=None)
@@ -165,11 +165,12 @@ class Kind:
 
     def field_set(self, mask: int) -> frozenset[str]:
         """Return the names whose bits are set."""
-        names = self._field_sets.get(mask)
-        if names is None:
+        try:
+            return self._field_sets[mask]
+        except KeyError:
             names = frozenset(name for bit, name in enumerate(self.names) if mask >> bit & 1)
             self._field_sets[mask] = names
-        return names
+            return names
 
 
 def is_typed(name: str, value: Any) -> bool:

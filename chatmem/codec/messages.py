@@ -127,7 +127,13 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
         values["id"] = message_id
     if not kind.matches_class:
         return _build_adapted(kind.cls, values, set(kind.field_set(mask)), {})
-    return _build(kind.cls, values, set(kind.field_set(mask)), {}, None)
+    # `_build`, without the call: most of what is ever read comes by here
+    message = _new(kind.cls)
+    _set_dict(message, values)
+    _set_fields_set(message, set(kind.field_set(mask)))
+    _set_extra(message, {})
+    _set_private(message, None)
+    return message
 
 
 def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:

@@ -124,22 +124,22 @@ def decode_messages(elements: Sequence[bytes]) -> list[BaseMessage]:
     Raises:
         CorruptRecordError: one of them is damaged, or of a newer format.
     """
-    return [_plain_message(element) or decode(element).message for element in elements]
-
-
-def _plain_message(element: bytes) -> BaseMessage | None:
-    """Return the message of a plain record of this format; None for whatever is not quite that."""
-    try:
-        start = element.index(_COLON) + 1
-        version, flags, code, mask, _, id_length = _unpack(element, start)
-        if version != FORMAT or flags & EXTENDED:
-            return None
-        start += _HEADER_SIZE
-        body = start + id_length
-        message_id = element[start:body].decode() if flags & HAS_ID else None
-        return messages.load(BY_CODE[code], mask, message_id, element[body:])
-    except _UNREADABLE:
-        return None
+    load = messages.load
+    read = []
+    for element in elements:
+        try:
+            start = element.index(_COLON) + 1
+            version, flags, code, mask, _, id_length = _unpack(element, start)
+            if version == FORMAT and not flags & EXTENDED:
+                start += _HEADER_SIZE
+                body = start + id_length
+                message_id = element[start:body].decode() if flags & HAS_ID else None
+                read.append(load(BY_CODE[code], mask, message_id, element[body:]))
+                continue
+        except _UNREADABLE:
+            pass
+        read.append(decode(element).message)  # whatever is not quite that
+    return read
 
 
 def decode(element: bytes) -> Decoded:
