@@ -8,6 +8,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.report import MICRO, MILLI, Column, numbers, throughput, value
 from benchmarks.systems import ROWS
@@ -79,7 +80,9 @@ def _curves(axes: Axes, result: dict[str, Any], prefix: str) -> None:
     axes.set(xscale="log", yscale="log")
     axes.set_xticks(lengths, [f"{n:,}" for n in lengths])
     axes.set_xticks([], minor=True)
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_formatter(NullFormatter())
 
 
 def _at_once(result: dict[str, Any], file: Path) -> Path:
