@@ -21,7 +21,7 @@ class PeerError(Exception):
 class Peer:
     """A driver's process, started by the first call and again by the one after its death."""
 
-    def __init__(self, command: Sequence[str | Path], *, seconds: float = 60.0) -> None:
+    def __init__(self, command: Sequence[str | Path], *, seconds: float = 30.0) -> None:
         self._command = [str(word) for word in command]
         self._seconds = seconds
         self._process: subprocess.Popen[str] | None = None
@@ -75,13 +75,13 @@ class Peer:
     def _start(self) -> subprocess.Popen[str]:
         self._stderr.seek(0)
         self._stderr.truncate()
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": self._stderr}
-        return subprocess.Popen(self._command, encoding="utf-8", **pipes)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self._command, encoding="utf-8", stdin=pipe, stdout=pipe, stderr=self._stderr)
 
     def _epitaph(self) -> str:
         code = self._stop()
         self._stderr.seek(0)
-        return f"the process died with {code}: {self._stderr.read()[-2000:]}"
+        return f"the process died with {code} (-9: after {self._seconds} s): {self._stderr.read()[-2000:]}"
 
     def _stop(self) -> int | None:
         """End the process and return its exit code."""
