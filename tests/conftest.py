@@ -18,6 +18,8 @@ from chatmem.embedded import EmbeddedServer
 from tests.coroutines import AsCoroutines
 from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 
+pytest_plugins = ["tests.peers.fixtures"]
+
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
 
