@@ -105,6 +105,8 @@ def test_an_old_class(
     peer.call(old.name, options, "add_ai", ["Hi"])
     read = peer.call(old.name, options, "read")
     said = [{"type": "human", "data": {"content": "Hello"}}, {"type": "ai", "data": {"content": "Hi"}}]
+    for message in read:
+        message["data"].pop("example", None)  # langchain-core 0.3's; for 1.x a field of the user's own
     assert messages_from_dict(read) == messages_from_dict([HUMAN, AI, *said])
     attributes = peer.call(old.name, options, "attributes")
     assert {session, repr(session)} & set(attributes.values())
@@ -134,7 +136,7 @@ def test_a_process_dies() -> None:
     """The call says how, and the next one starts another."""
     with Peer([sys.executable, "-c", "raise SystemExit('too bad')"]) as peer:
         for _ in range(2):
-            with pytest.raises(PeerError, match="died with 1.*too bad"):
+            with pytest.raises(PeerError, match=r"died with 1.*too bad"):
                 peer.call("Any", {}, "read")
 
 

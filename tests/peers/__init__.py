@@ -25,7 +25,7 @@ class Peer:
         self._command = [str(word) for word in command]
         self._seconds = seconds
         self._process: subprocess.Popen[str] | None = None
-        self._stderr = tempfile.TemporaryFile("w+", errors="replace")
+        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - __exit__ closes it
 
     def __enter__(self) -> Peer:
         return self
