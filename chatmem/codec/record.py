@@ -178,7 +178,13 @@ def _decode(element: bytes) -> Decoded:
 
 def _decode_json(data: bytes) -> Decoded:
     """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
-    (message,) = messages_from_dict([json.loads(data)])
+    written = json.loads(data)
+    if written["type"] == "generic":  # LangChain JS' name
+        written["type"] = "chat"
+    (message,) = messages_from_dict([written])
+    if message.model_extra and message.model_extra.get("example") is False:  # langchain-core 0.3's default
+        del message.model_extra["example"]
+        message.model_fields_set.discard("example")
     return Decoded(message.id, None, message)
 
 
