@@ -72,17 +72,27 @@ class History:
         now = record.now()
         with self._named():
             parts = [record.encode(message, i, now) for i, message in enumerate(_as_messages(messages))]
+        return await self.store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
+
+    async def store(
+        self,
+        parts: Sequence[record.Encoded],
+        *,
+        idempotency_key: str | None = None,
+        expected_version: int | None = None,
+    ) -> Appended:
+        """Append messages that are encoded already; see `append`."""
         command = scripts.APPEND.call(
             self._keys,
             secrets.token_hex(8).encode(),
-            b"%d" % now,
+            b"%d" % record.now(),
             self._policy.ttl_argument,
             b"0" if self._policy.refresh == "never" else b"1",
             b"" if expected_version is None else b"%d" % expected_version,
             b"" if idempotency_key is None else field(idempotency_key),
             *(value for part in parts for value in part),
         )
-        return self._appended(await self._write(command), messages, expected_version)
+        return self._appended(await self._write(command), parts, expected_version)
 
     @staticmethod
     def _check_append(idempotency_key: str | None, expected_version: int | None) -> None:
@@ -91,7 +101,7 @@ class History:
         if expected_version is not None and not _is_count(expected_version, least=0):
             raise ValueError("expected_version must be a whole number from 0 on, or None for any")
 
-    def _appended(self, reply: list[int], messages: Sequence[Any], expected: int | None) -> Appended:
+    def _appended(self, reply: list[int], parts: Sequence[record.Encoded], expected: int | None) -> Appended:
         if reply[0] == -1:
             actual = reply[1]
             raise ConflictError(
@@ -102,7 +112,7 @@ class History:
                 key=self._key(),
             )
         if reply[0] == -2:
-            message_id = getattr(messages[reply[1]], "id", None)
+            message_id = parts[reply[1]].id.decode()
             raise ValueError(
                 f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
                 "one answer share an id, so add them up (chunk + chunk) and append the sum"

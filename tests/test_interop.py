@@ -118,7 +118,7 @@ async def test_names_of_javascript(langchain_js: Peer, url: str, prefix: str) ->
     options = {"sessionId": prefix, "url": url}
     generic = {"type": "generic", "data": {"content": "x", "role": "critic"}}
     langchain_js.call("ioredis.RedisChatMessageHistory", options, "add", [generic])
-    assert await new.aget_messages() == [lc.ChatMessage("x", role="critic")]
+    assert await new.aget_messages() == [lc.ChatMessage(content="x", role="critic")]
     new.clear()
 
 

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,11 +17,23 @@ if TYPE_CHECKING:
     from chatmem.sync import ChatMemory
 
 app = typer.Typer(
-    help="Chat histories on Redis: talk, look, import.",
+    help="Chat histories on Redis: talk, look, import, migrate.",
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
 )
+
+
+class Layout(StrEnum):
+    """The packages whose sessions can be moved."""
+
+    COMMUNITY = "langchain-community"
+    UPSTASH = "upstash"
+    JAVASCRIPT = "langchain-js"
+    MEMORYSTORE = "memorystore"
+    LANGCHAIN_REDIS = "langchain-redis"
+    OPENAI = "openai-agents"
+
 
 Url = Annotated[
     str | None,
@@ -122,3 +135,41 @@ def import_file(
     with _memory(url) as memory:
         if not Import(memory, prefix=prefix, append=append).run(file):
             raise typer.Exit(1)
+
+
+@app.command()
+def migrate(
+    source: Annotated[str, typer.Argument(help="Where the sessions are: redis://, redis+cluster://, upstash://, ...")],
+    layout: Annotated[Layout, typer.Option("--from", help="Which package wrote them.")],
+    match: Annotated[
+        str | None, typer.Option(help="Only sessions whose ids match this glob; needed where keys have no prefix.")
+    ] = None,
+    key_prefix: Annotated[
+        str | None, typer.Option(help="What their keys begin with; by default the package's.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option(help="Only look.")] = False,
+    yes: Annotated[bool, typer.Option(help="Do not ask before moving.")] = False,
+    delete_source: Annotated[bool, typer.Option(help="Remove each source once its copy is verified.")] = False,
+    token: Annotated[str | None, typer.Option(envvar="UPSTASH_REDIS_REST_TOKEN", help="Of an https:// source.")] = None,
+    prefix: Annotated[str, typer.Option(help="What chatmem's own keys begin with at the target.")] = "chatmem",
+    url: Url = None,
+) -> None:
+    """Move other packages' sessions here: looks first, asks, moves, verifies. Again goes on where it ended."""
+    from chatmem.cli.migrating import ask  # noqa: PLC0415 - when it is called
+    from chatmem.cli.migrating import migrate as run_migration  # noqa: PLC0415 - when it is called
+
+    with _errors():
+        whole = run_migration(
+            source,
+            token=token if source.startswith(("https://", "http://")) else None,
+            layout=layout.value,
+            key_prefix=key_prefix,
+            match=match,
+            url=url,
+            prefix=prefix,
+            only_look=dry_run,
+            remove=delete_source,
+            confirm=(lambda _: True) if yes else ask,
+        )
+    if not whole:
+        raise typer.Exit(1)

@@ -1,0 +1,135 @@
+"""`chatmem migrate`: a look at all of it first, then session by session."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from chatmem.cli.text import clean, console, one_line
+from chatmem.connect import connection_to
+from chatmem.migrate.content import Source
+from chatmem.migrate.layouts import KINDS
+from chatmem.migrate.migration import Migration, Outcome
+from chatmem.migrate.server import Server
+from chatmem.transports.blocking import drive
+
+
+class Migrate:
+    """One migration; counts what becomes of each session."""
+
+    def __init__(self, migration: Migration) -> None:
+        self._migration = migration
+        self._out, self._err = console(), console(stderr=True)
+
+    def run(self, match: str, *, only_look: bool, remove: bool, confirm: Callable[[str], bool]) -> bool:
+        """Look, ask, move; return whether everything there is now at its target.
+
+        Args:
+            match: a glob that the sessions' ids match.
+            only_look: whether to end after the look.
+            remove: whether to remove each source once it is verified.
+            confirm: asks, where there is somebody to ask.
+        """
+        sources = list(self._migration.find(match))
+        looked = self._each("looking", self._migration.look, sources)
+        whole = self._report(looked)
+        if only_look or not any(one.status in ("new", "there") for one in looked):
+            return whole
+        wanted = [one.source for one in looked if one.status == "new" or (remove and one.status == "there")]
+        if not wanted:
+            return whole
+        what = f"move {len(wanted)} sessions" + (" and remove their sources" if remove else "")
+        if not confirm(what):
+            self._err.print("nothing was moved", style="red")
+            return False
+        moved = self._each("moving", lambda source: self._migration.move(source, remove=remove), wanted)
+        return self._report(moved, quiet=[one for one in looked if one.unreadable]) and whole
+
+    def _each(self, what: str, do: Callable[[Source], Outcome], sources: list[Source]) -> list[Outcome]:
+        if not self._err.is_terminal:
+            return [do(source) for source in sources]
+        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=self._err) as progress:
+            return [do(source) for source in progress.track(sources)]
+
+    def _report(self, outcomes: Iterable[Outcome], quiet: Iterable[Outcome] = ()) -> bool:
+        """Print what there is to say of the sessions; return whether none needs a person."""
+        outcomes = list(outcomes)
+        said = {one.source for one in quiet}
+        for one in outcomes:
+            if one.source not in said:
+                self._say(one)
+        counts = Counter(one.status for one in outcomes)
+        messages = {status: sum(one.messages for one in outcomes if one.status == status) for status in counts}
+        size = sum(one.size for one in outcomes)
+        parts = [
+            f"{counts[status]} sessions {text}"
+            + (f" ({messages[status]} messages)" if status in ("new", "moved") else "")
+            for status, text in _TEXTS.items()
+            if counts[status]
+        ]
+        parts += [f"{number} sources removed" for number in [sum(one.removed for one in outcomes)] if number]
+        self._out.print(("; ".join(parts) or "no session found") + (f"; {size:,} bytes read" if size else ""))
+        return not any(one.unreadable or one.status in ("conflict", "failed") for one in outcomes)
+
+    def _say(self, one: Outcome) -> None:
+        name = clean(one.source.name)
+        for record in one.unreadable:
+            key = clean(record.key.decode("utf-8", "backslashreplace"))
+            self._err.print(f"unreadable: {key}, index {record.place}: {one_line(record.reason)}", style="red")
+        if one.reason:
+            self._err.print(f"{one.status}: {name}: {one_line(one.reason)}", style="red", soft_wrap=True)
+
+
+_TEXTS = {
+    "new": "to move",
+    "moved": "moved and verified",
+    "there": "already there",
+    "conflict": "in conflict",
+    "failed": "failed",
+    "nothing": "without a message",
+}
+
+
+def migrate(
+    source: str,
+    *,
+    token: str | None,
+    layout: str,
+    key_prefix: str | None,
+    match: str | None,
+    url: str | None,
+    prefix: str,
+    only_look: bool,
+    remove: bool,
+    confirm: Callable[[str], bool],
+) -> bool:
+    """Move the sessions of a layout; return whether all of them are moved.
+
+    Raises:
+        ValueError: an argument is wrong.
+        UnavailableError: a server did not answer; another run goes on where this one ended.
+    """
+    kind = KINDS[layout]
+    if match is None and not (kind.prefix if key_prefix is None else key_prefix):
+        raise ValueError(f"{layout} has bare keys: say which with --match, such as --match 'chat-*'")
+    server, target = Server(source, token), connection_to(url)
+    try:
+        made = kind.make(kind.prefix if key_prefix is None else key_prefix)
+        work = Migrate(Migration(server, made, target, prefix))
+        return work.run(match or "*", only_look=only_look, remove=remove, confirm=confirm)
+    finally:
+        server.close()
+        drive(target.close())
+
+
+def ask(what: str) -> bool:
+    """Ask on the terminal; without one the answer is no."""
+    err = console(stderr=True)
+    if not err.is_terminal:
+        err.print("nobody is there to confirm: --yes does", style="red")
+        return False
+    return typer.confirm(f"{what}?", err=True)

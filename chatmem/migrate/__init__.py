@@ -1,0 +1,1 @@
+"""Moving conversations from other classes' layouts into chatmem's own; see `chatmem migrate`."""
