@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,24 +54,13 @@ class Migrate:
         with Progress(*columns, console=self._err) as progress:
             return [do(source) for source in progress.track(sources)]
 
-    def _report(self, outcomes: Iterable[Outcome], quiet: Iterable[Outcome] = ()) -> bool:
+    def _report(self, outcomes: Sequence[Outcome], quiet: Sequence[Outcome] = ()) -> bool:
         """Print what there is to say of the sessions; return whether none needs a person."""
-        outcomes = list(outcomes)
         said = {one.source for one in quiet}
         for one in outcomes:
             if one.source not in said:
                 self._say(one)
-        counts = Counter(one.status for one in outcomes)
-        messages = {status: sum(one.messages for one in outcomes if one.status == status) for status in counts}
-        size = sum(one.size for one in outcomes)
-        parts = [
-            f"{counts[status]} sessions {text}"
-            + (f" ({messages[status]} messages)" if status in ("new", "moved") else "")
-            for status, text in _TEXTS.items()
-            if counts[status]
-        ]
-        parts += [f"{number} sources removed" for number in [sum(one.removed for one in outcomes)] if number]
-        self._out.print(("; ".join(parts) or "no session found") + (f"; {size:,} bytes read" if size else ""))
+        self._out.print(_summary(outcomes))
         return not any(one.unreadable or one.status in ("conflict", "failed") for one in outcomes)
 
     def _say(self, one: Outcome) -> None:
@@ -82,6 +70,20 @@ class Migrate:
             self._err.print(f"unreadable: {key}, index {record.place}: {one_line(record.reason)}", style="red")
         if one.reason:
             self._err.print(f"{one.status}: {name}: {one_line(one.reason)}", style="red", soft_wrap=True)
+
+
+def _summary(outcomes: Sequence[Outcome]) -> str:
+    parts = []
+    for status, text in _TEXTS.items():
+        found = [one for one in outcomes if one.status == status]
+        messages = f" ({sum(one.messages for one in found)} messages)" if status in ("new", "moved") else ""
+        if found:
+            parts.append(f"{len(found)} sessions {text}{messages}")
+    if removed := sum(one.removed for one in outcomes):
+        parts.append(f"{removed} sources removed")
+    if size := sum(one.size for one in outcomes):
+        parts.append(f"{size:,} bytes read")
+    return "; ".join(parts) or "no session found"
 
 
 _TEXTS = {
