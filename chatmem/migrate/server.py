@@ -9,6 +9,7 @@ from typing import Any
 from chatmem.connect import address_at
 from chatmem.transports.base import Command
 from chatmem.transports.blocking import drive
+from chatmem.transports.errors import REDIS_ERRORS, translate
 
 
 class Server:
@@ -49,6 +50,8 @@ class Server:
                 return
             for key in client.scan_iter(match, count=1000):
                 yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
         finally:
             client.close()
 

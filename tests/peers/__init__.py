@@ -42,8 +42,9 @@ class Peer:
         Args:
             class_name: the old class.
             options: what its constructor gets; Memorystore's client is given as a `url`.
-            op: add, add_user, add_ai, read, clear or attributes.
-            messages: for the adds, as messages_to_dict makes them; add_user and add_ai take a text too.
+            op: add, add_user, add_ai, read, clear, search or attributes.
+            messages: for the adds, as messages_to_dict makes them; add_user and add_ai take a text too, and search
+                takes its words.
 
         Raises:
             PeerError: the old class raised, the process died, or no answer came in time.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import start
 from tests.peers import FOLDER, Peer, environments
-from tests.servers import AbsentError
+from tests.servers import AbsentError, Server, with_search
 
 
 def _peer(name: str, command: Callable[[], list[str | Path]]) -> Peer:
@@ -49,3 +51,17 @@ def langchain_js() -> Iterator[Peer]:
     """LangChain JS's Upstash class, its RedisChatMessageHistory, and ioredis.RedisChatMessageHistory."""
     with _peer("LangChain JS", _javascript) as peer:
         yield peer
+
+
+@pytest.fixture(scope="session")
+def langchain_redis() -> Iterator[Peer]:
+    """langchain-redis' RedisChatMessageHistory."""
+    with _peer("langchain-redis", lambda: _python("langchain-redis")) as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def search_url() -> Iterator[str]:
+    """The URL of a server with RediSearch and ReJSON, which langchain-redis needs."""
+    with ExitStack() as stack:
+        yield start(Server("RediSearch", with_search), stack)

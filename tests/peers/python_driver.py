@@ -19,6 +19,7 @@ MODULES = {
     "RedisChatMessageHistory": "langchain_community.chat_message_histories",
     "UpstashRedisChatMessageHistory": "langchain_community.chat_message_histories",
     "MemorystoreChatMessageHistory": "langchain_google_memorystore_redis",
+    "langchain_redis.RedisChatMessageHistory": "langchain_redis",
 }
 
 
@@ -32,7 +33,7 @@ def redis_client(url: str) -> Any:
 
 
 def open_history(name: str, options: dict[str, Any]) -> Any:
-    kind = getattr(importlib.import_module(MODULES[name]), name)
+    kind = getattr(importlib.import_module(MODULES[name]), name.rpartition(".")[2])
     if name == "MemorystoreChatMessageHistory":
         options = {**options, "client": redis_client(options["url"])}
         del options["url"]
@@ -60,6 +61,7 @@ OPS: dict[str, Callable[[Any, list[Any]], Any]] = {
     "add_ai": lambda history, messages: history.add_ai_message(one(messages)),
     "read": lambda history, _: messages_to_dict(history.messages),
     "clear": lambda history, _: history.clear(),
+    "search": lambda history, words: history.search_messages(words[0]),
     "attributes": lambda history, _: attributes(history),
 }
 

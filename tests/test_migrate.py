@@ -1,0 +1,468 @@
+"""`chatmem migrate`: every message of every layout, once, verified, and no source lost."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import pytest
+import redis
+import upstash_redis
+from langchain_core import messages as lc
+from langchain_core.messages import messages_from_dict, messages_to_dict
+from typer.testing import CliRunner
+
+import chatmem.sync
+from chatmem.cli.app import app
+from chatmem.connect import connection_to
+from chatmem.history import History
+from chatmem.migrate import migration, openai
+from chatmem.migrate.content import Source
+from chatmem.migrate.layouts import KINDS
+from chatmem.migrate.migration import Migration
+from chatmem.migrate.server import Server
+from tests import samples
+from tests.clusters import cluster
+from tests.peers import Peer
+from tests.samples import same
+from tests.upstash_server import TOKEN, serving
+
+
+@pytest.fixture
+def source(url: str) -> Iterator[Any]:
+    """An empty database, with a plain client."""
+    with redis.Redis.from_url(url.removesuffix("/0") + "/5") as raw:
+        raw.flushdb()
+        yield raw
+        raw.flushdb()
+
+
+@pytest.fixture
+def target(url: str) -> Iterator[Any]:
+    """Another one."""
+    with redis.Redis.from_url(url.removesuffix("/0") + "/6") as raw:
+        raw.flushdb()
+        yield raw
+        raw.flushdb()
+
+
+def url_of(client: Any) -> str:
+    options = client.get_connection_kwargs()
+    return f"redis://127.0.0.1:{options['port']}/{options['db']}"
+
+
+@pytest.fixture
+def memory(target: Any) -> Iterator[chatmem.sync.ChatMemory]:
+    with chatmem.sync.connect(url_of(target)) as memory:
+        yield memory
+
+
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def run(source: Any, target: Any) -> Run:
+    """Runs the command from one database to the other."""
+
+    def call(layout: str, *arguments: str, at: str | None = None, yes: bool = True) -> Any:
+        given = ["migrate", at or url_of(source), "--from", layout, *(["--yes"] if yes else []), *arguments]
+        return CliRunner().invoke(app, given, env={"CHATMEM_URL": url_of(target), "COLUMNS": "200"})
+
+    return call
+
+
+def push(raw: Any, key: str, messages: list[lc.BaseMessage], *, newest_first: bool = True) -> None:
+    """Store messages as langchain-community's class does, or Memorystore's."""
+    for written in messages_to_dict(messages):
+        (raw.lpush if newest_first else raw.rpush)(key, json.dumps(written))
+
+
+def snapshot(raw: Any) -> dict[bytes, bytes]:
+    """Return the whole keyspace."""
+    return {key: raw.dump(key) for key in raw.scan_iter(count=1000)}
+
+
+def carried(messages: list[lc.BaseMessage]) -> list[lc.BaseMessage]:
+    """What JSON carries of messages."""
+    return messages_from_dict(json.loads(json.dumps(messages_to_dict(messages))))
+
+
+CONVERSATIONS = dict(list(samples.conversations().items())[:20])
+
+
+class TestLists:
+    """The layouts that are one list a session."""
+
+    @pytest.mark.parametrize(
+        ("layout", "prefix", "newest_first"),
+        [("langchain-community", "message_store:", True), ("langchain-js", "", True), ("memorystore", "", False)],
+    )
+    def test_real_conversations(
+        self, run: Run, source: Any, target: Any, memory: Any, layout: str, prefix: str, newest_first: bool
+    ) -> None:
+        """Every message arrives equal and in order; the source is as it was; twice moves nothing twice."""
+        for name, messages in CONVERSATIONS.items():
+            push(source, prefix + name, messages, newest_first=newest_first)
+        before, matching = snapshot(source), ([] if prefix else ["--match", "*"])
+        done = run(layout, *matching)
+        assert done.exit_code == 0, done.output
+        total = sum(map(len, CONVERSATIONS.values()))
+        assert f"20 sessions moved and verified ({total} messages)" in done.output
+        for name, messages in CONVERSATIONS.items():
+            read = memory.history(name).messages()
+            assert all(map(same, read, carried(messages)))
+            assert len(read) == len(messages)
+        assert snapshot(source) == before
+        written = snapshot(target)
+        again = run(layout, *matching)
+        assert "20 sessions already there" in again.output
+        assert snapshot(target) == written
+
+    def test_the_kinds(self, run: Run, source: Any, memory: Any) -> None:
+        """All that the old class could store, NaN as it writes it included."""
+        messages = [message for name, message in samples.kinds().items() if name != "bytes artifact"]
+        push(source, "message_store:s", messages)
+        assert run("langchain-community").exit_code == 0
+        assert all(map(same, memory.history("s").messages(), carried(messages)))
+        assert memory.history("s").count() == 21
+
+    def test_a_dry_run(self, run: Run, source: Any, target: Any) -> None:
+        """Says what would be done, and does nothing; so it is without anybody to confirm."""
+        push(source, "message_store:a", [lc.HumanMessage("x")] * 3)
+        push(source, "message_store:b", [lc.HumanMessage("x")])
+        before = snapshot(source)
+        done = run("langchain-community", "--dry-run")
+        assert (done.exit_code, "2 sessions to move (4 messages)" in done.output) == (0, True)
+        done = run("langchain-community", yes=False)
+        assert (done.exit_code, "nobody is there to confirm" in done.output) == (1, True)
+        assert (snapshot(source), snapshot(target)) == (before, {})
+
+    def test_times_to_live(self, run: Run, source: Any, target: Any) -> None:
+        """What is left of the source's is the target's, on all keys; none stays none."""
+        push(source, "message_store:a", [lc.HumanMessage(str(number), id=str(number)) for number in range(1200)])
+        push(source, "message_store:b", [lc.HumanMessage("x", id="x")])
+        source.pexpire("message_store:a", 600_000)
+        assert run("langchain-community").exit_code == 0
+        assert all(590_000 < target.pttl(f"chatmem:{{a}}:{end}") <= 600_000 for end in "mis")
+        assert all(target.pttl(f"chatmem:{{b}}:{end}") == -1 for end in "mis")
+
+    def test_unreadable_records(self, run: Run, source: Any, target: Any, memory: Any) -> None:
+        """They are listed with their keys; the rest is moved; their source stays, whatever was asked."""
+        push(source, "message_store:a", [lc.HumanMessage("first")])
+        source.lpush("message_store:a", "{", b"\xff", '{"type": "nothing", "data": {}}')
+        push(source, "message_store:a", [lc.HumanMessage("last")])
+        source.lpush("message_store:b", "no JSON at all")
+        source.set("message_store:c", "no list")
+        before = snapshot(source)
+        done = run("langchain-community", "--delete-source")
+        assert done.exit_code == 1
+        listed = [line for line in done.output.splitlines() if line.startswith("unreadable: message_store:")]
+        assert [line.split(":")[2][:10] for line in listed] == ["a, index 3", "a, index 2", "a, index 1", "b, index 0"]
+        assert [message.content for message in memory.history("a").messages()] == ["first", "last"]
+        assert snapshot(source) == before
+        assert memory.history("b").count() == 0
+
+    def test_delete_source(self, run: Run, source: Any, memory: Any) -> None:
+        """Removed once it is verified, a session that was moved before too."""
+        push(source, "message_store:a", [lc.HumanMessage("a")])
+        assert run("langchain-community").exit_code == 0
+        push(source, "message_store:b", [lc.HumanMessage("b")])
+        source.set("other", "x")
+        done = run("langchain-community", "--delete-source")
+        assert (done.exit_code, "2 sources removed" in done.output) == (0, True)
+        assert source.keys() == [b"other"]
+        assert memory.history("a").count() == memory.history("b").count() == 1
+
+    def test_a_session_that_holds_something_else(self, run: Run, source: Any, memory: Any) -> None:
+        """It is not mixed: listed, and its source stays."""
+        push(source, "message_store:a", [lc.HumanMessage("a"), lc.HumanMessage("b")])
+        push(source, "message_store:b", [lc.HumanMessage("b")])
+        memory.history("a").append("something else")
+        done = run("langchain-community", "--delete-source")
+        assert (done.exit_code, "conflict: message_store:a" in done.output) == (1, True)
+        assert source.keys() == [b"message_store:a"]
+        assert memory.history("a").count() == 1
+
+    def test_a_rolling_deployment(self, run: Run, source: Any, memory: Any) -> None:
+        """What old code adds after a run the next one brings; what new code adds there is no conflict."""
+        push(source, "message_store:a", [lc.HumanMessage("1"), lc.AIMessage("2")])
+        assert run("langchain-community").exit_code == 0
+        push(source, "message_store:a", [lc.HumanMessage("3")])
+        assert "1 sessions moved and verified (1 messages)" in run("langchain-community").output
+        memory.history("a").append("4")
+        done = run("langchain-community", "--delete-source")
+        assert "1 sources removed" in done.output
+        assert [message.content for message in memory.history("a").messages()] == ["1", "2", "3", "4"]
+
+    def test_an_id_twice(self, run: Run, source: Any, memory: Any) -> None:
+        """Two messages of one id are both kept, with their id."""
+        messages: list[lc.BaseMessage] = [lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1")]
+        messages += [lc.AIMessageChunk(content="x", id="2"), lc.AIMessageChunk(content="y", id="2")]
+        push(source, "message_store:a", messages)
+        assert run("langchain-community").exit_code == 0
+        assert memory.history("a").messages() == messages
+        assert memory.history("a").append(lc.HumanMessage("a", id="1")).duplicates == 1
+
+    def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: Any) -> None:
+        """And what chatmem itself keeps there is no source."""
+        push(source, "chat-1", [lc.HumanMessage("x")], newest_first=False)
+        push(source, "job-1", [lc.HumanMessage("x")], newest_first=False)
+        done = run("memorystore")
+        assert (done.exit_code, "--match" in done.output) == (1, True)
+        with chatmem.sync.connect(url_of(source)) as own:
+            own.history("own").append("x")
+        assert "1 sessions to move" in run("memorystore", "--match", "chat-*", "--dry-run").output
+        done = run("memorystore", "--match", "*", "--dry-run")
+        assert "2 sessions to move" in done.output
+        assert "1 sessions without a message" in done.output
+
+    @pytest.mark.parametrize("session", ["a:b", "日本", "a}b%", "x*[?]", "\x1b[31m", "a b"])
+    def test_any_session(self, run: Run, source: Any, target: Any, session: str) -> None:
+        """Whatever the id is, it is the same at the target."""
+        push(source, f"p*:{session}", [lc.HumanMessage("x")])
+        push(source, f"pq:{session}", [lc.HumanMessage("x")])
+        done = run("langchain-community", "--key-prefix", "p*:", "--prefix", "other")
+        assert "1 sessions moved" in done.output
+        assert "\x1b" not in done.output
+        with chatmem.sync.connect(url_of(target), prefix="other") as other:
+            assert other.history(session).count() == 1
+
+
+def migrating(source: Any, target: Any, layout: str = "langchain-community") -> Migration:
+    kind = KINDS[layout]
+    return Migration(Server(url_of(source)), kind.make(kind.prefix), connection_to(url_of(target)), "chatmem")
+
+
+class TestTrouble:
+    """What may go wrong on the way."""
+
+    def test_ended_in_the_middle(
+        self, run: Run, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A run that dies after any slice is gone on with: every message is there once."""
+        monkeypatch.setattr(migration, "SLICE", 10)
+        messages: list[lc.BaseMessage] = [lc.HumanMessage(str(number)) for number in range(55)]
+        push(source, "message_store:a", messages)
+        original = History.store
+        for allowed in (0, 1, 3):
+            left = iter(range(allowed))
+
+            async def failing(self: Any, *args: Any, left: Iterator[int] = left, **options: Any) -> Any:
+                if next(left, None) is None:
+                    raise chatmem.UnavailableError("gone")
+                return await original(self, *args, **options)
+
+            monkeypatch.setattr(History, "store", failing)
+            assert run("langchain-community").exit_code == 1
+        assert memory.history("a").count() == 40
+        monkeypatch.setattr(History, "store", original)
+        assert "1 sessions moved and verified (15 messages)" in run("langchain-community").output
+        assert memory.history("a").messages() == messages
+
+    def test_killed(self, source: Any, target: Any, memory: Any) -> None:
+        """kill -9, again and again, until it is through."""
+        for number in range(40):
+            push(source, f"message_store:s{number}", [lc.HumanMessage(str(n)) for n in range(60)])
+        command = [sys.executable, "-m", "chatmem.cli", "migrate", url_of(source), "--from", "langchain-community"]
+        command += ["--yes", "--delete-source", "--url", url_of(target)]
+        kills = 0
+        for attempt in range(20):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+            moved = len(source.keys())
+            deadline = time.monotonic() + 20
+            while process.poll() is None and time.monotonic() < deadline and len(source.keys()) > moved - 5 - attempt:
+                time.sleep(0.005)
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                kills += 1
+            if process.wait() == 0:
+                break
+        assert kills >= 2
+        assert source.keys() == []
+        wanted = [str(n) for n in range(60)]
+        for number in range(40):
+            assert [message.content for message in memory.history(f"s{number}").messages()] == wanted
+
+    def test_what_comes_back_different(
+        self, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Is a failure, and the source stays."""
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        held = migration._held
+        monkeypatch.setattr(migration, "_held", lambda history: held(history)[:-1])
+        outcome = migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True)
+        assert (outcome.status, outcome.removed) == ("failed", False)
+        assert source.llen("message_store:a") == 1
+
+    def test_a_source_that_changes(self, source: Any, target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Old code that writes meanwhile keeps its list."""
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        original = History.store
+
+        async def writing(self: Any, *args: Any, **options: Any) -> Any:
+            push(source, "message_store:a", [lc.HumanMessage("y")])
+            return await original(self, *args, **options)
+
+        monkeypatch.setattr(History, "store", writing)
+        outcome = migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True)
+        assert (outcome.status, outcome.messages, outcome.removed) == ("moved", 1, False)
+        assert source.llen("message_store:a") == 2
+
+    def test_a_source_that_goes(self, source: Any, target: Any) -> None:
+        """A session that expired after it was found is none."""
+        assert migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True).status == "nothing"
+
+    def test_a_damaged_target(self, run: Run, source: Any, target: Any) -> None:
+        """What cannot be read there is not built upon."""
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        target.rpush("chatmem:{a}:m", b"0:garbage")
+        done = run("langchain-community")
+        assert (done.exit_code, "failed: message_store:a" in done.output) == (1, True)
+
+    @pytest.mark.parametrize("address", ["redis://127.0.0.1:1", "nonsense", "https://host"])
+    def test_a_source_that_is_none(self, run: Run, address: str) -> None:
+        """One line, no traceback."""
+        done = run("langchain-community", at=address)
+        assert done.exit_code == 1
+        assert done.output.startswith("error: ")
+        assert len(done.output.splitlines()) == 1
+
+
+class TestOtherServers:
+    """Sources that are no single Redis."""
+
+    def test_a_cluster(self, run: Run, memory: Any) -> None:
+        """All its nodes are looked at."""
+        with cluster() as running, redis.RedisCluster.from_url(running.url.replace("+cluster", "")) as raw:
+            for number in range(12):
+                push(raw, f"message_store:s{number}", [lc.HumanMessage(str(number))])
+            done = run("langchain-community", "--delete-source", at=running.url)
+            assert "12 sessions moved and verified (12 messages); 12 sources removed" in done.output
+            assert list(raw.scan_iter()) == []
+        assert [memory.history(f"s{number}").messages()[0].content for number in range(12)] == [*map(str, range(12))]
+
+    def test_upstash(self, run: Run, source: Any, memory: Any) -> None:
+        """By its REST API."""
+        with serving(url_of(source).removesuffix("/5")) as rest, upstash_redis.Redis(rest.url, TOKEN) as raw:
+            for number in range(3):
+                for written in messages_to_dict([lc.HumanMessage("é"), lc.AIMessage("b")]):
+                    raw.lpush(f"message_store:s{number}", json.dumps(written))
+            done = run("upstash", "--delete-source", "--token", TOKEN, at=rest.url)
+            assert "3 sessions moved and verified (6 messages); 3 sources removed" in done.output
+            assert TOKEN not in done.output
+            assert raw.keys("message_store:*") == []
+        assert memory.history("s1").messages() == [lc.HumanMessage("é"), lc.AIMessage("b")]
+
+
+class TestDocuments:
+    """langchain-redis' documents, written by its own class on a server with RediSearch."""
+
+    def test_its_documents(self, run: Run, search_url: str, langchain_redis: Peer, target: Any, memory: Any) -> None:
+        """Sessions, order, times and the longest TTL are carried over; what it dropped when it wrote is gone."""
+        sessions = {"user:1": 60, "a": None, "a:b": 60}
+        messages: list[lc.BaseMessage] = [lc.HumanMessage("Tell me"), lc.AIMessage("No."), lc.HumanMessage(["x"])]
+        messages += [lc.ToolMessage("r", tool_call_id="c", status="error"), lc.SystemMessage("s")]
+        began = time.time()
+        with redis.Redis.from_url(search_url) as raw:
+            raw.flushall()
+            for session, ttl in sessions.items():
+                options = {"session_id": session, "redis_url": f"{search_url}?protocol=2", "ttl": ttl}
+                langchain_redis.call(
+                    "langchain_redis.RedisChatMessageHistory", options, "add", messages_to_dict(messages)
+                )
+            raw.json().set("chat:a:" + "0" * 26, "$", {"type": "chat", "data": {"content": "?"}, "session_id": "a"})
+            done = run("langchain-redis", at=search_url)
+            assert done.exit_code == 1
+            assert "unreadable: chat:a:00000000000000000000000000" in done.output
+            assert "3 sessions moved and verified (15 messages)" in done.output
+            for session, ttl in sessions.items():
+                assert memory.history(session).messages() == messages
+                assert (target.ttl(f"chatmem:{{{session}}}:m") > 50) is (ttl is not None)
+                assert all(
+                    began <= one.created_at.timestamp() <= time.time() for one in memory.history(session).entries()
+                )
+            assert "2 sources removed" in run("langchain-redis", "--delete-source", at=search_url).output
+            assert {key.split(b":")[1] for key in raw.scan_iter("chat:*")} == {b"a"}
+
+    def test_search_is_the_same(self, search_url: str, langchain_redis: Peer, url: str, prefix: str) -> None:
+        """The notebook's search, with the old class and the new one: the same messages, in the same order."""
+        from chatmem.dropin.langchain_redis import RedisChatMessageHistory
+
+        messages: list[lc.BaseMessage] = [
+            lc.HumanMessage("Tell me about artificial intelligence."),
+            lc.AIMessage(
+                "Artificial Intelligence (AI) is a branch of computer science that makes machines which can learn."
+            ),
+            lc.HumanMessage("What is the capital of France?"),
+            lc.AIMessage("The capital of France is Paris."),
+        ]
+        options = {"session_id": prefix, "redis_url": f"{search_url}?protocol=2"}
+        name = "langchain_redis.RedisChatMessageHistory"
+        langchain_redis.call(name, options, "add", messages_to_dict(messages))
+        new = RedisChatMessageHistory(prefix, url, f"{prefix}:")
+        new.add_messages(messages)
+        for query in ("artificial intelligence", "capital", "PARIS", "branch", "absent"):
+            old = langchain_redis.call(name, options, "search", [query])
+            found = new.search_messages(query)
+            assert [one["content"] for one in found] == [one["content"] for one in old], query
+        langchain_redis.call(name, options, "clear")
+        new.delete()
+
+
+class TestOpenAI:
+    """The sessions of OpenAI's Agents SDK."""
+
+    ITEMS: ClassVar[list[Any]] = [
+        {"role": "user", "content": "What's the weather?"},
+        {"type": "reasoning", "id": "rs_1", "summary": [{"type": "summary_text", "text": "Look it up."}]},
+        {"type": "function_call", "id": "fc_1", "call_id": "c1", "name": "weather", "arguments": '{"city": "Zürich"}'},
+        {"type": "function_call", "call_id": "c2", "name": "weather", "arguments": "{broken"},
+        {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
+        {
+            "type": "message",
+            "id": "msg_1",
+            "role": "assistant",
+            "status": "completed",
+            "content": [{"type": "output_text", "text": "Sunny.", "annotations": []}],
+        },
+        {"role": "developer", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [{"type": "input_image", "image_url": "data:x"}, {"type": "input_text", "text": "?"}],
+        },
+        {"type": "web_search_call", "id": "ws_1", "status": "completed"},
+    ]
+
+    def test_its_items(self, run: Run, source: Any, target: Any, memory: Any) -> None:
+        """Each item is a message, which keeps the item where it does not say all of it."""
+        key = "agents:session:user:1"
+        for item in self.ITEMS:
+            source.rpush(f"{key}:messages", json.dumps(item, separators=(",", ":")))
+        source.hset(key, mapping={"session_id": "user:1", "created_at": "1", "updated_at": "2"})
+        source.set(f"{key}:counter", 9)
+        source.expire(f"{key}:messages", 100)
+        done = run("openai-agents", "--delete-source")
+        assert "1 sessions moved and verified (9 messages); 1 sources removed" in done.output
+        read = memory.history("user:1").messages()
+        kinds = [message.type for message in read]
+        assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]
+        assert read[2].tool_calls[0]["args"] == {"city": "Zürich"}
+        assert read[3].invalid_tool_calls[0]["args"] == "{broken"
+        assert read[5].text == "Sunny."
+        assert read[0] == lc.HumanMessage("What's the weather?")
+        assert [message.additional_kwargs.get(openai.ITEM) for message in read[1:]] == self.ITEMS[1:]
+        assert source.keys() == []
+        assert 0 < target.ttl("chatmem:{user:1}:m") <= 100
+
+    @pytest.mark.parametrize("element", ["[]", "{}", "x", '{"role": 5}', '"a"'])
+    def test_what_is_no_item(self, run: Run, source: Any, element: str) -> None:
+        """Is listed."""
+        source.rpush("agents:session:a:messages", element)
+        done = run("openai-agents")
+        assert (done.exit_code, "unreadable: agents:session:a:messages, index 0" in done.output) == (1, True)
