@@ -15,6 +15,7 @@ from redis.credentials import CredentialProvider
 
 import chatmem
 import chatmem.sync
+from chatmem.dropin.langchain_community import RedisChatMessageHistory
 from tests.coroutines import AsCoroutines
 from tests.servers import LEAST_RIGHTS, Certificates, debian_binary, run_server
 
@@ -64,6 +65,20 @@ def test_the_readme_lists_the_least_rights() -> None:
     text = (Path(__file__).parent.parent / "docs" / "guarantees.md").read_text()
     (listed,) = re.findall(r"ACL SETUSER chatmem on >password ~chatmem:\* (.+?)\n```", text, re.DOTALL)
     assert listed.replace("\\\n", " ").split() == LEAST_RIGHTS.split()
+
+
+def test_the_rights_of_the_classes_that_are_replaced() -> None:
+    """The commands and keys that the documentation gives for them are enough."""
+    text = (Path(__file__).parent.parent / "docs" / "dropin.md").read_text()
+    (listed,) = re.findall(r"`(\+eval [^`]+)`", text)
+    keys = ["~message_store:*", "~chatmem:recent:*"]
+    with run_server(debian_binary()) as url, redis.Redis.from_url(url) as admin:
+        admin.execute_command("ACL", "SETUSER", "few", "on", ">s3cret", *keys, *listed.split())
+        history = RedisChatMessageHistory("a", url.replace("//", "//few:s3cret@"), ttl=60)
+        history.add_user_message("x")
+        assert len(history.messages) == 1
+        history.clear()
+        assert admin.acl_log() == []
 
 
 class Changing(CredentialProvider):
