@@ -67,7 +67,9 @@ class Migrate:
         name = clean(one.source.name)
         for record in one.unreadable:
             key = clean(record.key.decode("utf-8", "backslashreplace"))
-            self._err.print(f"unreadable: {key}, index {record.place}: {one_line(record.reason)}", style="red")
+            self._err.print(
+                f"unreadable: {key}, index {record.place}: {one_line(record.reason)}", style="red", soft_wrap=True
+            )
         if one.reason:
             self._err.print(f"{one.status}: {name}: {one_line(one.reason)}", style="red", soft_wrap=True)
 
