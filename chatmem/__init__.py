@@ -1,5 +1,6 @@
 """chatmem: chat message history on Redis, async first."""
 
+from chatmem.codec.compression import Dictionary
 from chatmem.codec.registry import register
 from chatmem.errors import (
     ChatMemError,
@@ -19,6 +20,7 @@ __all__ = [
     "connect",
     "ChatMemory",
     "History",
+    "Dictionary",
     "register",
     # what comes back
     "Appended",

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 
 from chatmem import scripts
-from chatmem.codec import record
+from chatmem.codec import compression, record
+from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, UnavailableError
-from chatmem.keys import SessionKeys, field, session_keys
+from chatmem.keys import SessionKeys, dictionary_key, field, session_keys
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy
 from chatmem.transports.base import Command, Transport
+
+T = TypeVar("T")
 
 logger = logging.getLogger("chatmem")
 
@@ -71,10 +75,14 @@ class History:
         self._check_append(idempotency_key, expected_version)
         now = record.now()
         with self._named():
-            parts = [record.encode(message, i, now) for i, message in enumerate(_as_messages(messages))]
-        return await self.store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
+            how = self._policy.compression
+            parts = [record.encode(message, i, now, how) for i, message in enumerate(_as_messages(messages))]
+        if how is not None and how.dictionary is not None and not how.is_stored:
+            await self._run(("SET", self._dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
+            how.is_stored = True
+        return await self._store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
 
-    async def store(
+    async def _store(
         self,
         parts: Sequence[record.Encoded],
         *,
@@ -140,15 +148,33 @@ class History:
         try:
             return await self._decode(elements)
         except CorruptRecordError:
-            entries = list(self._entries(elements, 0))
+            entries = await self._known(partial(self._listed, elements, 0))
             return [entry.message for entry in entries if entry.message is not None or self._skip(entry, strict)]  # type: ignore[misc]
 
     async def _decode(self, elements: list[bytes]) -> list[BaseMessage]:
-        messages = record.decode_messages(elements[:AT_ONCE])
-        for start in range(AT_ONCE, len(elements), AT_ONCE):  # a long history must not stop its whole event loop
-            await self._transport.rest()
-            messages += record.decode_messages(elements[start : start + AT_ONCE])
+        messages: list[BaseMessage] = []
+        for start in range(0, len(elements), AT_ONCE):
+            if start:  # a long history must not stop its whole event loop
+                await self._transport.rest()
+            part = elements[start : start + AT_ONCE]
+            try:
+                messages += record.decode_messages(part)
+            except UnknownDictionaryError:
+                messages += await self._known(partial(record.decode_messages, part))
         return messages
+
+    async def _known(self, decode: Callable[[], T]) -> T:
+        """Decode, and fetch each dictionary that it turns out to need. One round trip a dictionary and process."""
+        compression.look_again()
+        while True:
+            try:
+                return decode()
+            except UnknownDictionaryError as error:
+                (data,) = await self._run(("GET", self._dictionary_key(error.number)))
+                compression.learn_stored(error.number, data)
+
+    def _dictionary_key(self, number: int) -> bytes:
+        return dictionary_key(self._policy.prefix, number)
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
@@ -164,7 +190,7 @@ class History:
         """
         start, position = 0, 0
         while elements := await self._read(start, start + SLICE - 1):
-            for entry in self._entries(elements, position):
+            for entry in await self._known(partial(self._listed, elements, position)):
                 if entry.error is not None and strict:
                     raise entry.error
                 yield entry
@@ -252,6 +278,9 @@ class History:
 
     def _key(self) -> str:
         return self._keys.messages.decode()
+
+    def _listed(self, elements: list[bytes], expected: int) -> list[Entry]:
+        return list(self._entries(elements, expected))
 
     def _entries(self, elements: list[bytes], expected: int) -> Iterator[Entry]:
         """Decode elements one by one, taking the position of a damaged one from its neighbours."""

@@ -64,6 +64,11 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     return SessionKeys(head + b"m", head + b"i", head + b"s")
 
 
+def dictionary_key(prefix: str, number: int) -> bytes:
+    """Return the key of a dictionary that records under this prefix are compressed with."""
+    return b"%b:dictionary:%d" % (prefix.encode(), number)
+
+
 def check_prefix(prefix: str) -> str:
     """Return the prefix, or raise a ValueError where it would break the keys' hash tag."""
     if not isinstance(prefix, str) or not prefix:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
+from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
 from chatmem.policy import Policy, Refresh
@@ -24,6 +25,7 @@ def connect(
     ttl_refresh: Refresh = "write",
     wait_replicas: int = 0,
     wait_timeout: float | timedelta = 1.0,
+    compression: Literal["zstd"] | Dictionary | None = None,
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -41,11 +43,13 @@ def connect(
         ttl_refresh: what restarts that time: "write" every append, "read" every append and read, "never" nothing.
         wait_replicas: how many replicas must confirm an append before it returns (WAIT); by default none.
         wait_timeout: seconds or a `timedelta` in which they must; keep it below the connection's own time-out (5 s).
+        compression: "zstd", or a `Dictionary` trained on conversations like these, which is then stored beside them;
+            by default records are not compressed. Readers need no option, but the extra `zstd` too.
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
-    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout)
+    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression))
     return ChatMemory(connection_to(url, client, token), policy)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
 
+from chatmem.codec.compression import Compression
 from chatmem.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
@@ -24,6 +25,7 @@ class Policy:
         refresh: what restarts the time: "write" an append, "read" an append or a read, "never" nothing.
         wait_replicas: how many replicas must confirm an append.
         wait_timeout: seconds or a `timedelta` in which they must.
+        compression: how records are compressed; None for not at all.
 
     Raises:
         ValueError: an argument is wrong.
@@ -34,6 +36,7 @@ class Policy:
     refresh: Refresh = "write"
     wait_replicas: int = 0
     wait_timeout: float | timedelta = 1.0
+    compression: Compression | None = None
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)

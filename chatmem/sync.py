@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
+from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy, Refresh
@@ -29,6 +30,7 @@ def connect(
     ttl_refresh: Refresh = "write",
     wait_replicas: int = 0,
     wait_timeout: float | timedelta = 1.0,
+    compression: Literal["zstd"] | Dictionary | None = None,
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -37,7 +39,9 @@ def connect(
     """
     connection = connection_to(url, client, token)
     connection.blocking()
-    return ChatMemory(connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout))
+    return ChatMemory(
+        connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression))
+    )
 
 
 class History:

@@ -249,7 +249,7 @@ class TestTrouble:
         monkeypatch.setattr(migration, "SLICE", 10)
         messages: list[lc.BaseMessage] = [lc.HumanMessage(str(number)) for number in range(55)]
         push(source, "message_store:a", messages)
-        original = History.store
+        original = History._store
         for allowed in (0, 1, 3):
             left = iter(range(allowed))
 
@@ -258,10 +258,10 @@ class TestTrouble:
                     raise chatmem.UnavailableError("gone")
                 return await original(self, *args, **options)
 
-            monkeypatch.setattr(History, "store", failing)
+            monkeypatch.setattr(History, "_store", failing)
             assert run("langchain-community").exit_code == 1
         assert memory.history("a").count() == 40
-        monkeypatch.setattr(History, "store", original)
+        monkeypatch.setattr(History, "_store", original)
         assert "1 sessions moved and verified (15 messages)" in run("langchain-community").output
         assert memory.history("a").messages() == messages
 
@@ -303,13 +303,13 @@ class TestTrouble:
     def test_a_source_that_changes(self, source: Any, target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """Old code that writes meanwhile keeps its list."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
-        original = History.store
+        original = History._store
 
         async def writing(self: Any, *args: Any, **options: Any) -> Any:
             push(source, "message_store:a", [lc.HumanMessage("y")])
             return await original(self, *args, **options)
 
-        monkeypatch.setattr(History, "store", writing)
+        monkeypatch.setattr(History, "_store", writing)
         outcome = migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True)
         assert (outcome.status, outcome.messages, outcome.removed) == ("moved", 1, False)
         assert source.llen("message_store:a") == 2

@@ -47,7 +47,7 @@ def test_its_metadata(wheel: Path) -> None:
         "msgspec",
         "redis[hiredis]",
     ]
-    assert {"embedded", "cli", "upstash", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"embedded", "cli", "upstash", "zstd", "dev"} <= set(metadata.get_all("Provides-Extra", []))
     assert b"chatmem = chatmem.cli:main" in archive.read(f"{folder}/entry_points.txt")
 
 

@@ -32,7 +32,7 @@ class Migrate:
             remove: whether to remove each source once it is verified.
             confirm: asks, where there is somebody to ask.
         """
-        sources = list(self._migration.find(match))
+        sources = sorted(self._migration.find(match))
         looked = self._each("looking", self._migration.look, sources)
         whole = self._report(looked)
         if only_look or not any(one.status in ("new", "there") for one in looked):

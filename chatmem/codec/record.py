@@ -13,6 +13,8 @@ The record is a header and a body:
     15      n     the id, UTF-8 (lone surrogates as three bytes each)
     15 + n        the body: msgpack, see messages.py
 
+Where flag 8 is set, id and body are one zstd frame without its magic number; see compression.py.
+
 Numbers are big-endian. Where only text passes, a record that is none (not its position) is in base64, whose first
 byte is then an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
 """
@@ -33,13 +35,14 @@ from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_di
 from pydantic import ValidationError
 
 from chatmem.codec import messages
+from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
 from chatmem.keys import field
 
 FORMAT = 1
-EXTENDED, HAS_ID, CALLS_TOOLS = 1, 2, 4
+EXTENDED, HAS_ID, CALLS_TOOLS, COMPRESSED = 1, 2, 4, 8
 MAX_RECORD_BYTES = 512 * 2**20 - 32  # Redis takes 512 MiB in one value; the rest is for the position
 MAX_ID_BYTES = 2**16 - 1
 
@@ -78,13 +81,14 @@ def to_datetime(microseconds: int) -> datetime:
     return _EPOCH + timedelta(microseconds=microseconds)
 
 
-def encode(message: BaseMessage, position: int, created: int) -> Encoded:
+def encode(message: BaseMessage, position: int, created: int, compression: Compression | None = None) -> Encoded:
     """Return the message's record.
 
     Args:
         message: any LangChain message.
         position: which of the append's messages it is, for the error.
         created: microseconds since 1970.
+        compression: how to compress it; None for not at all.
 
     Raises:
         EncodingError: a value in it cannot be stored; names position and field.
@@ -103,8 +107,10 @@ def encode(message: BaseMessage, position: int, created: int) -> Encoded:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
         raise EncodingError(what, position=position, field=error.path) from None
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
-    head = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
-    record = b"".join((head, id_bytes, body.data))
+    rest = id_bytes + body.data
+    if compression is not None and (packed := compression.compress(rest)) is not None:
+        flags, rest = flags | COMPRESSED, packed
+    record = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes)) + rest
     if len(record) > MAX_RECORD_BYTES:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; Redis takes 512 MiB"
         raise MessageTooLargeError(what, position=position)
@@ -132,9 +138,12 @@ def decode_messages(elements: Sequence[bytes]) -> list[BaseMessage]:
             version, flags, code, mask, _, id_length = _unpack(element, start)
             if version == FORMAT and not flags & EXTENDED:
                 start += _HEADER_SIZE
+                data = element
+                if flags & COMPRESSED:
+                    data, start = decompress(element[start:]), 0
                 body = start + id_length
-                message_id = element[start:body].decode() if flags & HAS_ID else None
-                read.append(load(BY_CODE[code], mask, message_id, element[body:]))
+                message_id = data[start:body].decode() if flags & HAS_ID else None
+                read.append(load(BY_CODE[code], mask, message_id, data[body:]))
                 continue
         except _UNREADABLE:
             pass
@@ -164,15 +173,15 @@ def _decode(element: bytes) -> Decoded:
         record = binascii.a2b_base64(record, strict_mode=True)
     elif record[:1] == b"{":
         return _decode_json(record)
-    version, flags, code, mask, created, id_length = _header.unpack_from(record)
+    version, flags, code, mask, created, id_length = _unpack(record)
     if version != FORMAT:
         raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
-    start = _header.size + id_length
-    if len(record) < start:
+    rest = decompress(record[_HEADER_SIZE:]) if flags & COMPRESSED else record[_HEADER_SIZE:]
+    if len(rest) < id_length:
         raise ValueError("it is cut short")
-    message_id = record[_header.size : start].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
+    message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
     load = messages.load_extended if flags & EXTENDED else messages.load
-    message = load(BY_CODE[code], mask, message_id, record[start:])
+    message = load(BY_CODE[code], mask, message_id, rest[id_length:])
     return Decoded(message_id, to_datetime(created), message)
 
 

@@ -104,7 +104,7 @@ class Migration:
         if not write or not rest:
             return outcome
         for start in range(0, len(rest), SLICE):
-            done = drive(history.store(rest[start : start + SLICE], expected_version=version))
+            done = drive(history._store(rest[start : start + SLICE], expected_version=version))
             version = done.version
         if _held(history)[: len(wanted)] != [_essence(message) for message in content.messages]:
             return outcome._replace(status="failed", reason="what was written came back different")

@@ -35,7 +35,7 @@ class Transport(Protocol):
 
 def options_of(command: Command) -> dict[str, bool]:
     """Return redis-py's options for a command: records must not be decoded, whatever the client's own options."""
-    return {NEVER_DECODE: True} if command[0] == "LRANGE" else {}
+    return {NEVER_DECODE: True} if command[0] in ("LRANGE", "GET") else {}
 
 
 class KnownScripts:

@@ -1,0 +1,220 @@
+"""Compressed records: exact as the others, readable by whoever finds their dictionary on the server."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from hypothesis import given
+from langchain_core import messages as lc
+
+import chatmem
+import chatmem.sync
+from chatmem.codec import compression, record, registry
+from chatmem.codec.compression import Compression, Dictionary
+from tests import samples
+from tests.conftest import Connect, client_of
+from tests.samples import same
+
+CONVERSATIONS = list(samples.conversations().values())
+KNOWN = [message for conversation in CONVERSATIONS[:75] for message in conversation]
+NEW = [message for conversation in CONVERSATIONS[75:] for message in conversation]
+HOW = ["zstd", "dictionary"]
+
+
+@pytest.fixture(scope="session")
+def dictionary() -> Dictionary:
+    return Dictionary.train(KNOWN)
+
+
+@pytest.fixture(params=HOW)
+def how(request: pytest.FixtureRequest, dictionary: Dictionary) -> Any:
+    return dictionary if request.param == "dictionary" else "zstd"
+
+
+@pytest.fixture
+def unseen() -> Iterator[Callable[[], None]]:
+    """Makes this process forget all dictionaries, as another process has not seen them."""
+    yield compression._dictionaries.clear
+    compression._dictionaries.clear()
+
+
+@pytest.fixture
+def raw(server_url: str, prefix: str) -> Iterator[Any]:
+    with client_of(server_url) as client:
+        yield client
+        for key in list(client.scan_iter(f"{prefix}*", count=1000)):
+            client.unlink(key)
+
+
+async def test_on_every_server(
+    connect: Connect, raw: Any, how: Any, unseen: Callable[[], None], server_url: str
+) -> None:
+    """Real conversations and all kinds come back equal, where the reader has not seen the dictionary before."""
+    if "least" in server_url and how != "zstd":
+        with pytest.raises(chatmem.UnavailableError, match="no permissions"):  # +set and +get are for dictionaries only
+            await connect(compression=how).history("s").append("x")
+        return
+    chatmem.register(samples.Custom)
+    try:
+        messages = [*NEW[:300], *samples.kinds().values(), lc.HumanMessage("x" * 100_000, id="i\ud800")]
+        await connect(compression=how).history("s").append(*messages)
+        unseen()
+        read = await connect().history("s").messages(strict=True)
+        assert all(map(same, read, messages))
+        unseen()
+        entries = [entry.message async for entry in connect().history("s").entries(strict=True)]
+        assert all(map(same, entries, messages))
+        assert (await connect(compression=how).history("s").append(messages[-1])).duplicates == 1
+        assert await connect().history("s").count() == len(messages)
+    finally:
+        registry._classes.clear()
+
+
+class TestOneServer:
+    """What need not run on all of them."""
+
+    @pytest.fixture
+    def server_url(self, url: str) -> str:
+        return url
+
+    async def test_mixed(self, connect: Connect, raw: Any, dictionary: Dictionary, unseen: Callable[[], None]) -> None:
+        """A session may hold records of every kind."""
+        other = Dictionary.train(NEW, size=16 * 1024)
+        for number, how in enumerate([None, "zstd", dictionary, other, None]):
+            await connect(compression=how).history("s").append(*NEW[number * 10 : number * 10 + 10])
+        unseen()
+        assert await connect().history("s").messages() == NEW[:50]
+        assert await connect().history("s").messages(last=15) == NEW[35:50]
+
+    async def test_a_lost_dictionary(
+        self, connect: Connect, raw: Any, prefix: str, dictionary: Dictionary, unseen: Callable[[], None]
+    ) -> None:
+        """Records that need it are unreadable, and say so; the others are read; when it is back, all are."""
+        history = connect(compression=dictionary).history("s")
+        await history.append("plain", NEW[0])
+        key = f"{prefix}:dictionary:{dictionary.number}"
+        for lost in (None, b"garbage", Dictionary.train(NEW, size=16 * 1024).data):
+            if lost is None:
+                raw.delete(key)
+            else:
+                raw.set(key, lost)
+            unseen()
+            assert len(await history.messages()) <= 1
+            with pytest.raises(chatmem.CorruptRecordError, match=f"no dictionary {dictionary.number}"):
+                await history.messages(strict=True)
+            errors = [entry.error async for entry in history.entries()]
+            assert errors[1] is not None
+        raw.set(key, dictionary.data)
+        assert await history.messages(strict=True) == [lc.HumanMessage("plain"), NEW[0]]
+
+    async def test_round_trips(
+        self, connect: Connect, raw: Any, dictionary: Dictionary, unseen: Callable[[], None], url: str, prefix: str
+    ) -> None:
+        """The dictionary costs one more, once a memory that writes and once a process that reads."""
+        from tests.wire import watched
+
+        with watched(url) as wire:
+            async with chatmem.connect(wire.url, prefix=prefix, compression=dictionary) as memory:
+                for _ in range(3):
+                    await memory.history("s").append(*NEW[:3])
+                assert wire.commands == ["SET", "EVAL", "EVALSHA", "EVALSHA"]
+                unseen()
+                wire.reset()
+                for _ in range(3):
+                    await memory.history("s").messages()
+                assert wire.commands == ["LRANGE", "GET", "LRANGE", "LRANGE"]
+
+    async def test_threads(self, connect: Connect, raw: Any, dictionary: Dictionary, url: str, prefix: str) -> None:
+        """Compressors are no thread's but its own."""
+        with chatmem.sync.connect(url, prefix=prefix, compression=dictionary) as memory:
+
+            def work(number: int) -> None:
+                for _ in range(20):
+                    memory.history(f"t{number}").append(*NEW[number : number + 5])
+
+            threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                await asyncio.to_thread(thread.join)
+            for number in range(8):
+                assert memory.history(f"t{number}").messages() == NEW[number : number + 5] * 20
+
+    async def test_without_the_package(self, connect: Connect, raw: Any, url: str, prefix: str) -> None:
+        """Asking for compression, and reading what is compressed, name what to install."""
+        await connect(compression="zstd").history("s").append("x" * 1000)
+        code = f"""
+import sys
+sys.modules["zstandard"] = None
+import chatmem.sync
+for call in (
+    lambda: chatmem.sync.connect({url!r}, compression="zstd"),
+    lambda: chatmem.sync.connect({url!r}, prefix={prefix!r}).history("s").messages(),
+):
+    try:
+        call()
+    except chatmem.UnsupportedError as error:
+        print(error)
+"""
+        done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True)
+        assert done.stdout.count("pip install 'chatmem[zstd]'") == 2, done.stderr
+
+
+@given(samples.messages)
+def test_any_message(message: lc.BaseMessage) -> None:
+    """Compressed or not, it comes back equal."""
+    for how in (Compression(None), Compression(TRAINED)):
+        encoded = record.encode(message, 0, 0, how)
+        plain = record.encode(message, 0, 0)
+        assert (encoded.id, encoded.digest) == (plain.id, plain.digest)
+        assert len(encoded.record) <= len(plain.record)
+        assert same(record.decode(b"0:" + encoded.record).message, record.decode(b"0:" + plain.record).message)
+
+
+TRAINED = Dictionary.train(KNOWN, size=16 * 1024)
+
+
+def test_it_pays() -> None:
+    """On conversations that it has not seen, the dictionary leaves less than a third."""
+    how = Compression(Dictionary.train(KNOWN))
+    plain = sum(len(record.encode(message, 0, 0).record) for message in NEW)
+    assert sum(len(record.encode(message, 0, 0, how).record) for message in NEW) < plain / 3
+    assert sum(len(record.encode(message, 0, 0, Compression(None)).record) for message in NEW) < plain * 0.8
+
+
+def test_damage() -> None:
+    """A frame that is cut, flipped or claims gigabytes is an unreadable record, and takes no memory."""
+    element = b"0:" + record.encode(NEW[0], 0, 0, Compression(TRAINED)).record
+    assert element[3] & record.COMPRESSED
+    for cut in range(17, len(element)):
+        with pytest.raises(chatmem.CorruptRecordError):
+            record.decode(element[:cut])
+    bomb = element[:17] + b"\xe0" + (1 << 40).to_bytes(8, "little") + element[17:]
+    with pytest.raises(chatmem.CorruptRecordError):
+        record.decode(bomb)
+    for place in range(17, len(element)):
+        damaged = bytearray(element)
+        damaged[place] ^= 0x55
+        with suppress(chatmem.CorruptRecordError, compression.UnknownDictionaryError):
+            record.decode(bytes(damaged))
+
+
+def test_arguments() -> None:
+    """What is no option, no dictionary and too little to learn from is a ValueError that says so."""
+    for wrong in ("gzip", b"x", True, 5):
+        with pytest.raises(ValueError, match="compression must be"):
+            chatmem.connect("redis://localhost", compression=wrong)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="no dictionary"):
+        Dictionary(b"garbage")
+    for few in ([], [lc.HumanMessage("hi")], [lc.HumanMessage("x" * 10_000)]):
+        with pytest.raises(ValueError, match="conversations"):
+            Dictionary.train(few)
+    again = Dictionary(TRAINED.data)
+    assert (again.number, repr(again)) == (TRAINED.number, repr(TRAINED))
