@@ -16,7 +16,7 @@ from chatmem import scripts
 from chatmem.codec import compression, record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, UnavailableError
-from chatmem.keys import SessionKeys, dictionary_key, field, session_keys
+from chatmem.keys import SessionKeys, dictionary_key, field, name_of, session_keys
 from chatmem.model import Appended, Entry, SessionInfo
 from chatmem.policy import Policy
 from chatmem.transports.base import Command, Transport
@@ -120,7 +120,7 @@ class History:
                 key=self._key(),
             )
         if reply[0] == -2:
-            message_id = parts[reply[1]].id.decode()
+            message_id = name_of(parts[reply[1]].id)
             raise ValueError(
                 f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
                 "one answer share an id, so add them up (chunk + chunk) and append the sum"

@@ -7,7 +7,13 @@ cannot carry. So two ids never share a key, and a key can be turned back into it
 
 from __future__ import annotations
 
+from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+from uuid import UUID
+
+_UUID = b"%~"
+_UUID_LENGTH, _PACKED_LENGTH = 36, 24
 
 
 class SessionKeys(NamedTuple):
@@ -39,13 +45,35 @@ def _percent(char: str) -> str:
 def field(name: str) -> bytes:
     """Return a message's id or an idempotency key as the scripts get it: UTF-8, since REST carries nothing else.
 
-    It stands as it is, except where it holds lone surrogates, or begins with the `%` that marks such a one.
+    It stands as it is, except where it holds lone surrogates, or begins with the `%` that marks such a one. A UUID, of
+    which a server may hold millions, stands in base64.
     """
+    if len(name) == _UUID_LENGTH and (packed := _pack_uuid(name)):
+        return packed
     try:
         plain = name.encode()
     except UnicodeEncodeError:
         return b"%" + escape(name)
     return b"%" + escape(name) if plain[:1] == b"%" else plain
+
+
+def name_of(field: bytes) -> str:
+    """Return what `field` was given."""
+    text = field.decode()
+    if field.startswith(_UUID) and len(field) == _PACKED_LENGTH:
+        return str(UUID(bytes=urlsafe_b64decode(field[len(_UUID) :] + b"==")))
+    return unquote_to_bytes(text[1:]).decode("utf-8", "surrogatepass") if text.startswith("%") else text
+
+
+def _pack_uuid(name: str) -> bytes | None:
+    try:
+        data = bytes.fromhex(name.replace("-", ""))
+    except ValueError:
+        return None
+    digits = data.hex()
+    if f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}" != name:
+        return None  # capitals, or dashes elsewhere: another name
+    return _UUID + urlsafe_b64encode(data)[:-2]
 
 
 def session_keys(prefix: str, session_id: str) -> SessionKeys:

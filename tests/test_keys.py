@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from urllib.parse import unquote_to_bytes
+from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chatmem.keys import escape, field, session_keys
+from chatmem.keys import escape, field, name_of, session_keys
 
 ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
 
@@ -42,8 +43,19 @@ def test_names() -> None:
 @given(ids)
 def test_a_field_can_be_read_back(name: str) -> None:
     """A message's id in a hash is UTF-8, which REST can carry, and no two ids share a field."""
-    text = field(name).decode()
-    assert (unquote_to_bytes(text[1:]).decode("utf-8", "surrogatepass") if text.startswith("%") else text) == name
+    assert name_of(field(name)) == name
+    assert field(name).decode()
+
+
+@given(st.uuids())
+def test_a_uuid_is_short(uuid: UUID) -> None:
+    """As `str` writes it, it is packed; written otherwise it is another name."""
+    names = [str(uuid), str(uuid).upper(), uuid.hex, f"{{{uuid}}}", str(uuid).replace("-", "_")]
+    names.append(str(uuid)[:9].replace("-", "") + "-" + str(uuid)[9:])  # a dash moved
+    fields = [field(name) for name in names]
+    assert len(fields[0]) == 24
+    assert [name_of(one) for one in fields] == names
+    assert len(set(fields)) == len(set(names))
 
 
 def test_fields() -> None:

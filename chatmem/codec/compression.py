@@ -68,7 +68,8 @@ class Dictionary:
         samples = [messages.dump(message, with_id=False).data for message in conversations]
         if sum(map(len, samples)) < _LEAST:
             raise ValueError("conversations must hold more: a dictionary cannot learn from so few messages")
-        number = int.from_bytes(hashlib.blake2b(b"".join(samples), digest_size=4).digest()) | 1 << 31
+        content = hashlib.blake2b(b"%d" % size + b"".join(samples), digest_size=4)
+        number = int.from_bytes(content.digest()) | 1 << 31
         try:
             trained = zstd.train_dictionary(size, samples, dict_id=number)
         except zstd.ZstdError as error:
