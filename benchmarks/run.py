@@ -20,7 +20,7 @@ from benchmarks.environments import AbsentError
 from benchmarks.process import Process, start_up
 from benchmarks.rounds import Figures, alternate, summary
 from benchmarks.scenarios import SIZES, Size, scenarios
-from benchmarks.setting import corpus_file, database, machine, search_server, server
+from benchmarks.setting import corpus_file, database, machine, server
 from benchmarks.systems import BY_NAME, ROWS, Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -104,24 +104,16 @@ def main() -> None:
         size.add_argument(f"--{name}", action="store_const", const=name, dest="size")
     parser.add_argument("--systems", default=",".join(BY_NAME), help="names with commas between; all by default")
     parser.add_argument("--url", help="a Redis server whose databases 1 to 15 are empty; by default one is started")
-    parser.add_argument(
-        "--search-url",
-        help="a server with RediSearch and ReJSON, empty, for langchain-redis; by default one is started",
-    )
+    parser.add_argument("--search-url", help="a server with RediSearch and ReJSON, empty, for langchain-redis")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
     parser.set_defaults(size="full")
     asked = parser.parse_args()
     unknown = set(names := asked.systems.split(",")) - set(BY_NAME)
     if unknown:
         parser.error(f"no system {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
-    rows = [row for row in ROWS if row.name in names]
-    wanted = any(row.needs_search for row in rows)
-    with (
-        server(asked.url) as url,
-        search_server(asked.search_url, wanted=wanted) as search_url,
-        corpus_file() as corpus,
-    ):
-        result = {"size": asked.size, **Run(SIZES[asked.size], rows, url, search_url, corpus).measure()}
+    with server(asked.url) as url, corpus_file() as corpus:
+        rows = [row for row in ROWS if row.name in names]
+        result = {"size": asked.size, **Run(SIZES[asked.size], rows, url, asked.search_url, corpus).measure()}
     asked.output.mkdir(parents=True, exist_ok=True)
     file = asked.output / f"{asked.size}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")

@@ -6,7 +6,7 @@ import json
 import os
 import platform
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
 from pathlib import Path
@@ -18,7 +18,7 @@ import redis
 from langchain_core.messages import message_to_dict
 
 from tests.samples import conversations
-from tests.servers import AbsentError, debian_binary, run_server, with_search
+from tests.servers import debian_binary, run_server
 
 
 @contextmanager
@@ -28,20 +28,6 @@ def server(url: str | None) -> Iterator[str]:
         yield url
         return
     with run_server(debian_binary()) as started:
-        yield started
-
-
-@contextmanager
-def search_server(url: str | None, *, wanted: bool) -> Iterator[str | None]:
-    """Yield the URL of a server with RediSearch and ReJSON: the one given, or a new one; None where there is none."""
-    if url is not None or not wanted:
-        yield url
-        return
-    with ExitStack() as stack:
-        try:
-            started = stack.enter_context(with_search())
-        except AbsentError:
-            started = None
         yield started
 
 
