@@ -9,13 +9,12 @@
 --         {-2, index} where a chunk's id is known with another content.
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local token, now, ttl, restart, expected, key = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local HEAD, SLICE, REMEMBERED = 6, 1000, 4096
+local HEAD, SLICE, REMEMBERED = 6, 1000, 1024
 
 -- All reads come first: where a key has a wrong type they raise before anything is written.
-local kept = redis.call('HMGET', state, 'version', 'next', 'recent')
+local kept = redis.call('HMGET', state, 'version', 'next', 'recent', 'created')
 local length = redis.call('LLEN', list)
 local any_ids = redis.call('HLEN', ids) > 0
-local left = redis.call('PTTL', state)
 local version, recent = tonumber(kept[1] or 0), kept[3] or ''
 
 -- WAIT waits for what its own connection wrote, so a repeated append has to write too.
@@ -106,11 +105,11 @@ if #records > 0 then
   end
   recent = ';' .. token .. ':' .. text .. recent
   redis.call('HSET', state, 'version', result[1], 'next', string.format('%.0f', position), 'updated', now,
-    'recent', recent)
-  redis.call('HSETNX', state, 'created', now)
+    'recent', recent, 'created', kept[4] or now)
 end
 
-if ttl ~= '' and (restart == '1' or left < 0) then
+local left = (ttl == '' or restart ~= '1') and redis.call('PTTL', state) or -1
+if ttl ~= '' and left < 0 then
   set_deadline(tonumber(ttl), false)
 elseif left > 0 then
   set_deadline(left, true)
