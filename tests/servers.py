@@ -109,8 +109,7 @@ def redis_7() -> Iterator[str]:
 
 
 LEAST_RIGHTS = (
-    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping "
-    "+rpush +hset +hget +hlen +lindex +pexpireat +exists +time"
+    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping +rpush +hset +hget +hlen +lindex +pexpireat +exists +time"
 )
 """What a user of chatmem must be allowed; the second line is what the scripts call."""
 ADMINS: dict[str, str] = {}

@@ -9,6 +9,18 @@ from typing import Generic, NamedTuple, TypeVar
 
 C = TypeVar("C")
 
+_forks = 0
+"""How often this process was forked from another. Asking the system for its number at each call would cost more."""
+
+
+def _count_fork() -> None:
+    global _forks  # noqa: PLW0603 - a process has one
+    _forks += 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_count_fork)
+
 
 class _Opened(NamedTuple, Generic[C]):
     client: C
@@ -30,13 +42,13 @@ class PerLoop(Generic[C]):
         """
         self._open = open_client
         self._close = close
-        self._pid = os.getpid()
+        self._forks = _forks
         self._opened: dict[asyncio.AbstractEventLoop, _Opened[C]] = {}
 
     async def here(self) -> C:
         """Return the client of the running loop."""
-        if self._pid != os.getpid():  # forked: the parent's sockets are not ours
-            self._pid = os.getpid()
+        if self._forks != _forks:  # the parent's sockets are not ours
+            self._forks = _forks
             self._opened = {}
         opened = self._opened.get(asyncio.get_running_loop())
         return await self._open_here() if opened is None else opened.client
