@@ -85,8 +85,8 @@ def kill(folder: Path, name: str) -> None:
 
 
 def connect(server: EmbeddedServer) -> redis.Redis:
-    """Return a client of a server in use, which tries for two seconds to connect anew when it must."""
-    retry = Retry(ConstantBackoff(0.02), 100)
+    """Return a client of a server in use, which tries for ten seconds to connect anew when it must."""
+    retry = Retry(ConstantBackoff(0.02), 500)
     return redis.Redis(unix_socket_path=str(server.socket), retry=retry, decode_responses=True)
 
 

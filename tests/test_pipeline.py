@@ -11,10 +11,13 @@ import pytest
 import redis
 import redis.asyncio
 from langchain_core import messages as lc
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 import chatmem
 from chatmem.addresses.redis import CONNECTION
 from chatmem.transports import links, pipeline
+from chatmem.transports.lane import NotOpenedError
 from tests.wire import Wire, watched
 
 
@@ -260,6 +263,29 @@ async def test_an_answer_that_is_none(answer: bytes) -> None:
                 assert all(isinstance(result, chatmem.UnavailableError) for result in results)
         await client.aclose()
         await asyncio.gather(*served)  # type: ignore[arg-type]
+
+
+async def test_nothing_listens() -> None:
+    """redis-py tries to connect so often; what asks is not tried again on top of that."""
+    tries = 0
+    retry = Retry(NoBackoff(), 2)
+
+    class Counted(redis.asyncio.Connection):
+        async def _connect(self) -> None:
+            nonlocal tries
+            tries += 1
+            await super()._connect()  # type: ignore[no-untyped-call]
+
+    client = redis.asyncio.Redis.from_url("redis://127.0.0.1:1", retry=retry)
+    lanes = pipeline.Pipeline(lambda: Counted(host="127.0.0.1", port=1, retry=retry), 1.0)
+    with pytest.raises(NotOpenedError):
+        await lanes.run([("PING",)])
+    assert tries == 3
+    async with chatmem.connect(client=client) as memory:
+        with pytest.raises(chatmem.UnavailableError, match="could not be reached") as caught:
+            await memory.ping()
+        assert isinstance(caught.value.__cause__, redis.exceptions.ConnectionError)
+    await client.aclose()
 
 
 class Traced(redis.asyncio.Redis):

@@ -28,6 +28,14 @@ _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
 }
 
 
+class NotOpenedError(Exception):
+    """The connection could not be opened, which redis-py itself has tried again and again."""
+
+    def __init__(self, reason: Exception) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
 class _Request:
     __slots__ = ("at", "count", "future", "replies", "size")
 
@@ -117,7 +125,7 @@ class Lane(asyncio.Protocol):
         try:
             await self._connection.connect()
         except (redis_errors.RedisError, OSError) as error:
-            self._end(error)
+            self._end(NotOpenedError(error))
         except asyncio.CancelledError:
             await self._connection.disconnect(nowait=True)
             raise

@@ -27,6 +27,7 @@ from redis.exceptions import (
 from chatmem.errors import UnavailableError
 from chatmem.transports import confirmed
 from chatmem.transports.base import Command, options_of
+from chatmem.transports.lane import NotOpenedError
 from chatmem.transports.pipeline import Pipeline
 
 Client = Redis | RedisCluster
@@ -121,9 +122,12 @@ class ServerLink:
         if confirmed.is_confirmed(commands):  # WAIT would hold up all others
             return await self._plain.send(commands)
         retry = self.client.get_retry()
-        if retry is None:
-            return await self._send(commands)
-        return await retry.call_with_retry(lambda: self._send(commands), _once_more)
+        try:
+            if retry is None:
+                return await self._send(commands)
+            return await retry.call_with_retry(lambda: self._send(commands), _once_more)
+        except NotOpenedError as error:
+            raise error.reason from None
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline.run(commands)
@@ -157,7 +161,7 @@ class ClusterLink:
         try:
             node = self.client.get_node_from_key(key)  # type: ignore[arg-type]
             replies = await self._pipeline(node).run(commands) if node else []
-        except _LOST:
+        except (*_LOST, NotOpenedError):
             if node is not None and (pipeline := self._pipelines.pop(node.name, None)) is not None:
                 await pipeline.aclose()
             return await self._plain.send(commands)

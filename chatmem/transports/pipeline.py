@@ -48,7 +48,8 @@ class Pipeline:
         """Send commands together; return their replies, errors among them.
 
         Raises:
-            RedisError: the connection was lost or could not be opened, or the server was silent for too long.
+            RedisError: the connection was lost, or the server was silent for too long.
+            NotOpenedError: the connection could not be opened.
             UnavailableError: too much is under way, and went on to be; or the pipeline was closed.
         """
         packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
