@@ -288,6 +288,18 @@ async def test_nothing_listens() -> None:
     await client.aclose()
 
 
+async def test_a_connection_that_is_not_as_expected(url: str) -> None:
+    """Another release of redis-py may hold its streams elsewhere: an error, and nobody waits for ever."""
+
+    class Other(redis.asyncio.Connection):
+        async def connect(self) -> None:
+            """Connect to nothing."""
+
+    async with asyncio.timeout(5):
+        with pytest.raises(NotOpenedError, match="set up"):
+            await pipeline.Pipeline(Other, 1.0).run([("PING",)])
+
+
 class Traced(redis.asyncio.Redis):
     """A client whose owner changed it, as tracing packages do."""
 

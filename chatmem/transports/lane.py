@@ -133,6 +133,8 @@ class Lane(asyncio.Protocol):
             self._take_over()
         finally:
             self._opening = None
+            if self._transport is None:  # whatever went wrong, nobody may wait for ever
+                self._end(NotOpenedError(redis_errors.ConnectionError("the connection could not be set up")))
 
     def _take_over(self) -> None:
         """Become the protocol of redis-py's connection, which itself then counts as not connected."""
