@@ -426,7 +426,7 @@ class TestOpenAI:
         {"type": "function_call_output", "call_id": "c1", "output": "sunny"},
         {
             "type": "message",
-            "id": "msg_1",
+            "id": "__fake_id__",
             "role": "assistant",
             "status": "completed",
             "content": [{"type": "output_text", "text": "Sunny.", "annotations": []}],
@@ -454,7 +454,7 @@ class TestOpenAI:
         assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]
         assert read[2].tool_calls[0]["args"] == {"city": "Zürich"}
         assert read[3].invalid_tool_calls[0]["args"] == "{broken"
-        assert read[5].text == "Sunny."
+        assert (read[5].text, read[5].id, read[2].id) == ("Sunny.", None, "fc_1")
         assert read[0] == lc.HumanMessage("What's the weather?")
         assert [message.additional_kwargs.get(openai.ITEM) for message in read[1:]] == self.ITEMS[1:]
         assert source.keys() == []

@@ -139,7 +139,12 @@ def import_file(
 
 @app.command()
 def migrate(
-    source: Annotated[str, typer.Argument(help="Where the sessions are: redis://, redis+cluster://, upstash://, ...")],
+    source: Annotated[
+        str,
+        typer.Argument(
+            envvar="CHATMEM_SOURCE_URL", help="Where the sessions are: redis://, redis+cluster://, upstash://, ..."
+        ),
+    ],
     layout: Annotated[Layout, typer.Option("--from", help="Which package wrote them.")],
     match: Annotated[
         str | None, typer.Option(help="Only sessions whose ids match this glob; needed where keys have no prefix.")

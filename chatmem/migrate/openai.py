@@ -42,12 +42,12 @@ def message_of(element: bytes) -> BaseMessage:
 def _convert(item: dict[str, Any]) -> BaseMessage:
     kind = item.get("type", "message")
     if kind == "message" and item.get("role") in _CLASSES:
-        return _CLASSES[item["role"]](content=_content(item.get("content")), id=item.get("id"))
+        return _CLASSES[item["role"]](content=_content(item.get("content")), id=_id(item))
     if kind == "function_call" and isinstance(item.get("call_id"), str):
         return _call(item)
     if kind == "function_call_output" and isinstance(item.get("call_id"), str):
-        return ToolMessage(content=_content(item.get("output")), tool_call_id=item["call_id"], id=item.get("id"))
-    return AIMessage(content=[item], id=item.get("id"))  # reasoning, searches: LangChain has them as blocks
+        return ToolMessage(content=_content(item.get("output")), tool_call_id=item["call_id"], id=_id(item))
+    return AIMessage(content=[item], id=_id(item))  # reasoning, searches: LangChain has them as blocks
 
 
 def _call(item: dict[str, Any]) -> AIMessage:
@@ -57,9 +57,15 @@ def _call(item: dict[str, Any]) -> AIMessage:
     except (ValueError, TypeError):
         args = None
     if isinstance(args, dict) and isinstance(name, str):
-        return AIMessage("", id=item.get("id"), tool_calls=[tool_call(name=name, args=args, id=call_id)])
+        return AIMessage("", id=_id(item), tool_calls=[tool_call(name=name, args=args, id=call_id)])
     invalid = invalid_tool_call(name=name, args=arguments, id=call_id, error="the arguments are no JSON object")
-    return AIMessage("", id=item.get("id"), invalid_tool_calls=[invalid])
+    return AIMessage("", id=_id(item), invalid_tool_calls=[invalid])
+
+
+def _id(item: dict[str, Any]) -> str | None:
+    """Return the item's id; the SDK gives many items the same one where a provider gives none."""
+    found = item.get("id")
+    return found if isinstance(found, str) and found != "__fake_id__" else None
 
 
 def _content(content: Any) -> str | list[Any]:
