@@ -12,7 +12,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -240,6 +240,16 @@ def valkey_cluster() -> Iterator[str]:
 
 
 @contextmanager
+def sentinel() -> Iterator[str]:
+    from tests.sentinels import PASSWORD, Watched
+
+    with ExitStack() as stack:
+        watched = Watched(stack, patience=60_000)
+        ADMINS[watched.url] = f"redis://:{PASSWORD}@127.0.0.1:{watched.ports[0]}/0"
+        yield watched.url
+
+
+@contextmanager
 def upstash_rest() -> Iterator[str]:
     """Upstash's REST API, by a stand-in over Redis 7; see test_upstash_server.py."""
     from tests.upstash_server import TOKEN, serving
@@ -263,6 +273,7 @@ SERVERS = [
     Server("Redis 6.2", redis_6),
     Server("Redis 5.0", redis_5),
     Server("Valkey Cluster", valkey_cluster),
+    Server("Sentinel", sentinel),
     Server("Upstash REST (stand-in)", upstash_rest),
 ]
 IMAGES = os.environ.get("CHATMEM_TEST_IMAGES", "redis:8 valkey/valkey:8").split()
