@@ -194,7 +194,7 @@ def test_what_cannot_be_stored_is_named(fields: dict[str, Any], field: str) -> N
 
 
 def test_a_real_socket_is_refused() -> None:
-    """The issue's own example: an open socket as an artifact."""
+    """An open socket as an artifact."""
     with socket.socket() as handle, pytest.raises(chatmem.EncodingError, match="'socket' cannot be stored"):
         record.encode(lc.ToolMessage("x", tool_call_id="1", artifact={"s": handle}), 0, 0)
 
