@@ -28,14 +28,6 @@ _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
 }
 
 
-class NotOpenedError(Exception):
-    """The connection could not be opened, which redis-py itself has tried again and again."""
-
-    def __init__(self, reason: Exception) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
 class _Request:
     __slots__ = ("at", "count", "future", "replies", "size")
 
@@ -125,7 +117,7 @@ class Lane(asyncio.Protocol):
         try:
             await self._connection.connect()
         except (redis_errors.RedisError, OSError) as error:
-            self._end(NotOpenedError(error))
+            self._end(error)
         except asyncio.CancelledError:
             await self._connection.disconnect(nowait=True)
             raise
@@ -134,7 +126,7 @@ class Lane(asyncio.Protocol):
         finally:
             self._opening = None
             if self._transport is None:  # whatever went wrong, nobody may wait for ever
-                self._end(NotOpenedError(redis_errors.ConnectionError("the connection could not be set up")))
+                self._end(redis_errors.ConnectionError("the connection could not be set up"))
 
     def _take_over(self) -> None:
         """Become the protocol of redis-py's connection, which itself then counts as not connected."""

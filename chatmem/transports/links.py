@@ -8,9 +8,7 @@ from typing import Any, Protocol
 from redis.asyncio import Redis, RedisCluster
 from redis.asyncio.cluster import ClusterNode
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
-from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
-from redis.backoff import NoBackoff
 from redis.credentials import StreamingCredentialProvider
 from redis.exceptions import (
     AskError,
@@ -27,7 +25,6 @@ from redis.exceptions import (
 from chatmem.errors import UnavailableError
 from chatmem.transports import confirmed
 from chatmem.transports.base import Command, options_of
-from chatmem.transports.lane import NotOpenedError
 from chatmem.transports.pipeline import Pipeline
 
 Client = Redis | RedisCluster
@@ -122,12 +119,9 @@ class ServerLink:
         if confirmed.is_confirmed(commands):  # WAIT would hold up all others
             return await self._plain.send(commands)
         retry = self.client.get_retry()
-        try:
-            if retry is None:
-                return await self._send(commands)
-            return await retry.call_with_retry(lambda: self._send(commands), _once_more)
-        except NotOpenedError as error:
-            raise error.reason from None
+        if retry is None:
+            return await self._send(commands)
+        return await retry.call_with_retry(lambda: self._send(commands), _once_more)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline.run(commands)
@@ -161,7 +155,7 @@ class ClusterLink:
         try:
             node = self.client.get_node_from_key(key)  # type: ignore[arg-type]
             replies = await self._pipeline(node).run(commands) if node else []
-        except (*_LOST, NotOpenedError):
+        except _LOST:
             if node is not None and (pipeline := self._pipelines.pop(node.name, None)) is not None:
                 await pipeline.aclose()
             return await self._plain.send(commands)
@@ -174,7 +168,7 @@ class ClusterLink:
     def _pipeline(self, node: ClusterNode) -> Pipeline:
         pipeline = self._pipelines.get(node.name)
         if pipeline is None:
-            options = {**node.connection_kwargs, "retry": Retry(NoBackoff(), 0)}
+            options = node.connection_kwargs
             pipeline = Pipeline(lambda: node.connection_class(**options), options.get("socket_timeout"))
             self._pipelines[node.name] = pipeline
         return pipeline

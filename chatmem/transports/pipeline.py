@@ -13,6 +13,8 @@ from typing import Any
 
 import hiredis
 from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 
 from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command
@@ -48,8 +50,7 @@ class Pipeline:
         """Send commands together; return their replies, errors among them.
 
         Raises:
-            RedisError: the connection was lost, or the server was silent for too long.
-            NotOpenedError: the connection could not be opened.
+            RedisError: the connection was lost or could not be opened, or the server was silent for too long.
             UnavailableError: too much is under way, and went on to be; or the pipeline was closed.
         """
         packed = b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
@@ -66,7 +67,9 @@ class Pipeline:
             if not lane.held:
                 return lane
         if len(lanes) < most:
-            lane = Lane(self._make_connection(), self._timeout, self._freed, lanes.remove)
+            connection = self._make_connection()
+            connection.retry = Retry(NoBackoff(), 0)  # whoever asks tries again, and not each layer by itself
+            lane = Lane(connection, self._timeout, self._freed, lanes.remove)
             lanes.append(lane)
             return lane
         return min(lanes, key=lambda lane: lane.waiting)
