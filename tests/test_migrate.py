@@ -312,6 +312,7 @@ class TestTrouble:
         monkeypatch.setattr(History, "_store", writing)
         outcome = migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True)
         assert (outcome.status, outcome.messages, outcome.removed) == ("moved", 1, False)
+        assert "changed meanwhile" in outcome.reason
         assert source.llen("message_store:a") == 2
 
     def test_a_source_that_goes(self, source: Any, target: Any) -> None:

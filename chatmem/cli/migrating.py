@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from chatmem.cli.text import clean, console, one_line
 from chatmem.connect import connection_to
-from chatmem.migrate.content import Source
+from chatmem.migrate.content import Source, Unreadable
 from chatmem.migrate.layouts import KINDS
 from chatmem.migrate.migration import Migration, Outcome
 from chatmem.migrate.server import Server
@@ -56,16 +56,15 @@ class Migrate:
 
     def _report(self, outcomes: Sequence[Outcome], quiet: Sequence[Outcome] = ()) -> bool:
         """Print what there is to say of the sessions; return whether none needs a person."""
-        said = {one.source for one in quiet}
+        listed = {one.source for one in quiet}
         for one in outcomes:
-            if one.source not in said:
-                self._say(one)
+            self._say(one, () if one.source in listed else one.unreadable)
         self._out.print(_summary(outcomes))
-        return not any(one.unreadable or one.status in ("conflict", "failed") for one in outcomes)
+        return not any(one.unreadable or one.reason for one in outcomes)
 
-    def _say(self, one: Outcome) -> None:
+    def _say(self, one: Outcome, unreadable: Sequence[Unreadable]) -> None:
         name = clean(one.source.name)
-        for record in one.unreadable:
+        for record in unreadable:
             key = clean(record.key.decode("utf-8", "backslashreplace"))
             self._err.print(
                 f"unreadable: {key}, index {record.place}: {one_line(record.reason)}", style="red", soft_wrap=True

@@ -87,7 +87,9 @@ class Migration:
             status: Status = "conflict" if isinstance(error, ConflictError) else "failed"
             return outcome._replace(status=status, messages=0, reason=str(error))
         if remove and outcome.status in ("moved", "there") and not content.unreadable:
-            outcome = outcome._replace(removed=self._layout.remove(self._server, source, content))
+            removed = self._layout.remove(self._server, source, content)
+            reason = "" if removed else "the source has changed meanwhile, so it stays: do it again"
+            outcome = outcome._replace(removed=removed, reason=reason)
         return outcome
 
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
