@@ -70,7 +70,16 @@ class Cluster:
     """Six nodes; the first three are masters."""
 
     def __init__(self, folder: Path) -> None:
-        self.nodes = [Node(folder / str(number)) for number in range(6)]
+        self.nodes: list[Node] = []
+        try:
+            self._form(folder)
+        except BaseException:
+            self.close()
+            raise
+
+    def _form(self, folder: Path) -> None:
+        for number in range(6):
+            self.nodes.append(Node(folder / str(number)))
         masters, replicas = self.nodes[:3], self.nodes[3:]
         borders = [SLOTS * part // 3 for part in range(4)]
         for index, master in enumerate(masters):

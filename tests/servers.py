@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import random
 import shutil
 import socket
 import subprocess
@@ -38,10 +39,21 @@ class Server:
     start: Callable[[], AbstractContextManager[str]]
 
 
+# Below the ports systems lend to outgoing connections (Linux from 32,768, macOS from 49,152): a port the system itself
+# proposes may be lent to a client before the server that is to have it has started.
+_ports = iter(random.sample(range(10_000, 32_000), 22_000))
+
+
 def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """Return a port nobody listens at, another one each time."""
+    for port in _ports:
+        with closing(socket.socket()) as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def wait_until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
