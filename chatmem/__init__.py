@@ -8,12 +8,13 @@ from chatmem.errors import (
     CorruptRecordError,
     EncodingError,
     MessageTooLargeError,
+    NotFoundError,
     UnavailableError,
     UnsupportedError,
 )
 from chatmem.history import History
 from chatmem.memory import ChatMemory, connect
-from chatmem.model import Appended, Entry, SessionInfo
+from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 
 __all__ = [
     # the way in
@@ -24,14 +25,19 @@ __all__ = [
     "register",
     # what comes back
     "Appended",
+    "Edited",
     "Entry",
+    "Page",
+    "Match",
     "SessionInfo",
+    "SessionPage",
     # what is raised
     "ChatMemError",
     "ConflictError",
     "CorruptRecordError",
     "EncodingError",
     "MessageTooLargeError",
+    "NotFoundError",
     "UnavailableError",
     "UnsupportedError",
 ]  # fmt: skip

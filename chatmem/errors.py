@@ -2,6 +2,7 @@
 
     ChatMemError
     |- ConflictError         the session is not at the version the caller expected
+    |- NotFoundError         no message of that id or position is in the session
     |- UnavailableError      the server did not answer, refused, or has no room
     |- CorruptRecordError    something stored cannot be read
     |- EncodingError         a message holds what cannot be stored
@@ -54,6 +55,10 @@ class ConflictError(ChatMemError):
         super().__init__(message, session=session, key=key)
         self.expected = expected
         self.actual = actual
+
+
+class NotFoundError(ChatMemError, LookupError):
+    """The session holds no message of this id or at this position. Nothing was changed."""
 
 
 class UnavailableError(ChatMemError):

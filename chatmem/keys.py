@@ -92,6 +92,27 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     return SessionKeys(head + b"m", head + b"i", head + b"s")
 
 
+def user_name(user: str) -> bytes:
+    """Return a user's name as it stands in keys and sessions.
+
+    Raises:
+        ValueError: it is empty or no string.
+    """
+    if not isinstance(user, str) or not user:
+        raise ValueError(f"user must be a non-empty string, not {_describe(user)}")
+    return escape(user)
+
+
+def name_of_user(name: bytes) -> str:
+    """Return what `user_name` was given."""
+    return unquote_to_bytes(name.decode()).decode("utf-8", "surrogatepass")
+
+
+def user_key(prefix: str, name: bytes) -> bytes:
+    """Return the key of the index of a user's sessions; `name` is what `user_name` returned."""
+    return b"%b:user:{%b}" % (prefix.encode(), name)
+
+
 def dictionary_key(prefix: str, number: int) -> bytes:
     """Return the key of a dictionary that records under this prefix are compressed with."""
     return b"%b:dictionary:%d" % (prefix.encode(), number)

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Literal, Self
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
+from chatmem.model import Match, SessionPage
 from chatmem.policy import Policy, Refresh
+from chatmem.users import User
 
 if TYPE_CHECKING:
     from chatmem.langchain import ChatMessageHistory
@@ -26,6 +28,7 @@ def connect(
     wait_replicas: int = 0,
     wait_timeout: float | timedelta = 1.0,
     compression: Literal["zstd"] | Dictionary | None = None,
+    max_messages: int | None = None,
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -45,11 +48,13 @@ def connect(
         wait_timeout: seconds or a `timedelta` in which they must; keep it below the connection's own time-out (5 s).
         compression: "zstd", or a `Dictionary` trained on conversations like these, which is then stored beside them;
             by default records are not compressed. Readers need no option, but the extra `zstd` too.
+        max_messages: how many of a session's last messages every append leaves; all by default. A tool exchange is
+            kept or removed as a whole, so there may be a few more, and a system message at the head stays beside them.
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
-    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression))
+    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression), max_messages)
     return ChatMemory(connection_to(url, client, token), policy)
 
 
@@ -60,31 +65,70 @@ class ChatMemory:
         self._connection = connection
         self._policy = policy
 
-    def history(self, session_id: str) -> History:
+    def history(self, session_id: str, *, user: str | None = None) -> History:
         """Return one conversation. No round trip.
 
         Args:
             session_id: any non-empty string, taken exactly: case-sensitive, never a pattern.
+            user: whose conversation it is. The first write makes it theirs, and lists it among their `sessions`; who
+                writes for another user then gets a ValueError. Reading checks nothing: compare `info().user`.
 
         Raises:
-            ValueError: the id is empty or no string.
+            ValueError: the id or the user is empty or no string.
         """
-        return History(self._connection.asynchronous(), self._policy, session_id)
+        return History(self._connection.asynchronous(), self._policy, session_id, user)
 
-    def langchain(self, session_id: str) -> ChatMessageHistory:
+    async def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
+        """Return a user's sessions, the one written last first. Two round trips, however many there are.
+
+        Args:
+            user: whose sessions.
+            limit: at most so many, from 1 to 1,000.
+            before: `next` of the page before this one.
+
+        Raises:
+            UnavailableError: the server did not answer.
+            ValueError: an argument is wrong.
+        """
+        return await self._user(user).sessions(limit=limit, before=before)
+
+    async def search(self, user: str, query: str, *, limit: int = 10) -> list[Match]:
+        """Return the messages of all of a user's sessions that hold the words of a query; see `History.search`.
+
+        One round trip for each 256 messages, and at least one for each session.
+        """
+        return await self._user(user).search(query, limit=limit)
+
+    async def forget(self, user: str) -> int:
+        """Erase all of a user's sessions, and return how many there were. Three round trips for each 100.
+
+        Each session is erased as a whole. One that is written meanwhile is erased before that write or after it:
+        what is left of it then, if anything, was written after its erasure, and is listed.
+
+        Raises:
+            UnavailableError: the server did not confirm; do it again for the rest.
+            ValueError: `user` is empty or no string.
+        """
+        return await self._user(user).forget()
+
+    def _user(self, user: str) -> User:
+        return User(self._connection.asynchronous(), self._policy, user)
+
+    def langchain(self, session_id: str, user: str | None = None) -> ChatMessageHistory:
         """Return one conversation as LangChain's `BaseChatMessageHistory`. No round trip.
 
         This method is what `RunnableWithMessageHistory(chain, memory.langchain)` wants.
 
         Args:
             session_id: any non-empty string, taken exactly.
+            user: whose conversation it is; see `history`.
 
         Raises:
-            ValueError: the id is empty or no string.
+            ValueError: the id or the user is empty or no string.
         """
         from chatmem.langchain import ChatMessageHistory  # noqa: PLC0415 - LangChain deprecates its base
 
-        return ChatMessageHistory(self._connection, self._policy, session_id)
+        return ChatMessageHistory(self._connection, self._policy, session_id, user)
 
     async def ping(self) -> bool:
         """Return True if the server answers. One round trip.

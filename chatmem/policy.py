@@ -26,6 +26,7 @@ class Policy:
         wait_replicas: how many replicas must confirm an append.
         wait_timeout: seconds or a `timedelta` in which they must.
         compression: how records are compressed; None for not at all.
+        max_messages: how many of a session's last messages are kept; None for all.
 
     Raises:
         ValueError: an argument is wrong.
@@ -37,6 +38,7 @@ class Policy:
     wait_replicas: int = 0
     wait_timeout: float | timedelta = 1.0
     compression: Compression | None = None
+    max_messages: int | None = None
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
@@ -44,6 +46,7 @@ class Policy:
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
+        check_count("max_messages", self.max_messages)
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
@@ -55,6 +58,19 @@ def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] 
         raise ValueError(f"wait_replicas must be a whole number from 0 on, not {replicas!r}")
     limit = milliseconds("wait_timeout", timeout)  # WAIT takes 0 for "for ever"
     return ("WAIT", b"%d" % replicas, limit) if replicas else None
+
+
+def check_count(name: str, value: object, *, least: int = 1) -> None:
+    """Raise a ValueError that names the argument, unless it is None or a whole number from `least` on."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
+        return
+    raise ValueError(f"{name} must be a whole number from {least} on, or None, not {value!r}")
+
+
+def check_limit(limit: object, most: int) -> None:
+    """Raise a ValueError unless it is a whole number from 1 to `most`."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
+        raise ValueError(f"limit must be a whole number from 1 to {most:,}, not {limit!r}")
 
 
 def milliseconds(name: str, time: float | timedelta) -> bytes:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.connect import Client, Connection, connection_to
-from chatmem.model import Appended, Entry, SessionInfo
+from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 from chatmem.policy import Policy, Refresh
 from chatmem.transports.blocking import drive
+from chatmem.users import User
+from chatmem.window import StartOn
 
 if TYPE_CHECKING:
     from chatmem.langchain import ChatMessageHistory
+    from chatmem.window import TokenCounter
 
 
 def connect(
@@ -31,6 +34,7 @@ def connect(
     wait_replicas: int = 0,
     wait_timeout: float | timedelta = 1.0,
     compression: Literal["zstd"] | Dictionary | None = None,
+    max_messages: int | None = None,
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -39,9 +43,8 @@ def connect(
     """
     connection = connection_to(url, client, token)
     connection.blocking()
-    return ChatMemory(
-        connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression))
-    )
+    how = compression_of(compression)
+    return ChatMemory(connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages))
 
 
 class History:
@@ -63,28 +66,102 @@ class History:
         """Append messages: all of them, each once, or none. One round trip."""
         return drive(self._core.append(*messages, idempotency_key=idempotency_key, expected_version=expected_version))
 
+    def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
+        """Store a message in the place of the one with its id, or append it. One round trip."""
+        return drive(self._core.put(message, expected_version=expected_version))
+
+    def replace(
+        self, message: str | int, by: MessageLikeRepresentation, *, expected_version: int | None = None
+    ) -> Edited:
+        """Put another message in the place of one. One round trip, atomic."""
+        return drive(self._core.replace(message, by, expected_version=expected_version))
+
+    def delete(self, message: str | int, *, expected_version: int | None = None) -> Edited:
+        """Remove one message. One round trip, atomic."""
+        return drive(self._core.delete(message, expected_version=expected_version))
+
+    def truncate(self, *, after: str | int, expected_version: int | None = None) -> Edited:
+        """Remove all messages behind one. One round trip, atomic."""
+        return drive(self._core.truncate(after=after, expected_version=expected_version))
+
+    def compact(
+        self,
+        *,
+        upto: str | int,
+        replacement: Sequence[MessageLikeRepresentation],
+        expected_version: int | None = None,
+    ) -> Edited:
+        """Replace the head of the conversation. One round trip, atomic."""
+        return drive(self._core.compact(upto=upto, replacement=replacement, expected_version=expected_version))
+
+    def fork(
+        self, new_session_id: str, *, upto: str | int | None = None, expected_version: int | None = None
+    ) -> History:
+        """Copy the conversation, or its beginning, into a new session. Two round trips."""
+        return History(drive(self._core.fork(new_session_id, upto=upto, expected_version=expected_version)))
+
     def messages(self, *, last: int | None = None, strict: bool = False) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip."""
         return drive(self._core.messages(last=last, strict=strict))
 
+    def window(
+        self,
+        *,
+        messages: int | None = None,
+        turns: int | None = None,
+        tokens: int | None = None,
+        token_counter: TokenCounter = "approximate",
+        keep_system: bool = True,
+        start_on: StartOn = "human",
+    ) -> list[BaseMessage]:
+        """Return the last messages within limits, fit to be sent to a model. One round trip, or a few."""
+        return drive(
+            self._core.window(
+                messages=messages,
+                turns=turns,
+                tokens=tokens,
+                token_counter=token_counter,
+                keep_system=keep_system,
+                start_on=start_on,
+            )
+        )
+
     def entries(self, *, strict: bool = False) -> Iterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times. One round trip a slice."""
         return _iterate(self._core.entries(strict=strict))
+
+    def page(
+        self, *, before: int | None = None, after: int | None = None, limit: int = 50, newest_first: bool = True
+    ) -> Page:
+        """Return a page of the conversation. One round trip."""
+        return drive(self._core.page(before=before, after=after, limit=limit, newest_first=newest_first))
+
+    def get(self, message: str | int) -> Entry | None:
+        """Return one message by its id or position, or None. One round trip."""
+        return drive(self._core.get(message))
+
+    def search(self, query: str, *, limit: int = 10) -> list[Match]:
+        """Return the messages that hold the words of a query, the best first. One round trip a slice."""
+        return drive(self._core.search(query, limit=limit))
 
     def count(self) -> int:
         """Return how many messages the session holds. One round trip."""
         return drive(self._core.count())
 
     def info(self) -> SessionInfo:
-        """Return what is known of the session: count, version, times, TTL. One round trip."""
+        """Return what is known of the session. One round trip."""
         return drive(self._core.info())
 
+    def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
+        """Set title and metadata. One round trip."""
+        drive(self._core.update(title=title, metadata=metadata))
+
     def touch(self, *, ttl: float | timedelta | None = None) -> bool:
-        """Restart the session's time to live; return whether it exists. One round trip."""
+        """Restart the session's time to live; return whether it exists. One round trip, two where it has a user."""
         return drive(self._core.touch(ttl=ttl))
 
     def clear(self) -> None:
-        """Remove the session. One round trip, atomic."""
+        """Remove the session. One round trip, two where it has a user."""
         drive(self._core.clear())
 
 
@@ -103,15 +180,30 @@ class ChatMemory:
         self._connection = connection
         self._policy = policy
 
-    def history(self, session_id: str) -> History:
+    def history(self, session_id: str, *, user: str | None = None) -> History:
         """Return one conversation. No round trip."""
-        return History(core.History(self._connection.blocking(), self._policy, session_id))
+        return History(core.History(self._connection.blocking(), self._policy, session_id, user))
 
-    def langchain(self, session_id: str) -> ChatMessageHistory:
+    def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
+        """Return a user's sessions, the one written last first. Two round trips."""
+        return drive(self._user(user).sessions(limit=limit, before=before))
+
+    def search(self, user: str, query: str, *, limit: int = 10) -> list[Match]:
+        """Return the messages of all of a user's sessions that hold the words of a query. One round trip a slice."""
+        return drive(self._user(user).search(query, limit=limit))
+
+    def forget(self, user: str) -> int:
+        """Erase all of a user's sessions; return how many there were. Three round trips for each 100."""
+        return drive(self._user(user).forget())
+
+    def _user(self, user: str) -> User:
+        return User(self._connection.blocking(), self._policy, user)
+
+    def langchain(self, session_id: str, user: str | None = None) -> ChatMessageHistory:
         """Return one conversation as LangChain's `BaseChatMessageHistory`. No round trip."""
         from chatmem.langchain import ChatMessageHistory  # noqa: PLC0415 - LangChain deprecates its base
 
-        return ChatMessageHistory(self._connection, self._policy, session_id)
+        return ChatMessageHistory(self._connection, self._policy, session_id, user)
 
     def ping(self) -> bool:
         """Return True if the server answers. One round trip."""

@@ -14,8 +14,8 @@ class AsCoroutines:
     def __init__(self, wrapped: Any) -> None:
         self._wrapped = wrapped
 
-    def history(self, session_id: str) -> AsCoroutines:
-        return AsCoroutines(self._wrapped.history(session_id))
+    def history(self, session_id: str, **options: Any) -> AsCoroutines:
+        return AsCoroutines(self._wrapped.history(session_id, **options))
 
     def langchain(self, session_id: str) -> Any:
         return self._wrapped.langchain(session_id)
@@ -33,6 +33,7 @@ class AsCoroutines:
             return method
 
         async def call(*args: Any, **options: Any) -> Any:
-            return method(*args, **options)
+            done = method(*args, **options)
+            return AsCoroutines(done) if isinstance(done, chatmem.sync.History) else done
 
         return call

@@ -121,7 +121,8 @@ def redis_7() -> Iterator[str]:
 
 
 LEAST_RIGHTS = (
-    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping +rpush +hset +hget +hlen +lindex +pexpireat +exists +time"
+    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping +rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget "
+    "+hgetall +hdel +hlen +zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
 )
 """What a user of chatmem must be allowed; the second line is what the scripts call."""
 ADMINS: dict[str, str] = {}

@@ -30,7 +30,7 @@ def memory(url: str, prefix: str) -> Iterator[chatmem.sync.ChatMemory]:
 
 
 def public(cls: type) -> dict[str, Any]:
-    return {name: value for name, value in vars(cls).items() if not name.startswith("_") and callable(value)}
+    return {name: value for name, value in inspect.getmembers(cls, callable) if not name.startswith("_")}
 
 
 @pytest.mark.parametrize(

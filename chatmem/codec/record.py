@@ -50,7 +50,7 @@ _header = struct.Struct(">BBBHqH")
 _unpack, _HEADER_SIZE = _header.unpack_from, _header.size
 _COLON = b":"
 _UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class Encoded(NamedTuple):
@@ -79,6 +79,11 @@ def now() -> int:
 def to_datetime(microseconds: int) -> datetime:
     """Return a record's time as a datetime in UTC."""
     return _EPOCH + timedelta(microseconds=microseconds)
+
+
+def from_datetime(time: datetime) -> int:
+    """Return what `to_datetime` was given."""
+    return (time - _EPOCH) // _MICROSECOND
 
 
 def encode(message: BaseMessage, position: int, created: int, compression: Compression | None = None) -> Encoded:

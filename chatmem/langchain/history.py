@@ -14,8 +14,8 @@ class ChatMessageHistory(Facade):
     Messages whose ids the session holds already are left out of an append.
     """
 
-    def __init__(self, connection: Connection, policy: Policy, session_id: str) -> None:
-        super().__init__(connection, lambda transport: History(transport, policy, session_id))
+    def __init__(self, connection: Connection, policy: Policy, session_id: str, user: str | None = None) -> None:
+        super().__init__(connection, lambda transport: History(transport, policy, session_id, user))
         self.session_id = session_id
 
     def __repr__(self) -> str:

@@ -25,8 +25,12 @@ def _load(*names: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-APPEND = _load("deadline.lua", "append.lua")
-TOUCH = _load("deadline.lua", "touch.lua")
+_SESSION = ("session.lua", "positions.lua", "trimming.lua")
+
+APPEND = _load(*_SESSION, "append.lua")
+EDIT = _load(*_SESSION, "edit.lua")
+READ = _load("positions.lua", "read.lua")
+USER = _load("user.lua")
 PUSH = _load("push.lua")
 
-BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, TOUCH, PUSH)}
+BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, EDIT, READ, USER, PUSH)}

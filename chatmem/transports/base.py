@@ -34,8 +34,13 @@ class Transport(Protocol):
 
 
 def options_of(command: Command) -> dict[str, bool]:
-    """Return redis-py's options for a command: records must not be decoded, whatever the client's own options."""
-    return {NEVER_DECODE: True} if command[0] in ("LRANGE", "GET") else {}
+    """Return redis-py's options for a command: replies must not be decoded, whatever the client's own options."""
+    return {} if command[0] == "PING" else {NEVER_DECODE: True}  # the cluster client's PING takes none
+
+
+def reads_much(command: Command) -> bool:
+    """Return whether a command may bring a large reply."""
+    return command[0] == "LRANGE" or (len(command) > 1 and command[1] in (scripts.READ.sha, scripts.READ.text))
 
 
 class KnownScripts:

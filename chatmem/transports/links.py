@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -147,21 +148,38 @@ class ClusterLink:
         self._plain = PlainLink(client)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
-        """Send the commands in one round trip; see `Link`."""
-        key = _key(commands[0])
-        if key is None or confirmed.is_confirmed(commands):
+        """Send the commands in one round trip, to all nodes at once; see `Link`."""
+        if confirmed.is_confirmed(commands) or any(_key(command) is None for command in commands):
             return await self._plain.send(commands)
         await self.client.initialize()
         try:
-            node = self.client.get_node_from_key(key)  # type: ignore[arg-type]
-            replies = await self._pipeline(node).run(commands) if node else []
+            nodes = [self.client.get_node_from_key(_key(command)) for command in commands]  # type: ignore[arg-type]
+        except RedisClusterException:
+            return await self._plain.send(commands)
+        groups: dict[ClusterNode | None, list[int]] = {}
+        for index, node in enumerate(nodes):
+            groups.setdefault(node, []).append(index)
+        if len(groups) == 1:
+            return await self._send(nodes[0], commands)
+        parts = [self._send(node, [commands[index] for index in group]) for node, group in groups.items()]
+        replies: list[Any] = [None] * len(commands)
+        for group, part in zip(groups.values(), await asyncio.gather(*parts), strict=True):
+            for index, reply in zip(group, part, strict=True):
+                replies[index] = reply
+        return replies
+
+    async def _send(self, node: ClusterNode | None, commands: Sequence[Command]) -> list[Any]:
+        if node is None:
+            return await self._plain.send(commands)
+        try:
+            replies = await self._pipeline(node).run(commands)
         except _LOST:
-            if node is not None and (pipeline := self._pipelines.pop(node.name, None)) is not None:
+            if (pipeline := self._pipelines.pop(node.name, None)) is not None:
                 await pipeline.aclose()
             return await self._plain.send(commands)
         except RedisClusterException:
             return await self._plain.send(commands)
-        if not replies or any(isinstance(reply, _ELSEWHERE) for reply in replies):
+        if any(isinstance(reply, _ELSEWHERE) for reply in replies):
             return await self._plain.send(commands)
         return replies
 

@@ -17,7 +17,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 from chatmem.errors import UnavailableError
-from chatmem.transports.base import Command
+from chatmem.transports.base import Command, reads_much
 from chatmem.transports.lane import Lane
 
 MOST_REQUESTS, MOST_BYTES = 1024, 64 * 1024 * 1024
@@ -58,7 +58,7 @@ class Pipeline:
             await self._wait_for_room()
         if self._closed:
             raise UnavailableError("the connection was closed by its owner")
-        bulk = len(packed) > _LARGE or commands[0][0] == "LRANGE"
+        bulk = len(packed) > _LARGE or reads_much(commands[0])
         lane = self._lane(self._bulk, _BULK) if bulk else self._lane(self._quick, _QUICK)
         return await lane.submit(packed, len(commands))
 

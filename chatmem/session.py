@@ -1,0 +1,270 @@
+"""A session as it lies in Redis: elements in and out, over the transport. What `History` is built on."""
+
+from __future__ import annotations
+
+import json
+import logging
+import secrets
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from typing import Any, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from chatmem import scripts
+from chatmem.codec import compression, record
+from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError
+from chatmem.keys import SessionKeys, dictionary_key, field, name_of_user, session_keys, user_key, user_name
+from chatmem.model import Entry, SessionInfo
+from chatmem.policy import Policy
+from chatmem.transports.base import Command, Transport
+
+T = TypeVar("T")
+
+logger = logging.getLogger("chatmem")
+
+AT_ONCE = 64
+"""How many records are decoded before others may run: about a tenth of a millisecond."""
+STATE_FIELDS = (b"version", b"created", b"updated", b"user", b"title", b"metadata")
+VERSION, FIRST, LAST, COUNT, USER, UPDATED = range(6)
+"""What the replies of `append.lua` and `edit.lua` hold; see there."""
+
+
+class Session:
+    """The keys of one conversation under a memory's policy."""
+
+    def __init__(self, transport: Transport, policy: Policy, session_id: str, user: str | None) -> None:
+        self.transport = transport
+        self.policy = policy
+        self.id = session_id
+        self.user = user
+        self.keys: SessionKeys = session_keys(policy.prefix, session_id)
+        self.user_name = b"" if user is None else user_name(user)
+
+    async def run(self, *commands: Command) -> list[Any]:
+        """Run commands in one round trip; an error names the session."""
+        with self.named():
+            return await self.transport.run(commands)
+
+    async def read(self, *commands: Command) -> list[Any]:
+        """Run commands that read, and restart the time to live where reads do."""
+        if self.policy.refresh != "read" or not self.policy.ttl_argument:
+            return await self.run(*commands)
+        extra = [self.command(scripts.EDIT, b"touch")]
+        if self.user is not None:
+            extra.append(self.registration(self.user_name, b"0", "TTL"))
+        replies = await self.run(*commands, *extra)
+        touched = replies[len(commands)]
+        if self.user is None and len(touched) > 1 and touched[USER]:
+            await self.run(self.registration(touched[USER], touched[UPDATED], "NX"))
+        return replies[: len(commands)]
+
+    async def write(
+        self, script: scripts.Script, *arguments: bytes, entry: str | None, expected_version: int | None = None
+    ) -> list[Any]:
+        """Run a script that changes messages, and keep the index of the user's sessions.
+
+        Replicas are waited for in the same round trip; so is the index, where the session's user is known here.
+
+        Args:
+            script: `append.lua` or `edit.lua`.
+            arguments: what it takes beside what both take.
+            entry: how the session enters the index, see `user.lua`; None for not at all.
+            expected_version: the version that the session must have; None for any.
+        """
+        now = b"%d" % record.now()
+        command = self.command(script, *arguments, now=now, expected_version=expected_version)
+        if self.policy.wait is not None:
+            reply = await self._confirmed(command, self.policy.wait)
+        elif self.user is not None and entry is not None:
+            reply, _ = await self.run(command, self.registration(self.user_name, now, entry))
+            return reply  # type: ignore[no-any-return]
+        else:
+            (reply,) = await self.run(command)
+        if entry is not None and len(reply) > USER and reply[USER]:
+            await self.run(self.registration(reply[USER], now, entry))
+        return reply  # type: ignore[no-any-return]
+
+    async def annotate(self, title: bytes, metadata: bytes) -> list[Any]:
+        """Set title and metadata, each behind a "=", empty for as it is."""
+        now = b"%d" % record.now()
+        commands = [self.command(scripts.EDIT, b"update", title, metadata, now=now)]
+        if self.user is not None:
+            commands.append(self.registration(self.user_name, now, "NX"))
+        return (await self.run(*commands))[0]  # type: ignore[no-any-return]
+
+    def command(
+        self,
+        script: scripts.Script,
+        *arguments: bytes,
+        now: bytes = b"",
+        ttl: bytes | None = None,
+        expected_version: int | None = None,
+    ) -> Command:
+        """Return the call of `append.lua` or `edit.lua`, with what they share."""
+        policy = self.policy
+        return script.call(
+            self.keys,
+            secrets.token_hex(8).encode(),
+            now,
+            policy.ttl_argument if ttl is None else ttl,
+            b"0" if policy.refresh == "never" else b"1",
+            b"" if expected_version is None else b"%d" % expected_version,
+            self.user_name,
+            *arguments,
+        )
+
+    def registration(self, user: bytes, time: bytes, how: str, ttl: bytes | None = None) -> Command:
+        """Return the call that enters the session in its user's index; see `user.lua`."""
+        key = user_key(self.policy.prefix, user)
+        left = self.policy.ttl_argument if ttl is None else ttl
+        return scripts.USER.call((key,), b"add", time, field(self.id), left, how.encode())
+
+    async def _confirmed(self, command: Command, wait: Command) -> Any:
+        reply, reached = await self.run(command, wait)
+        if reached < self.policy.wait_replicas:
+            with self.named():
+                raise UnavailableError(
+                    f"done on the master, but {reached} of {self.policy.wait_replicas} replicas confirmed it in time: "
+                    "what the master has may be lost with it; do the same again to wait again"
+                )
+        return reply
+
+    async def slice(
+        self, after: int | None, before: int | None, limit: int, *, newest: bool
+    ) -> tuple[list[Entry], bool]:
+        """Return the entries between two positions, oldest first, at most `limit`, and whether there are more."""
+        ends = (b"" if end is None else b"%d" % end for end in (after, before))
+        side = b"last" if newest else b"first"
+        (reply,) = await self.read(scripts.READ.call(self.keys, b"page", *ends, b"%d" % limit, side))
+        more, elements, _, first = reply
+        return await self.entries(elements, first), bool(more)
+
+    async def everything(self) -> tuple[list[bytes], int]:
+        """Return all elements and the version, both of one moment."""
+        (reply,) = await self.run(scripts.READ.call(self.keys, b"page", b"", b"", b"%d" % 2**50, b"last"))
+        _, elements, version, _ = reply
+        return elements, version
+
+    async def decode(self, elements: list[bytes]) -> list[BaseMessage]:
+        """Return the messages of elements, and nothing else of them.
+
+        Raises:
+            CorruptRecordError: one of them cannot be read.
+        """
+        messages: list[BaseMessage] = []
+        for start in range(0, len(elements), AT_ONCE):
+            if start:  # a long history must not stop its whole event loop
+                await self.transport.rest()
+            part = elements[start : start + AT_ONCE]
+            try:
+                messages += record.decode_messages(part)
+            except UnknownDictionaryError:
+                messages += await self._known(partial(record.decode_messages, part))
+        return messages
+
+    async def entries(self, elements: list[bytes], first: int | None = None) -> list[Entry]:
+        """Return the entries of elements, those that cannot be read with their errors.
+
+        Args:
+            elements: neighbours, oldest first.
+            first: the position of the first one, should it not say itself; by default one that fits the others.
+        """
+        return await self._known(lambda: list(self._entries(elements, first)))
+
+    def messages_of(self, entries: list[Entry], *, strict: bool = False) -> list[BaseMessage]:
+        """Return the messages of those that can be read, and log a warning for each that cannot.
+
+        Raises:
+            CorruptRecordError: with `strict`, one cannot be read.
+        """
+        for entry in entries:
+            if entry.error is not None and strict:
+                raise entry.error
+            if entry.error is not None:
+                what = "left out an unreadable record: key %s, position %d: %s"
+                logger.warning(what, self.key, entry.seq, entry.error)
+        return [entry.message for entry in entries if entry.message is not None]
+
+    async def _known(self, decode: Callable[[], T]) -> T:
+        """Decode, and fetch each dictionary that it turns out to need. One round trip a dictionary and process."""
+        compression.look_again()
+        while True:
+            try:
+                return decode()
+            except UnknownDictionaryError as error:
+                (data,) = await self.run(("GET", self.dictionary_key(error.number)))
+                compression.learn_stored(error.number, data)
+
+    def _entries(self, elements: list[bytes], first: int | None) -> Iterator[Entry]:
+        """Decode elements one by one, taking the position of a damaged one from its neighbours."""
+        if first is None:
+            known = ((seq, i) for i, seq in enumerate(map(record.position_of, elements)) if seq is not None)
+            seq, index = next(known, (0, 0))
+            first = max(seq - index, 0)
+        following = first
+        for element in elements:
+            own = record.position_of(element)
+            seq = following if own is None else own
+            following = seq + 1
+            try:
+                decoded = record.decode(element)
+            except CorruptRecordError as error:
+                error.seq, error.session, error.key = seq, self.id, self.key
+                yield Entry(seq, None, None, None, error)
+            else:
+                yield Entry(seq, decoded.id, decoded.created_at, decoded.message)
+
+    def dictionary_key(self, number: int) -> bytes:
+        """Return the key of a dictionary that records are compressed with."""
+        return dictionary_key(self.policy.prefix, number)
+
+    @property
+    def key(self) -> str:
+        """The name of the key with the messages, for errors."""
+        return self.keys.messages.decode()
+
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Let errors say which session it was."""
+        try:
+            yield
+        except ChatMemError as error:
+            error.session, error.key = self.id, self.key
+            raise
+
+
+def target(name: str, value: str | int, *, least: int = 0) -> tuple[bytes, bytes]:
+    """Return how scripts take a message's id or position.
+
+    Raises:
+        ValueError: it is neither; the text names the argument.
+    """
+    if isinstance(value, str) and value:
+        return b"id", field(value)
+    if isinstance(value, int) and not isinstance(value, bool) and value >= least:
+        return b"at", b"%d" % value
+    raise ValueError(f"{name} must be a message's id or its position from {least} on, not {value!r}")
+
+
+def info_commands(keys: SessionKeys) -> tuple[Command, ...]:
+    """Return the commands that ask what is known of a session; `to_info` reads their replies."""
+    return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS), ("PTTL", keys.state)
+
+
+def to_info(session_id: str, replies: Sequence[Any]) -> SessionInfo:
+    """Return what the replies to `info_commands` say."""
+    count, (version, created, updated, user, title, metadata), left = replies
+    return SessionInfo(
+        session_id=session_id,
+        count=count,
+        version=int(version or 0),
+        created_at=record.to_datetime(int(created)) if created else None,
+        updated_at=record.to_datetime(int(updated)) if updated else None,
+        ttl=left / 1000 if left >= 0 else None,
+        user=name_of_user(user) if user else None,
+        title=json.loads(title) if title else None,
+        metadata=json.loads(metadata) if metadata else {},
+    )

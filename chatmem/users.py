@@ -1,0 +1,131 @@
+"""The sessions of a user, by an index that lies in another slot of a cluster than they do, and is kept right by use.
+
+Writing to a session enters it in the index, in the same round trip where the user is known. What the index says is
+checked against the sessions whenever it is read: those that expired, or are another user's, leave it then.
+"""
+
+from __future__ import annotations
+
+import binascii
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator
+from typing import Literal, NamedTuple
+
+from chatmem import scripts
+from chatmem.find import Best, Query
+from chatmem.history import History
+from chatmem.keys import name_of, session_keys, user_key, user_name
+from chatmem.model import Match, SessionInfo, SessionPage
+from chatmem.policy import Policy, check_limit
+from chatmem.session import VERSION, info_commands, to_info
+from chatmem.transports.base import Transport
+
+LARGEST_PAGE = 1000
+SLICE = 100
+"""How many sessions are looked at together."""
+
+
+class _Listed(NamedTuple):
+    """A session in the index."""
+
+    name: bytes
+    """its id as `keys.field` writes it"""
+    time: int
+    """of the last write, in microseconds since 1970"""
+
+
+class User:
+    """A user's sessions. The core of what a memory does for users."""
+
+    def __init__(self, transport: Transport, policy: Policy, user: str) -> None:
+        self._transport = transport
+        self._policy = policy
+        self._user = user
+        self._name = user_name(user)
+        self._key = user_key(policy.prefix, self._name)
+
+    async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
+        """Return a page of the sessions; see `ChatMemory.sessions`."""
+        check_limit(limit, LARGEST_PAGE)
+        last = None if before is None else _from_cursor(before)
+        sessions: list[SessionInfo] = []
+        while True:
+            room = limit - len(sessions)
+            listed = await self._listed(last, room + 1)
+            sessions += await self._check(listed[:room])
+            if len(listed) <= room:
+                return SessionPage(sessions, None)
+            last = listed[room - 1]
+            if len(sessions) == limit:
+                return SessionPage(sessions, _to_cursor(last))
+
+    async def forget(self) -> int:
+        """Erase all sessions of the user; see `ChatMemory.forget`."""
+        count, seen = 0, set[bytes]()
+        while True:
+            known = len(seen)
+            # The oldest first: a session that is written meanwhile comes later, and is met again.
+            async for listed in self._slices("oldest"):
+                count += await self._erase(listed)
+                seen.update(one.name for one in listed)
+            if len(seen) == known:
+                return count
+
+    async def _erase(self, listed: list[_Listed]) -> int:
+        sessions = (History(self._transport, self._policy, name_of(one.name))._session for one in listed)
+        replies = await self._transport.run([one.command(scripts.EDIT, b"clear", self._name) for one in sessions])
+        await self._drop(listed)
+        return sum(reply[VERSION] >= 0 for reply in replies)
+
+    async def search(self, query: str, *, limit: int) -> list[Match]:
+        """Search all sessions of the user; see `ChatMemory.search`."""
+        wanted, best = Query(query), Best[Match](limit)
+        async for listed in self._slices("newest"):
+            for info in await self._check(listed):
+                await History(self._transport, self._policy, info.session_id)._search(wanted, best)
+        return best.ranked()
+
+    async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
+        last = None
+        while listed := await self._listed(last, SLICE, first):
+            yield listed
+            last = listed[-1]
+
+    async def _listed(
+        self, after: _Listed | None, count: int, first: Literal["newest", "oldest"] = "newest"
+    ) -> list[_Listed]:
+        """Return what the index says, by the time of the last write, from behind `after` on."""
+        start = (b"", b"") if after is None else (b"%d" % after.time, after.name)
+        call = scripts.USER.call((self._key,), b"list", *start, b"%d" % count, first.encode())
+        (reply,) = await self._transport.run([call])
+        return [_Listed(name, int(time)) for name, time in zip(reply[::2], reply[1::2], strict=True)]
+
+    async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
+        """Return what is known of sessions; those that are gone, or are another user's, leave the index."""
+        if not listed:
+            return []
+        ids = [name_of(one.name) for one in listed]
+        commands = [command for one in ids for command in info_commands(session_keys(self._policy.prefix, one))]
+        replies = await self._transport.run(commands)
+        infos = [to_info(one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(ids)]
+        gone = [one for one, info in zip(listed, infos, strict=True) if info.user != self._user]
+        if gone:
+            await self._drop(gone)
+        return [info for info in infos if info.user == self._user]
+
+    async def _drop(self, listed: list[_Listed]) -> None:
+        """Take sessions out of the index, unless they were written since they were found there."""
+        pairs = (value for one in listed for value in (b"%d" % one.time, one.name))
+        await self._transport.run([scripts.USER.call((self._key,), b"drop", *pairs)])
+
+
+def _to_cursor(listed: _Listed) -> str:
+    return urlsafe_b64encode(b"%d:%b" % (listed.time, listed.name)).decode()
+
+
+def _from_cursor(cursor: str) -> _Listed:
+    try:
+        time, _, name = urlsafe_b64decode(cursor).partition(b":")
+        return _Listed(name, int(time))
+    except (ValueError, TypeError, binascii.Error):
+        raise ValueError("before must be what `next` of another page said") from None

@@ -1,0 +1,330 @@
+"""What can be changed in one conversation."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage, convert_to_messages
+
+from chatmem import scripts
+from chatmem.codec import record
+from chatmem.errors import ConflictError, EncodingError, NotFoundError
+from chatmem.keys import field, name_of, user_key
+from chatmem.model import Appended, Edited
+from chatmem.policy import check_count, milliseconds
+from chatmem.session import COUNT, FIRST, UPDATED, USER, VERSION, Session, target
+
+_CONFLICT, _OTHER_USER, _MISSING, _TAKEN, _TOO_MANY = -1, -3, -4, -5, -6
+"""The scripts' refusals."""
+
+
+class Writes:
+    """The writing half of a `History`."""
+
+    _session: Session
+
+    async def append(
+        self,
+        *messages: MessageLikeRepresentation,
+        idempotency_key: str | None = None,
+        expected_version: int | None = None,
+    ) -> Appended:
+        """Append messages: all of them, each once, or none. One round trip.
+
+        A message whose id the session holds already is left out and counted as a duplicate, so an append may be
+        done again after an error; `idempotency_key` does the same for messages without ids. Where the memory has
+        `max_messages`, the oldest ones go in the same step.
+
+        Args:
+            messages: LangChain messages, or what LangChain makes one of: a string, `("ai", "hi")`,
+                `{"role": "user", "content": "hi"}`. With none, nothing is stored and the version comes back.
+            idempotency_key: a name for this append. A second append to this session under the same name stores
+                nothing, and returns what the first one did, with all messages as duplicates.
+            expected_version: the session's version as the caller knows it, 0 for a session that must be new.
+
+        Returns:
+            The session's new version, the positions of the first and last of these messages, and how many were
+            duplicates.
+
+        Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was stored.
+            EncodingError: a message holds what cannot be stored. Nothing was sent.
+            UnavailableError: the server did not confirm. The messages are stored all or none. Where `wait_replicas`
+                of them were not reached, all are stored; the same append again waits again.
+            ValueError: a value is no message, a chunk's id is stored with another content, the session is another
+                user's, or an argument is wrong.
+        """
+        if idempotency_key is not None and (not isinstance(idempotency_key, str) or not idempotency_key):
+            raise ValueError("idempotency_key must be a non-empty string, or None for none")
+        parts = await self._encode(_as_messages("messages", messages))
+        return await self._store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
+
+    async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
+        session = self._session
+        now, how = record.now(), session.policy.compression
+        with session.named():
+            parts = [record.encode(message, i, now, how) for i, message in enumerate(messages)]
+        if how is not None and how.dictionary is not None and not how.is_stored:
+            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
+            how.is_stored = True
+        return parts
+
+    async def _store(
+        self,
+        parts: Sequence[record.Encoded],
+        *,
+        idempotency_key: str | None = None,
+        expected_version: int | None = None,
+        put: bool = False,
+    ) -> Appended:
+        """Append messages that are encoded already; see `append`. With `put`, known ids are written over."""
+        check_count("expected_version", expected_version, least=0)
+        most = self._session.policy.max_messages
+        reply = await self._session.write(
+            scripts.APPEND,
+            b"" if idempotency_key is None else field(idempotency_key),
+            b"" if most is None else b"%d" % most,
+            b"put" if put else b"",
+            *(value for part in parts for value in part),
+            entry="CH" if parts else None,
+            expected_version=expected_version,
+        )
+        self._check(reply, parts, expected_version)
+        version, first, last, duplicates = reply[:USER]
+        return Appended(version, None if first < 0 else first, None if last < 0 else last, duplicates)
+
+    async def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
+        """Store a message in the place of the one with its id, or append it where there is none. One round trip.
+
+        So an answer can be stored as it grows: put what there is of it, again and again, under one id.
+
+        Args:
+            message: a message with an id.
+            expected_version: the session's version as the caller knows it.
+
+        Returns:
+            The new version, the message's position, and how many messages it took the place of: 1 or 0.
+
+        Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was stored.
+            EncodingError: the message holds what cannot be stored. Nothing was sent.
+            UnavailableError: the server did not confirm; it may be done again.
+            ValueError: the message has no id.
+        """
+        if not isinstance(message, BaseMessage) or isinstance(message, RemoveMessage) or not message.id:
+            raise ValueError("message must be a message with an id: put finds by it what to write over")
+        done = await self._store(await self._encode([message]), expected_version=expected_version, put=True)
+        return Edited(done.version, done.first, done.duplicates)
+
+    async def replace(
+        self, message: str | int, by: MessageLikeRepresentation, *, expected_version: int | None = None
+    ) -> Edited:
+        """Put another message in the place of one. One round trip, atomic.
+
+        Args:
+            message: the id or position of the one that goes.
+            by: the message that comes. Without an id of its own it gets that of the other, where that is known.
+            expected_version: the session's version as the caller knows it.
+
+        Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was changed.
+            EncodingError: the new message holds what cannot be stored. Nothing was sent.
+            NotFoundError: there is no such message.
+            UnavailableError: the server did not confirm; it may be done again.
+            ValueError: another message has the new one's id, or an argument is wrong.
+        """
+        where = target("message", message)
+        (new,) = _as_messages("by", [by])
+        if isinstance(message, str) and new.id is None:
+            new = new.model_copy(update={"id": message})
+        parts = await self._encode([new])
+        return await self._edit(b"replace", *where, parts=parts, expected_version=expected_version)
+
+    async def delete(self, message: str | int, *, expected_version: int | None = None) -> Edited:
+        """Remove one message; its id is forgotten. One round trip, atomic.
+
+        Args:
+            message: its id or position.
+            expected_version: the session's version as the caller knows it.
+
+        Returns:
+            The version, and a count of 1, or 0 where there was no such message.
+
+        Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was changed.
+            UnavailableError: the server did not confirm; it may be done again.
+            ValueError: an argument is wrong.
+        """
+        return await self._edit(b"delete", *target("message", message), expected_version=expected_version)
+
+    async def truncate(self, *, after: str | int, expected_version: int | None = None) -> Edited:
+        """Remove all messages behind one, as for a new answer to it. One round trip, atomic.
+
+        Args:
+            after: the id or position of the last message that stays; -1 for none.
+            expected_version: the session's version as the caller knows it.
+
+        Returns:
+            The version, the position, and how many messages were removed.
+
+        Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was changed.
+            NotFoundError: there is no message of that id.
+            UnavailableError: the server did not confirm; it may be done again.
+            ValueError: an argument is wrong.
+        """
+        return await self._edit(b"truncate", *target("after", after, least=-1), expected_version=expected_version)
+
+    async def compact(
+        self,
+        *,
+        upto: str | int,
+        replacement: Sequence[MessageLikeRepresentation],
+        expected_version: int | None = None,
+    ) -> Edited:
+        """Replace the head of the conversation, by a summary of it for example. One round trip, atomic.
+
+        Messages written meanwhile stay. Where a tool exchange reaches across `upto`, all of it stays.
+
+        Args:
+            upto: the id or position of the last message that goes. All before it go too, a system message as well:
+                what of them is to stay must be in `replacement`.
+            replacement: what comes in their place, from position 0 on.
+            expected_version: the session's version as the caller knows it; leave it out if messages may be appended
+                meanwhile.
+
+        Returns:
+            The version, the position of the replacement, and how many messages it took the place of.
+
+        Raises:
+            ConflictError: the message `upto` is gone, so another compacted the conversation first; or the session is
+                not at `expected_version`. Nothing was changed.
+            EncodingError: a message holds what cannot be stored. Nothing was sent.
+            UnavailableError: the server did not confirm.
+            ValueError: a message that stays has the id of one in `replacement`, or an argument is wrong.
+        """
+        where = target("upto", upto)
+        if isinstance(replacement, str) or not isinstance(replacement, Sequence):
+            raise ValueError("replacement must be a list of messages")
+        parts = await self._encode(_as_messages("replacement", replacement))
+        try:
+            return await self._edit(b"compact", *where, parts=parts, expected_version=expected_version)
+        except NotFoundError as error:
+            with self._session.named():
+                what = f"the head of the conversation has changed: message {upto!r} is gone; read it again"
+                raise ConflictError(what) from error
+
+    async def _edit(
+        self, *arguments: bytes, parts: Sequence[record.Encoded] = (), expected_version: int | None = None
+    ) -> Edited:
+        check_count("expected_version", expected_version, least=0)
+        flat = (value for part in parts for value in part)
+        reply = await self._session.write(
+            scripts.EDIT, *arguments, *flat, entry="XX", expected_version=expected_version
+        )
+        self._check(reply, parts, expected_version)
+        return Edited(reply[VERSION], None if reply[FIRST] < 0 else reply[FIRST], reply[COUNT])
+
+    async def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
+        """Set what is known of the session beside its messages; its version stays. One round trip.
+
+        Args:
+            title: a title for lists of sessions; None leaves it as it is.
+            metadata: anything that JSON can carry, in the place of what was there; None leaves it as it is.
+
+        Raises:
+            EncodingError: JSON cannot carry the metadata. Nothing was sent.
+            UnavailableError: the server did not confirm; it may be done again.
+            ValueError: `title` is no string, `metadata` no dict, or the session is another user's.
+        """
+        if title is not None and not isinstance(title, str):
+            raise ValueError("title must be a string, or None for as it is")
+        if metadata is not None and not isinstance(metadata, dict):
+            raise ValueError("metadata must be a dict, or None for as it is")
+        with self._session.named():
+            values = [b"" if value is None else b"=" + _json(value) for value in (title, metadata)]
+        self._check(await self._session.annotate(*values))
+
+    async def touch(self, *, ttl: float | timedelta | None = None) -> bool:
+        """Restart the session's time to live. One round trip, and one more for a session of a user.
+
+        Args:
+            ttl: seconds or a `timedelta`; the memory's own by default. Where neither is given, nothing changes.
+
+        Returns:
+            Whether the session exists.
+
+        Raises:
+            UnavailableError: the server did not confirm.
+            ValueError: `ttl` is not more than 0.
+        """
+        left = self._session.policy.ttl_argument if ttl is None else milliseconds("ttl", ttl)
+        (reply,) = await self._session.run(self._session.command(scripts.EDIT, b"touch", ttl=left))
+        if reply[VERSION] == _MISSING:
+            return False
+        self._check(reply)
+        if reply[USER]:
+            await self._session.run(self._session.registration(reply[USER], reply[UPDATED], "NX", left))
+        return True
+
+    async def clear(self) -> None:
+        """Remove the session: its messages and all that is known of it. One round trip, atomic.
+
+        For a session of a user one more, which takes it from the list of the user's sessions.
+        """
+        (reply,) = await self._session.run(self._session.command(scripts.EDIT, b"clear", b""))
+        self._check(reply)
+        if reply[USER]:
+            index = user_key(self._session.policy.prefix, reply[USER])
+            await self._session.run(scripts.USER.call((index,), b"drop", reply[UPDATED], field(self._session.id)))
+
+    def _check(self, reply: list[Any], parts: Sequence[record.Encoded] = (), expected: int | None = None) -> None:
+        """Raise what a script's refusal means."""
+        code = reply[VERSION]
+        if code >= 0:
+            return
+        with self._session.named():
+            if code == _CONFLICT:
+                what = f"the session is at version {reply[1]}, not at {expected}: read it again, then write"
+                raise ConflictError(what, expected=expected, actual=reply[1])
+            if code == _MISSING:
+                raise NotFoundError("the session holds no such message")
+        if code == _OTHER_USER:
+            raise ValueError(f"the session {self._session.id!r} belongs to another user than {self._session.user!r}")
+        if code == _TOO_MANY:
+            raise ValueError(f"replacement must be no more than the {reply[1]:,} messages that there were up to there")
+        message_id = name_of(parts[reply[1]].id)
+        if code == _TAKEN:
+            raise ValueError(f"messages[{reply[1]}] has the id {message_id!r}, which another message has")
+        raise ValueError(
+            f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
+            "one answer share an id, so add them up (chunk + chunk) and append the sum"
+        )
+
+
+def _json(value: Any) -> bytes:
+    try:
+        text = json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise EncodingError(f"metadata cannot be stored as JSON: {error}", field="metadata") from error
+    if json.loads(text) != value:
+        raise EncodingError("metadata changes as JSON: keys must be strings, and tuples are lists", field="metadata")
+    return text.encode()
+
+
+def _as_messages(name: str, values: Sequence[MessageLikeRepresentation]) -> list[BaseMessage]:
+    messages = []
+    for index, value in enumerate(values):
+        if isinstance(value, BaseMessage):
+            messages.append(value)
+            continue
+        if isinstance(value, list) and not (len(value) == 2 and isinstance(value[1], str)):  # ["human", "hi"] is one
+            raise ValueError(f"{name}[{index}] is a list: append takes the messages themselves, append(*messages)")
+        try:
+            messages.extend(convert_to_messages([value]))
+        except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError) as error:
+            raise ValueError(f"{name}[{index}] is no message that LangChain knows: {error}") from error
+    return messages
