@@ -45,11 +45,11 @@ class History(Reads, Writes):
             ValueError: an argument is wrong.
         """
         session = self._session
-        fork = History(session.transport, session.policy, new_session_id, session.user)
         check_count("expected_version", expected_version, least=0)
         if upto is not None:
             target("upto", upto)
-        elements, version = await session.everything()
+        elements, version, user = await session.everything()
+        fork = History(session.transport, session.policy, new_session_id, user)
         with session.named():
             if expected_version is not None and version != expected_version:
                 what = f"the session is at version {version}, not at {expected_version}: read it again, then fork"

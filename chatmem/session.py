@@ -139,14 +139,14 @@ class Session:
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
         side = b"last" if newest else b"first"
         (reply,) = await self.read(scripts.READ.call(self.keys, b"page", *ends, b"%d" % limit, side))
-        more, elements, _, first = reply
+        more, elements, first, *_ = reply
         return await self.entries(elements, first), bool(more)
 
-    async def everything(self) -> tuple[list[bytes], int]:
-        """Return all elements and the version, both of one moment."""
+    async def everything(self) -> tuple[list[bytes], int, str | None]:
+        """Return all elements, the version and the user, as they are at one moment."""
         (reply,) = await self.run(scripts.READ.call(self.keys, b"page", b"", b"", b"%d" % 2**50, b"last"))
-        _, elements, version, _ = reply
-        return elements, version
+        _, elements, _, version, user = reply
+        return elements, version, name_of_user(user) if user else self.user
 
     async def decode(self, elements: list[bytes]) -> list[BaseMessage]:
         """Return the messages of elements, and nothing else of them.

@@ -121,10 +121,11 @@ def redis_7() -> Iterator[str]:
 
 
 LEAST_RIGHTS = (
-    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping +rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget "
-    "+hgetall +hdel +hlen +zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
+    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping "
+    "+rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget +hgetall +hdel +hlen "
+    "+zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
 )
-"""What a user of chatmem must be allowed; the second line is what the scripts call."""
+"""What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
 ADMINS: dict[str, str] = {}
 """URL of a server that serves the tests only so much -> the URL that serves all of it."""
 

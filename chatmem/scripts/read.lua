@@ -2,8 +2,8 @@
 -- KEYS: list, ids, state.
 -- ARGV: 1 "id", 2 a message's id, or 1 "at", 2 a position: returns its element in a list, or an empty one;
 --       1 "page", 2 and 3 the positions behind and before which, empty for none, 4 how many, 5 "first" or "last":
---       returns {1 where there are more of them beyond, else 0; the elements, oldest first; the session's version;
---       the position of the first element}.
+--       returns {1 where there are more of them beyond, else 0; the elements, oldest first; the position
+--       of the first; the session's version; its user}.
 local list, ids = KEYS[1], KEYS[2]
 local how, what = ARGV[1], ARGV[2]
 
@@ -25,4 +25,5 @@ else
   to = math.min(to, from + limit)
 end
 local elements = to > from and redis.call('LRANGE', list, from, to - 1) or {}
-return {more, elements, tonumber(redis.call('HGET', KEYS[3], 'version') or 0), position_at(list, from)}
+local kept = redis.call('HMGET', KEYS[3], 'version', 'user')
+return {more, elements, position_at(list, from), tonumber(kept[1] or 0), kept[2] or ''}

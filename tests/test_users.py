@@ -1,0 +1,324 @@
+"""The sessions of a user: listed by last activity, gone when they expire, erased with all that is known of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from langchain_core import messages as lc
+
+import chatmem
+import chatmem.sync
+from chatmem.keys import name_of_user, user_key, user_name
+from tests.conftest import Connect
+from tests.servers import wait_until
+
+USERS = ("alice", "Alice", "a{b}", "}", "*", "%7D", "é", "\ud800", "a\x00", "5b7f1b7e-2b0f-4d3e-8e6b-0d8f5a5f9a11")
+
+
+async def listed(memory: Any, user: str, **options: Any) -> list[str]:
+    return [info.session_id for info in (await memory.sessions(user, **options)).sessions]
+
+
+def left(raw: redis.Redis, prefix: str) -> list[bytes]:
+    return sorted(raw.scan_iter(f"{prefix}*", count=1000))
+
+
+class TestSessions:
+    async def test_by_last_activity(self, memory: Any) -> None:
+        """A write moves a session to the front; a new title, an expiry or a read does not."""
+        for session in "abc":
+            await memory.history(session, user="alice").append(f"in {session}")
+        assert await listed(memory, "alice") == ["c", "b", "a"]
+        await memory.history("a", user="alice").append("again")
+        await memory.history("b", user="alice").update(title="B")
+        await memory.history("b", user="alice").touch()
+        await memory.history("b", user="alice").messages()
+        assert await listed(memory, "alice") == ["a", "c", "b"]
+        await memory.history("b", user="alice").put(lc.AIMessage("x", id="x"))
+        await memory.history("c").append("by someone who does not say for whom")
+        assert await listed(memory, "alice") == ["c", "b", "a"]
+        await memory.history("a").replace(0, "edited")
+        await memory.history("b", user="alice").delete("x")
+        assert await listed(memory, "alice") == ["b", "a", "c"]
+
+    async def test_what_is_known_of_each(self, memory: Any) -> None:
+        """The same as `info` says of it."""
+        history = memory.history("a", user="alice")
+        await history.update(title="Trip", metadata={"pinned": True})
+        assert (await memory.sessions("alice")).sessions[0].count == 0
+        await history.append("x", "y")
+        (info,) = (await memory.sessions("alice")).sessions
+        own = await history.info()
+        assert (info.user, info.title, info.metadata, info.count, info.version) == (
+            "alice",
+            "Trip",
+            {"pinned": True},
+            2,
+            1,
+        )
+        assert (info.created_at, info.updated_at) == (own.created_at, own.updated_at)
+        assert 590 < info.ttl <= 600
+
+    async def test_pages(self, memory: Any) -> None:
+        """Each session once, while others are written to."""
+        for i in range(25):
+            await memory.history(f"s{i}", user="alice").append("x")
+        page = await memory.sessions("alice", limit=10)
+        assert [info.session_id for info in page.sessions] == [f"s{i}" for i in range(24, 14, -1)]
+        await memory.history("s20", user="alice").append("x")
+        await memory.history("new", user="alice").append("x")
+        await memory.history("s12").clear()
+        page = await memory.sessions("alice", limit=10, before=page.next)
+        assert [info.session_id for info in page.sessions] == [f"s{i}" for i in range(14, 3, -1) if i != 12]
+        page = await memory.sessions("alice", limit=4, before=page.next)
+        assert ([info.session_id for info in page.sessions], page.next) == (["s3", "s2", "s1", "s0"], None)
+
+    async def test_at_the_same_moment(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """Sessions written in one microsecond are all listed, once each."""
+        for i in range(12):
+            await memory.history(f"s{i}", user="alice").append("x")
+        key = user_key(prefix, user_name("alice"))
+        raw.zadd(key, dict.fromkeys(raw.zrange(key, 0, -1), 5.0))
+        found: list[str] = []
+        cursor = None
+        for _ in range(4):
+            page = await memory.sessions("alice", limit=3, before=cursor)
+            found += [info.session_id for info in page.sessions]
+            cursor = page.next
+        assert sorted(found) == sorted(f"s{i}" for i in range(12))
+        assert cursor is None
+
+    async def test_users_are_exact(self, memory: Any) -> None:
+        """Any characters, case-sensitive, never a pattern."""
+        for user in USERS:
+            await memory.history(f"of {user}", user=user).append("x")
+        for user in USERS:
+            assert await listed(memory, user) == [f"of {user}"]
+            assert (await memory.history(f"of {user}").info()).user == user
+        assert await listed(memory, "nobody") == []
+
+    async def test_a_session_has_one_user(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """Nobody else can write to it, list it or erase it; who writes without a user leaves it theirs."""
+        await memory.history("a", user="alice").append("x")
+        other = memory.history("a", user="bob")
+        for write in (
+            lambda: other.append("y"),
+            lambda: other.put(lc.AIMessage("y", id="y")),
+            lambda: other.delete(0),
+            lambda: other.update(title="mine"),
+            other.touch,
+            other.clear,
+        ):
+            with pytest.raises(ValueError, match="another user"):
+                await write()
+        assert await listed(memory, "bob") == []
+        assert await memory.forget("bob") == 0
+        assert (await memory.history("a").append("z")).version == 2
+        assert await listed(memory, "alice") == ["a"]
+        assert user_key(prefix, user_name("bob")) not in left(raw, prefix)
+
+    async def test_a_session_gets_a_user_later(self, memory: Any) -> None:
+        """The first write for a user makes it theirs."""
+        await memory.history("a").append("x")
+        await memory.history("a", user="alice").append()
+        await memory.history("a", user="alice").append("y")
+        assert (await memory.history("a").info()).user == "alice"
+        assert await listed(memory, "alice") == ["a"]
+
+    async def test_expired_sessions_vanish(self, connect: Connect, raw: redis.Redis, prefix: str) -> None:
+        """By themselves, from the list and from the server."""
+        memory = connect()
+        await memory.history("stays", user="alice").append("x")
+        await memory.history("goes", user="alice").append("x")
+        await memory.history("goes").touch(ttl=0.05)
+        wait_until(lambda: not any(b"goes" in key for key in left(raw, prefix)))
+        assert await listed(memory, "alice") == ["stays"]
+        assert raw.zcard(user_key(prefix, user_name("alice"))) == 1
+
+    async def test_the_index_expires_with_the_last_session(
+        self, connect: Connect, raw: redis.Redis, prefix: str
+    ) -> None:
+        """Not before it, and not after it."""
+        memory, key = connect(ttl=100), user_key(prefix, user_name("alice"))
+        await memory.history("a", user="alice").append("x")
+        assert 99_000 < raw.pttl(key) <= 100_000
+        await memory.history("b", user="alice").append("x")
+        await memory.history("a").touch(ttl=500)
+        assert 499_000 < raw.pttl(key) <= 500_000
+        await memory.history("b", user="alice").append("x")
+        assert 499_000 < raw.pttl(key) <= 500_000
+        await connect(ttl=800, ttl_refresh="read").history("b").messages()
+        assert 799_000 < raw.pttl(key) <= 800_000
+        await connect(ttl=900, ttl_refresh="read").history("b", user="alice").messages()
+        assert 899_000 < raw.pttl(key) <= 900_000
+        await connect(ttl=None, prefix=prefix).history("c", user="alice").append("x")
+        assert raw.pttl(key) == -1
+        raw.delete(*left(raw, prefix))
+
+    async def test_it_heals(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """A session that the index lost is back with the next write; what is not there leaves it."""
+        key = user_key(prefix, user_name("alice"))
+        await memory.history("a", user="alice").append("x")
+        raw.delete(key)
+        assert await listed(memory, "alice") == []
+        await memory.history("a").append("y")
+        assert await listed(memory, "alice") == ["a"]
+        raw.zadd(key, {"never there": 9e15})
+        assert await listed(memory, "alice", limit=1) == ["a"]
+        assert raw.zcard(key) == 1
+
+    async def test_a_fork_is_the_users_too(self, memory: Any) -> None:
+        history = memory.history("a", user="alice")
+        await history.append("x")
+        await history.fork("b")
+        assert await listed(memory, "alice") == ["b", "a"]
+        await memory.history("a").fork("c")
+        assert await listed(memory, "alice") == ["c", "b", "a"]
+
+    @pytest.mark.parametrize("wrong", ["", 5, None, b"x"])
+    async def test_wrong_users(self, memory: Any, wrong: Any) -> None:
+        with pytest.raises(ValueError, match="user must be"):
+            await memory.sessions(wrong)
+        if wrong is not None:
+            with pytest.raises(ValueError, match="user must be"):
+                memory.history("a", user=wrong)
+
+    @pytest.mark.parametrize(
+        "options", [{"limit": 0}, {"limit": 1001}, {"before": "x"}, {"before": 5}, {"before": "AA=="}]
+    )
+    async def test_wrong_pages(self, memory: Any, options: Any) -> None:
+        with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
+            await memory.sessions("alice", **options)
+
+
+class TestErasure:
+    async def test_nothing_is_left(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """The whole keyspace is as it was before the user came."""
+        await memory.history("other", user="bob").append("x")
+        await memory.history("nobody's").append("x")
+        before = left(raw, prefix)
+        for i in range(250):
+            await memory.history(f"s{i}", user="alice").append(lc.HumanMessage("x", id="1"), idempotency_key="k")
+        await memory.history("empty", user="alice").update(title="t")
+        assert await memory.forget("alice") == 251
+        assert left(raw, prefix) == before
+        assert await memory.forget("alice") == 0
+
+    async def test_clear(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """Whoever clears it, it leaves the list of its user."""
+        for history in (memory.history("a", user="alice"), memory.history("a")):
+            await memory.history("a", user="alice").append(lc.HumanMessage("x", id="1"))
+            await history.clear()
+            assert left(raw, prefix) == []
+
+    async def test_a_session_of_another_stays(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """Though the index should say that it is this user's."""
+        await memory.history("a", user="alice").append("x")
+        raw.zadd(user_key(prefix, user_name("bob")), {"a": 1e15})
+        assert await memory.forget("bob") == 0
+        assert await memory.history("a").count() == 1
+
+    async def test_while_it_is_written(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+        """What is left was written after the erasure, is listed, and can be erased again."""
+        sessions = [memory.history(f"s{i}", user="alice") for i in range(30)]
+        for history in sessions:
+            await history.append(lc.HumanMessage("before", id="0"))
+
+        async def write(history: Any) -> None:
+            for i in range(20):
+                await history.append(lc.HumanMessage(str(i), id=str(i + 1)))
+
+        await asyncio.gather(memory.forget("alice"), *map(write, sessions))
+        for history in sessions:
+            ids = [message.id for message in await history.messages()]
+            assert "0" not in ids
+            assert ids == [str(i) for i in range(21 - len(ids), 21)]
+        there = [f"s{i}" for i, history in enumerate(sessions) if await history.count()]
+        assert sorted(await listed(memory, "alice")) == sorted(there)
+        await memory.forget("alice")
+        assert left(raw, prefix) == []
+
+
+class TestSearch:
+    async def test_one_session(self, history: Any) -> None:
+        """Words in any case, phrases, where they stand; the best first, of equals the newest."""
+        await history.append(
+            "A refund, please: my Order 17 is late.",
+            ("ai", "Your refund is on its way. REFUND of order 17: 5 euro."),
+            "Nothing to see",
+            lc.HumanMessage([{"type": "text", "text": "order"}, {"type": "image", "url": "https://refund"}]),
+        )
+        found = await history.search("refund order")
+        assert [match.entry.seq for match in found] == [1, 0, 3]
+        first = found[0]
+        assert [first.text[start:end] for start, end in first.spans] == ["refund", "REFUND", "order"]
+        assert [match.entry.seq for match in await history.search('"refund is on"')] == [1]
+        assert [match.entry.seq for match in await history.search("refund order", limit=1)] == [1]
+        assert await history.search("absent") == []
+        for wrong in ("", "!", 5):
+            with pytest.raises(ValueError, match="query"):
+                await history.search(wrong)
+        with pytest.raises(ValueError, match="limit"):
+            await history.search("x", limit=0)
+
+    async def test_all_sessions_of_a_user(self, memory: Any) -> None:
+        """Nobody else's; each match says where it is."""
+        for i in range(3):
+            await memory.history(f"s{i}", user="alice").append("nothing", f"the word {'rare ' * (i + 1)}")
+        await memory.history("other", user="bob").append("rare")
+        await memory.history("nobody's").append("rare")
+        found = await memory.search("alice", "rare")
+        assert sorted((match.session_id, match.entry.seq) for match in found) == [("s0", 1), ("s1", 1), ("s2", 1)]
+        assert [match.session_id for match in await memory.search("alice", "rare", limit=1)] == ["s2"]
+        assert await memory.search("carol", "rare") == []
+
+    async def test_a_damaged_record(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+        """It hides nothing but itself."""
+        await history.append("rare", "rare", "rare")
+        raw.lset(f"{prefix}:{{user-123}}:m", 1, "rubbish")
+        assert [match.entry.seq for match in await history.search("rare")] == [2, 0]
+
+
+@settings(max_examples=200)
+@given(st.text(st.characters(codec=None), min_size=1))
+def test_names_can_be_turned_back(user: str) -> None:
+    assert name_of_user(user_name(user)) == user
+    inside = user_key("p", user_name(user)).removeprefix(b"p:user:{").removesuffix(b"}")
+    assert inside
+    assert b"}" not in inside
+
+
+def test_round_trips(url: str) -> None:
+    """One for a write, with the index; two for a page of sessions; in LangChain's facade as well."""
+    from tests.wire import watched
+
+    with watched(url) as wire, chatmem.sync.connect(wire.url, prefix="wire-users", ttl=600) as memory:
+        history = memory.history("a", user="alice")
+        history.append("warm")
+        operations: list[tuple[Any, int]] = [
+            (lambda: history.append("x", "y"), 1),
+            (lambda: history.put(lc.AIMessage("x", id="1")), 1),
+            (lambda: history.replace("1", "y"), 1),
+            (lambda: history.delete("1"), 1),
+            (lambda: history.truncate(after=1), 1),
+            (lambda: history.compact(upto=0, replacement=["z"]), 1),
+            (lambda: history.update(title="t"), 1),
+            (lambda: history.get(0), 1),
+            (history.page, 1),
+            (lambda: memory.langchain("a", "alice").add_messages([lc.HumanMessage("x")]), 1),
+            (lambda: memory.sessions("alice"), 2),
+            (lambda: history.fork("b"), 2),
+            (lambda: memory.history("a").append("of a user, but who?"), 2),
+            (history.clear, 2),
+        ]
+        for index, (operation, wanted) in enumerate(operations):
+            wire.reset()
+            operation()
+            assert wire.round_trips == wanted, index
+        memory.forget("alice")
+        assert wire.connections == 1
