@@ -300,6 +300,9 @@ def test_round_trips(url: str) -> None:
     with watched(url) as wire, chatmem.sync.connect(wire.url, prefix="wire-users", ttl=600) as memory:
         history = memory.history("a", user="alice")
         history.append("warm")
+        history.touch()  # once each script is known, no command is long enough to travel in parts
+        memory.sessions("alice")
+        history.get(0)
         operations: list[tuple[Any, int]] = [
             (lambda: history.append("x", "y"), 1),
             (lambda: history.put(lc.AIMessage("x", id="1")), 1),
