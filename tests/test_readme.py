@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -45,15 +46,45 @@ def test_an_example_prints_what_it_says(server: str, title: str) -> None:
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_fastapi_example(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The application remembers what was said, and its sessions have a TTL."""
+    """Talk, list, page, rename, regenerate, delete; nobody sees another's chat, and all of it has a TTL."""
     monkeypatch.setenv("CHATMEM_URL", server)
-    names: dict[str, object] = {}
-    exec(EXAMPLES["In FastAPI"][0], names)
-    with TestClient(names["app"]) as client:  # type: ignore[arg-type]
-        answers = [client.post("/chat/alice", params={"text": text}).json()["answer"] for text in ("Hi", "Again")]
-    assert answers == ["You said 'Hi', after 0 messages.", "You said 'Again', after 2 messages."]
-    with redis.Redis.from_url(server) as raw:
-        assert all(raw.ttl(key) > 6 * 86_400 for key in raw.scan_iter())
+    module = types.ModuleType("example")
+    exec(EXAMPLES["In FastAPI"][0], module.__dict__)
+    with TestClient(module.app, headers={"x-user": "alice"}) as client:
+        assert client.post("/chats/a", params={"text": "Hi"}).json()["text"] == "You said 'Hi'; I see 1 messages."
+        assert client.post("/chats/a", params={"text": "Again"}).json() == {
+            "seq": 3,
+            "text": "You said 'Again'; I see 3 messages.",
+        }
+        client.post("/chats/b", params={"text": "Other"})
+        client.patch("/chats/a", params={"title": "First"})
+        listed = client.get("/chats").json()
+        assert [(one["session_id"], one["title"], one["count"]) for one in listed["sessions"]] == [
+            ("b", None, 2),
+            ("a", "First", 4),
+        ]
+        again = client.post("/chats/a/regenerate", params={"after": 2}).json()
+        assert again == {"seq": 4, "text": "You said 'Again'; I see 3 messages."}
+        page = client.get("/chats/a").json()
+        assert [(seq, kind) for seq, kind, _ in page["messages"]] == [(4, "ai"), (2, "human"), (1, "ai"), (0, "human")]
+        stranger = {"x-user": "bob"}
+        assert client.get("/chats/a", headers=stranger).status_code == 404
+        assert client.post("/chats/a", params={"text": "x"}, headers=stranger).status_code == 404
+        assert client.get("/chats", headers=stranger).json() == {"sessions": [], "next": None}
+        with redis.Redis.from_url(server) as raw:
+            assert all(raw.ttl(key) > 89 * 86_400 for key in raw.scan_iter())
+            client.delete("/chats/a")
+            client.delete("/chats/b")
+            assert list(raw.scan_iter()) == []
+
+
+def test_the_page_on_conversations(server: str) -> None:
+    """Its examples are one program, whose assertions hold."""
+    text = (ROOT / "docs" / "conversations.md").read_text()
+    program = "\n".join(re.findall(r"```python\n(.+?)```", text, re.DOTALL))
+    environment = {**os.environ, "CHATMEM_URL": server}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_ci_calls_the_readmes_test_command() -> None:
@@ -67,4 +98,4 @@ def test_the_first_lines() -> None:
     head = README.splitlines()[:30]
     assert "```text" in head
     assert any(line.startswith("What it does not do") for line in head)
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 190
