@@ -9,10 +9,9 @@ from langchain_core.messages import BaseMessage, SystemMessage
 
 from chatmem import scripts
 from chatmem.errors import CorruptRecordError
-from chatmem.find import Best, Query
 from chatmem.model import Entry, Match, Page, SessionInfo
 from chatmem.policy import check_count, check_limit
-from chatmem.search import text_of
+from chatmem.search import Best, Query, text_of
 from chatmem.session import Session, info_commands, target, to_info
 from chatmem.window import StartOn, Window
 
@@ -185,9 +184,8 @@ class Reads:
             text = text_of(entry.message)
             found = query.match(text)
             if found is not None:
-                order = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
-                match = Match(self._session.id, entry, text, found.spans, found.score)
-                best.offer(found.score, order, match)
+                age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
+                best.offer(found.score, age, Match(self._session.id, entry, text, found.spans, found.score))
 
     async def count(self) -> int:
         """Return how many messages the session holds, unreadable ones included. One round trip."""

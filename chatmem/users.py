@@ -12,11 +12,11 @@ from collections.abc import AsyncIterator
 from typing import Literal, NamedTuple
 
 from chatmem import scripts
-from chatmem.find import Best, Query
 from chatmem.history import History
 from chatmem.keys import name_of, session_keys, user_key, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
+from chatmem.search import Best, Query
 from chatmem.session import VERSION, info_commands, to_info
 from chatmem.transports.base import Transport
 

@@ -13,7 +13,7 @@ def _exchange(draw: st.DrawFn, complete: bool, names: list[int]) -> list[lc.Base
     count = draw(st.integers(1, 3))
     names[0] += count
     calls = [{"name": "f", "args": {}, "id": f"call-{names[0] - i}", "type": "tool_call"} for i in range(count)]
-    answered = calls if complete else draw(st.lists(st.sampled_from(calls), unique_by=lambda call: call["id"]))
+    answered = calls if complete else draw(st.lists(st.sampled_from(calls), unique_by=lambda call: str(call["id"])))
     results = [lc.ToolMessage(draw(_TEXTS), tool_call_id=call["id"]) for call in draw(st.permutations(answered))]
     asking = [] if not complete and draw(st.integers(0, 9)) == 0 else [lc.AIMessage(draw(_TEXTS), tool_calls=calls)]
     return [*asking, *results]

@@ -25,9 +25,9 @@ def asking(number: int, *ids: str) -> lc.AIMessage:
     return lc.AIMessage(f"ask {number}", tool_calls=[{"name": "f", "args": {}, "id": one} for one in ids])
 
 
-def names(raw: redis.Redis, prefix: str) -> set[bytes]:
-    """The ids that the session remembers."""
-    return set(raw.hkeys(f"{prefix}:{{user-123}}:i"))
+def names(raw: redis.Redis, prefix: str) -> list[Any]:
+    """The ids and keys that the session remembers."""
+    return list(raw.hkeys(f"{prefix}:{{user-123}}:i"))
 
 
 class TestPages:

@@ -97,9 +97,11 @@ class Conversation(RuleBasedStateMachine):
             (index, message) for index, (_, message) in enumerate(self.model) if message.id and message.type == "human"
         ]
         self.version += 1
-        if known and data.draw(st.booleans()):
+        over: bool = data.draw(st.booleans())
+        if known and over:
             index, old = data.draw(st.sampled_from(known))
-            seq, new = self.model[index][0], lc.HumanMessage(text, id=old.id)
+            new: lc.BaseMessage = lc.HumanMessage(text, id=old.id)
+            seq = self.model[index][0]
             self.model[index] = (seq, new)
             assert self.history.put(new) == chatmem.Edited(self.version, seq, 1)
         else:
@@ -185,7 +187,7 @@ class Conversation(RuleBasedStateMachine):
 @pytest.mark.parametrize("compression", [None, "zstd"])
 def test_random_operations(url: str, compression: Any) -> None:
     """On a server, plain and compressed."""
-    machine = type("Machine", (Conversation,), {"url": url, "compression": compression})
+    machine: Any = type("Machine", (Conversation,), {"url": url, "compression": compression})
     test = machine.TestCase
     test.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
     test().runTest()
@@ -193,7 +195,7 @@ def test_random_operations(url: str, compression: Any) -> None:
 
 def test_random_operations_over_rest(rest_url: str) -> None:
     """Over REST, where records are in base64, and the scripts read them there."""
-    machine = type("Machine", (Conversation,), {"url": rest_url})
+    machine: Any = type("Machine", (Conversation,), {"url": rest_url})
     test = machine.TestCase
     test.settings = settings(max_examples=10, stateful_step_count=15, deadline=None)
     test().runTest()

@@ -49,7 +49,7 @@ class Traffic:
             name = f"{rng.getrandbits(60):x}"
             calls = [{"name": "f", "args": {}, "id": f"{name}-{i}"} for i in range(rng.randrange(3))]
             turn = [lc.HumanMessage("q", id=name), lc.AIMessage("a", id=f"{name}a", tool_calls=calls)]
-            turn += [lc.ToolMessage("r", tool_call_id=str(c["id"]), id=f"{name}{c['id']}") for c in calls]  # type: ignore[misc]
+            turn += [lc.ToolMessage("r", tool_call_id=str(c["id"]), id=f"{name}{c['id']}") for c in calls]
             done = await self.history.append(*turn)
             if rng.random() < 0.2:
                 again = await self.history.append(*turn[:1])

@@ -83,7 +83,7 @@ class TestSessions:
         for i in range(12):
             await memory.history(f"s{i}", user="alice").append("x")
         key = user_key(prefix, user_name("alice"))
-        raw.zadd(key, dict.fromkeys(raw.zrange(key, 0, -1), 5.0))
+        raw.zadd(key, {f"s{i}": 5.0 for i in range(12)})
         found: list[str] = []
         cursor = None
         for _ in range(4):

@@ -18,10 +18,10 @@ from langchain_core.messages import BaseMessage
 from chatmem.connect import Client
 from chatmem.connect import connection_to as connection_of
 from chatmem.dropin.connections import client_of, connection_to
+from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.policy import Policy
-from chatmem.search import Ranking
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from chatmem.find import Best, Found, Query
 from chatmem.folding import fold
+from chatmem.search import Best, Found, Query
 from tests import samples
 
 Change = Callable[[str], str]
@@ -298,7 +298,8 @@ def test_every_character_that_folding_changes() -> None:
 
 def test_real_conversations() -> None:
     """In the 4,042 real messages, a word is found in those that have it, each time."""
-    from chatmem.search import text_of, words
+    from chatmem.dropin.ranking import words
+    from chatmem.search import text_of
 
     texts = [text_of(message) for messages in samples.conversations().values() for message in messages]
     for query in ("flight", "art", "HAT001", "economy"):
