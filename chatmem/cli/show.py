@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from collections import deque
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,6 +12,7 @@ from rich.text import Text
 
 from chatmem import Entry
 from chatmem.cli.text import clean, console, content_of, one_line
+from chatmem.reading import LARGEST_PAGE
 from chatmem.sync import History
 
 _STYLES = {"human": "green", "ai": "cyan", "system": "magenta", "tool": "yellow"}
@@ -26,13 +26,25 @@ def show(history: History, *, last: int | None, as_json: bool) -> None:
     """
     if history.count() == 0:
         raise ValueError(f"no session {history.session_id!r}")
-    entries: Iterable[Entry] = history.entries() if last is None else deque(history.entries(), maxlen=last)
+    entries: Iterable[Entry] = history.entries() if last is None else _last(history, last)
     out = console()
     for entry in entries:
         if as_json:
             print(json.dumps(_plain(_as_dict(entry)), default=str, allow_nan=False))  # noqa: T201 - for another program
         else:
             out.print(_as_text(entry), soft_wrap=True)
+
+
+def _last(history: History, count: int) -> list[Entry]:
+    entries: list[Entry] = []
+    before = None
+    while len(entries) < count:
+        page = history.page(before=before, limit=min(count - len(entries), LARGEST_PAGE))
+        entries += page.entries
+        before = page.next
+        if before is None:
+            break
+    return entries[::-1]
 
 
 def _as_dict(entry: Entry) -> dict[str, Any]:

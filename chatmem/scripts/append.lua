@@ -112,8 +112,8 @@ for _, change in ipairs(changed) do
   redis.call('LSET', list, change[1], change[2])
 end
 if writes then
-  remember(state, recent, token, text)
-  redis.call('HSET', state, 'version', result[1], 'next', written(position), 'updated', now, 'created', kept[4] or now)
+  redis.call('HSET', state, 'version', result[1], 'next', written(position), 'updated', now,
+    'recent', remember(recent, token, text), 'created', kept[4] or now)
 end
 if user ~= '' and not kept[5] and (kept[1] or writes) then
   redis.call('HSET', state, 'user', user)

@@ -177,8 +177,8 @@ if task == 'touch' or task == 'clear' then
   return reply
 end
 if result[1] > version then
-  remember(state, recent, token, table.concat(reply, ':', 1, 4))
-  redis.call('HSET', state, 'version', result[1], 'updated', now)
+  redis.call('HSET', state, 'version', result[1], 'updated', now,
+    'recent', remember(recent, token, table.concat(reply, ':', 1, 4)))
 elseif kept[1] then
   redis.call('HSET', state, 'version', version) -- WAIT waits for what its own connection wrote
 end

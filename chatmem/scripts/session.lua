@@ -23,12 +23,12 @@ local function settle(state, ttl, restart)
   end
 end
 
--- Keeps what the last calls did, by their tokens: a client or a proxy that got no reply sends the same call again.
-local function remember(state, recent, token, text)
+-- Returns what the last calls did, by their tokens: a client or a proxy that got no reply sends the same call again.
+local function remember(recent, token, text)
   if #recent > REMEMBERED then
     recent = string.match(string.sub(recent, 1, REMEMBERED), '^(.*);') -- the last one may be cut in two
   end
-  redis.call('HSET', state, 'recent', ';' .. token .. ':' .. text .. recent)
+  return ';' .. token .. ':' .. text .. recent
 end
 
 local function recall(recent, token)
