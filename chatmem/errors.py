@@ -106,7 +106,7 @@ class EncodingError(ChatMemError):
 
 
 class MessageTooLargeError(EncodingError):
-    """A message is larger than Redis takes in one value. Nothing was sent."""
+    """A message is larger than the memory's `max_message_bytes`, or than Redis takes in one value. Nothing was sent."""
 
 
 class UnsupportedError(ChatMemError):

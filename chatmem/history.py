@@ -8,6 +8,7 @@ from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
 from chatmem.session import Session, target
+from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 from chatmem.writing import Writes
 
@@ -22,6 +23,7 @@ class History(Reads, Writes):
     def __repr__(self) -> str:
         return f"History({self.session_id!r})"
 
+    @observed
     async def fork(
         self, new_session_id: str, *, upto: str | int | None = None, expected_version: int | None = None
     ) -> History:

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from chatmem.codec.compression import Dictionary, compression_of
+from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
 from chatmem.model import Match, SessionPage
@@ -29,6 +30,7 @@ def connect(
     wait_timeout: float | timedelta = 1.0,
     compression: Literal["zstd"] | Dictionary | None = None,
     max_messages: int | None = None,
+    max_message_bytes: int = MAX_RECORD_BYTES,
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -50,11 +52,14 @@ def connect(
             by default records are not compressed. Readers need no option, but the extra `zstd` too.
         max_messages: how many of a session's last messages every append leaves; all by default. A tool exchange is
             kept or removed as a whole, so there may be a few more, and a system message at the head stays beside them.
+        max_message_bytes: how many bytes a stored message may have; a larger one is a MessageTooLargeError. By default
+            what Redis takes in one value.
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
-    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, compression_of(compression), max_messages)
+    how = compression_of(compression)
+    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes)
     return ChatMemory(connection_to(url, client, token), policy)
 
 

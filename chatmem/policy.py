@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from chatmem.codec.compression import Compression
+from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
@@ -27,6 +28,7 @@ class Policy:
         wait_timeout: seconds or a `timedelta` in which they must.
         compression: how records are compressed; None for not at all.
         max_messages: how many of a session's last messages are kept; None for all.
+        max_message_bytes: how large the record of a message may be.
 
     Raises:
         ValueError: an argument is wrong.
@@ -39,6 +41,7 @@ class Policy:
     wait_timeout: float | timedelta = 1.0
     compression: Compression | None = None
     max_messages: int | None = None
+    max_message_bytes: int = MAX_RECORD_BYTES
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
@@ -47,6 +50,7 @@ class Policy:
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
         check_count("max_messages", self.max_messages)
+        check_limit(self.max_message_bytes, MAX_RECORD_BYTES, name="max_message_bytes")
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
@@ -67,10 +71,10 @@ def check_count(name: str, value: object, *, least: int = 1) -> None:
     raise ValueError(f"{name} must be a whole number from {least} on, or None, not {value!r}")
 
 
-def check_limit(limit: object, most: int) -> None:
+def check_limit(limit: object, most: int, *, name: str = "limit") -> None:
     """Raise a ValueError unless it is a whole number from 1 to `most`."""
     if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-        raise ValueError(f"limit must be a whole number from 1 to {most:,}, not {limit!r}")
+        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, not {limit!r}")
 
 
 def milliseconds(name: str, time: float | timedelta) -> bytes:

@@ -13,6 +13,7 @@ from chatmem.model import Entry, Match, Page, SessionInfo
 from chatmem.policy import check_count, check_limit
 from chatmem.search import Best, Query, text_of
 from chatmem.session import Session, info_commands, target, to_info
+from chatmem.telemetry import observed
 from chatmem.window import StartOn, Window
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ class Reads:
 
     _session: Session
 
+    @observed
     async def messages(self, *, last: int | None = None, strict: bool = False) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip.
 
@@ -50,6 +52,7 @@ class Reads:
         except CorruptRecordError:
             return self._session.messages_of(await self._session.entries(elements), strict=strict)
 
+    @observed
     async def window(
         self,
         *,
@@ -116,6 +119,7 @@ class Reads:
                 yield entry
                 last = entry.seq
 
+    @observed
     async def page(
         self, *, before: int | None = None, after: int | None = None, limit: int = 50, newest_first: bool = True
     ) -> Page:
@@ -146,6 +150,7 @@ class Reads:
             entries.reverse()
         return Page(entries, entries[-1].seq if more else None)
 
+    @observed
     async def get(self, message: str | int) -> Entry | None:
         """Return one message by its id or position, or None where there is none. One round trip.
 
@@ -158,6 +163,7 @@ class Reads:
         entries = await self._session.entries(elements, message if isinstance(message, int) else None)
         return entries[0] if entries else None
 
+    @observed
     async def search(self, query: str, *, limit: int = 10) -> list[Match]:
         """Return the messages that hold the words of a query, the best first.
 
@@ -187,11 +193,13 @@ class Reads:
                 age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
                 best.offer(found.score, age, Match(self._session.id, entry, text, found.spans, found.score))
 
+    @observed
     async def count(self) -> int:
         """Return how many messages the session holds, unreadable ones included. One round trip."""
         (count,) = await self._session.run(("LLEN", self._session.keys.messages))
         return int(count)
 
+    @observed
     async def info(self) -> SessionInfo:
         """Return what is known of the session: count, version, times, TTL, user, title, metadata. One round trip.
 

@@ -19,6 +19,7 @@ from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError
 from chatmem.keys import SessionKeys, dictionary_key, field, name_of_user, session_keys, user_key, user_name
 from chatmem.model import Entry, SessionInfo
 from chatmem.policy import Policy
+from chatmem.telemetry import moved
 from chatmem.transports.base import Command, Transport
 
 T = TypeVar("T")
@@ -154,6 +155,7 @@ class Session:
         Raises:
             CorruptRecordError: one of them cannot be read.
         """
+        moved(elements)
         messages: list[BaseMessage] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:  # a long history must not stop its whole event loop
@@ -172,6 +174,7 @@ class Session:
             elements: neighbours, oldest first.
             first: the position of the first one, should it not say itself; by default one that fits the others.
         """
+        moved(elements)
         return await self._known(lambda: list(self._entries(elements, first)))
 
     def messages_of(self, entries: list[Entry], *, strict: bool = False) -> list[BaseMessage]:

@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
 from chatmem.codec.compression import Dictionary, compression_of
+from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 from chatmem.policy import Policy, Refresh
@@ -35,6 +36,7 @@ def connect(
     wait_timeout: float | timedelta = 1.0,
     compression: Literal["zstd"] | Dictionary | None = None,
     max_messages: int | None = None,
+    max_message_bytes: int = MAX_RECORD_BYTES,
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -44,7 +46,8 @@ def connect(
     connection = connection_to(url, client, token)
     connection.blocking()
     how = compression_of(compression)
-    return ChatMemory(connection, Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages))
+    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes)
+    return ChatMemory(connection, policy)
 
 
 class History:

@@ -18,6 +18,7 @@ from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
 from chatmem.search import Best, Query
 from chatmem.session import VERSION, info_commands, to_info
+from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 
 LARGEST_PAGE = 1000
@@ -44,6 +45,7 @@ class User:
         self._name = user_name(user)
         self._key = user_key(policy.prefix, self._name)
 
+    @observed
     async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
         """Return a page of the sessions; see `ChatMemory.sessions`."""
         check_limit(limit, LARGEST_PAGE)
@@ -59,6 +61,7 @@ class User:
             if len(sessions) == limit:
                 return SessionPage(sessions, _to_cursor(last))
 
+    @observed
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""
         count, seen = 0, set[bytes]()
@@ -77,6 +80,7 @@ class User:
         await self._drop(listed)
         return sum(reply[VERSION] >= 0 for reply in replies)
 
+    @observed
     async def search(self, query: str, *, limit: int) -> list[Match]:
         """Search all sessions of the user; see `ChatMemory.search`."""
         wanted, best = Query(query), Best[Match](limit)

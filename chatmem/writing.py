@@ -16,6 +16,7 @@ from chatmem.keys import field, name_of, user_key
 from chatmem.model import Appended, Edited
 from chatmem.policy import check_count, milliseconds
 from chatmem.session import COUNT, FIRST, UPDATED, USER, VERSION, Session, target
+from chatmem.telemetry import moved, observed
 
 _CONFLICT, _OTHER_USER, _MISSING, _TAKEN, _TOO_MANY = -1, -3, -4, -5, -6
 """The scripts' refusals."""
@@ -26,6 +27,7 @@ class Writes:
 
     _session: Session
 
+    @observed
     async def append(
         self,
         *messages: MessageLikeRepresentation,
@@ -64,9 +66,9 @@ class Writes:
 
     async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         session = self._session
-        now, how = record.now(), session.policy.compression
+        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
         with session.named():
-            parts = [record.encode(message, i, now, how) for i, message in enumerate(messages)]
+            parts = [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
         if how is not None and how.dictionary is not None and not how.is_stored:
             await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
             how.is_stored = True
@@ -82,6 +84,7 @@ class Writes:
     ) -> Appended:
         """Append messages that are encoded already; see `append`. With `put`, known ids are written over."""
         check_count("expected_version", expected_version, least=0)
+        moved([part.record for part in parts])
         most = self._session.policy.max_messages
         reply = await self._session.write(
             scripts.APPEND,
@@ -96,6 +99,7 @@ class Writes:
         version, first, last, duplicates = reply[:USER]
         return Appended(version, None if first < 0 else first, None if last < 0 else last, duplicates)
 
+    @observed
     async def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
         """Store a message in the place of the one with its id, or append it where there is none. One round trip.
 
@@ -119,6 +123,7 @@ class Writes:
         done = await self._store(await self._encode([message]), expected_version=expected_version, put=True)
         return Edited(done.version, done.first, done.duplicates)
 
+    @observed
     async def replace(
         self, message: str | int, by: MessageLikeRepresentation, *, expected_version: int | None = None
     ) -> Edited:
@@ -143,6 +148,7 @@ class Writes:
         parts = await self._encode([new])
         return await self._edit(b"replace", *where, parts=parts, expected_version=expected_version)
 
+    @observed
     async def delete(self, message: str | int, *, expected_version: int | None = None) -> Edited:
         """Remove one message; its id is forgotten. One round trip, atomic.
 
@@ -160,6 +166,7 @@ class Writes:
         """
         return await self._edit(b"delete", *target("message", message), expected_version=expected_version)
 
+    @observed
     async def truncate(self, *, after: str | int, expected_version: int | None = None) -> Edited:
         """Remove all messages behind one, as for a new answer to it. One round trip, atomic.
 
@@ -178,6 +185,7 @@ class Writes:
         """
         return await self._edit(b"truncate", *target("after", after, least=-1), expected_version=expected_version)
 
+    @observed
     async def compact(
         self,
         *,
@@ -221,6 +229,7 @@ class Writes:
         self, *arguments: bytes, parts: Sequence[record.Encoded] = (), expected_version: int | None = None
     ) -> Edited:
         check_count("expected_version", expected_version, least=0)
+        moved([part.record for part in parts])
         flat = (value for part in parts for value in part)
         reply = await self._session.write(
             scripts.EDIT, *arguments, *flat, entry="XX", expected_version=expected_version
@@ -228,6 +237,7 @@ class Writes:
         self._check(reply, parts, expected_version)
         return Edited(reply[VERSION], None if reply[FIRST] < 0 else reply[FIRST], reply[COUNT])
 
+    @observed
     async def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
         """Set what is known of the session beside its messages; its version stays. One round trip.
 
@@ -248,6 +258,7 @@ class Writes:
             values = [b"" if value is None else b"=" + _json(value) for value in (title, metadata)]
         self._check(await self._session.annotate(*values))
 
+    @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:
         """Restart the session's time to live. One round trip, and one more for a session of a user.
 
@@ -270,6 +281,7 @@ class Writes:
             await self._session.run(self._session.registration(reply[USER], reply[UPDATED], "NX", left))
         return True
 
+    @observed
     async def clear(self) -> None:
         """Remove the session: its messages and all that is known of it. One round trip, atomic.
 

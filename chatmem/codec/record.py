@@ -86,7 +86,13 @@ def from_datetime(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
 
-def encode(message: BaseMessage, position: int, created: int, compression: Compression | None = None) -> Encoded:
+def encode(
+    message: BaseMessage,
+    position: int,
+    created: int,
+    compression: Compression | None = None,
+    most: int = MAX_RECORD_BYTES,
+) -> Encoded:
     """Return the message's record.
 
     Args:
@@ -94,10 +100,11 @@ def encode(message: BaseMessage, position: int, created: int, compression: Compr
         position: which of the append's messages it is, for the error.
         created: microseconds since 1970.
         compression: how to compress it; None for not at all.
+        most: bytes that its record may have.
 
     Raises:
         EncodingError: a value in it cannot be stored; names position and field.
-        MessageTooLargeError: the record is larger than Redis takes.
+        MessageTooLargeError: the record is larger than that.
     """
     try:
         # a RemoveMessage's id is another message's
@@ -116,8 +123,8 @@ def encode(message: BaseMessage, position: int, created: int, compression: Compr
     if compression is not None and (packed := compression.compress(rest)) is not None:
         flags, rest = flags | COMPRESSED, packed
     record = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes)) + rest
-    if len(record) > MAX_RECORD_BYTES:
-        what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; Redis takes 512 MiB"
+    if len(record) > most:
+        what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
     digest = hashlib.blake2b(body.data, digest_size=6).hexdigest().encode() if id_bytes and body.kind.is_chunk else b""
     return Encoded(name, digest, record)
