@@ -74,7 +74,7 @@ def test_each_operation(oldest: str, known: set[str]) -> None:
         assert memory.sessions("alice").sessions[0].count == 1
         assert memory.search("alice", "x")
         assert memory.forget("alice") == 1
-        assert set(wire.commands) == {"EVAL", "EVALSHA", "LLEN", "HMGET", "PTTL"}
+        assert set(wire.commands) - {"EVAL"} == {"EVALSHA", "LLEN", "HMGET", "PTTL"}
 
 
 def test_the_classes_that_are_replaced(oldest: str, known: set[str]) -> None:
