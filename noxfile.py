@@ -45,7 +45,7 @@ def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml allows."""
     project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["cli"], *extras["upstash"], *extras["zstd"]]
+    wanted = [*project["dependencies"], *extras["cli"], *extras["upstash"], *extras["zstd"], *extras["crypto"]]
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(re.sub(r"\[.*?\]|,.*", "", one).replace(">=", "==") for one in wanted))
     session.install("-e", ".[dev]", "--constraint", str(constraints))

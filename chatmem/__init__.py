@@ -1,6 +1,7 @@
 """chatmem: chat message history on Redis, async first."""
 
 from chatmem.codec.compression import Dictionary
+from chatmem.codec.encryption import KeyRing
 from chatmem.codec.registry import register
 from chatmem.errors import (
     ChatMemError,
@@ -22,6 +23,7 @@ __all__ = [
     "ChatMemory",
     "History",
     "Dictionary",
+    "KeyRing",
     "register",
     # what comes back
     "Appended",

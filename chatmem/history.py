@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from chatmem.codec import record
+from chatmem.codec.encryption import key_of
 from chatmem.errors import ConflictError, NotFoundError
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
@@ -62,12 +63,54 @@ class History(Reads, Writes):
         await fork._store(parts, idempotency_key=key, expected_version=0)
         return fork
 
+    @observed
+    async def reencrypt(self) -> int:
+        """Seal with the newest key of the memory's ring what another key sealed, or none; title and metadata too.
+
+        Positions, ids and times stay. One round trip to look, and one for each message that is sealed anew; where
+        others write meanwhile, it looks again.
+
+        Returns:
+            How many messages were sealed; those that cannot be read stay as they are.
+
+        Raises:
+            UnavailableError: the server did not confirm; do it again for the rest.
+            ValueError: the memory has no `encryption`.
+        """
+        sealer = self._session.sealer
+        if sealer is None:
+            raise ValueError("reencrypt needs keys: connect with encryption=chatmem.KeyRing(...)")
+        info = await self.info()
+        if info.title is not None or info.metadata:
+            await self.update(title=info.title, metadata=info.metadata or None)
+        count = 0
+        while True:
+            elements, version, _ = await self._session.everything()
+            pairs = zip(await self._session.entries(elements), elements, strict=True)
+            stale = [pair for pair in pairs if _is_stale(*pair, sealer.ring.newest)]
+            if not stale:
+                return count
+            for entry, element in stale:
+                where = target("message", entry.seq if entry.id is None else entry.id)
+                part = self._copy(entry, element)
+                try:
+                    done = await self._edit(
+                        b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
+                    )
+                except (ConflictError, NotFoundError):  # somebody wrote
+                    break
+                version, count = done.version, count + 1
+
     def _copy(self, entry: Entry, element: bytes) -> record.Encoded:
         if entry.message is None:  # unreadable there, and no less so here
             _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
             return record.Encoded(b"", b"", rest)
         created = record.now() if entry.created_at is None else record.from_datetime(entry.created_at)
         return record.encode(entry.message, entry.seq, created, self._session.policy.compression)
+
+
+def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:
+    return entry.message is not None and (element[:1] == b"{" or key_of(record.record_of(element)) != newest)
 
 
 def _until(upto: str | int | None, entries: list[Entry]) -> list[Entry]:

@@ -103,9 +103,9 @@ def user_name(user: str) -> bytes:
     return escape(user)
 
 
-def name_of_user(name: bytes) -> str:
-    """Return what `user_name` was given."""
-    return unquote_to_bytes(name.decode()).decode("utf-8", "surrogatepass")
+def unescape(escaped: bytes) -> str:
+    """Return the id of a session, or the name of a user, that `escape` or `user_name` was given."""
+    return unquote_to_bytes(escaped.decode()).decode("utf-8", "surrogatepass")
 
 
 def user_key(prefix: str, name: bytes) -> bytes:

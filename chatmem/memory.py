@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
 from chatmem.codec.compression import Dictionary, compression_of
+from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
@@ -31,6 +32,7 @@ def connect(
     compression: Literal["zstd"] | Dictionary | None = None,
     max_messages: int | None = None,
     max_message_bytes: int = MAX_RECORD_BYTES,
+    encryption: KeyRing | None = None,
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -54,12 +56,16 @@ def connect(
             kept or removed as a whole, so there may be a few more, and a system message at the head stays beside them.
         max_message_bytes: how many bytes a stored message may have; a larger one is a MessageTooLargeError. By default
             what Redis takes in one value.
+        encryption: a `KeyRing` whose newest key encrypts messages, titles and metadata; readers need it too. Ids of
+            messages, sessions and users, kinds and times are not encrypted, nor is what was stored before.
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
     how = compression_of(compression)
-    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes)
+    policy = Policy(
+        prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes, encryption
+    )
     return ChatMemory(connection_to(url, client, token), policy)
 
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal, get_args
 
 from chatmem.codec.compression import Compression
+from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.keys import check_prefix
 
@@ -29,6 +30,7 @@ class Policy:
         compression: how records are compressed; None for not at all.
         max_messages: how many of a session's last messages are kept; None for all.
         max_message_bytes: how large the record of a message may be.
+        encryption: the keys that records are encrypted with; None for not at all.
 
     Raises:
         ValueError: an argument is wrong.
@@ -42,6 +44,7 @@ class Policy:
     compression: Compression | None = None
     max_messages: int | None = None
     max_message_bytes: int = MAX_RECORD_BYTES
+    encryption: KeyRing | None = None
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
@@ -53,6 +56,8 @@ class Policy:
         check_limit(self.max_message_bytes, MAX_RECORD_BYTES, name="max_message_bytes")
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
+        if self.encryption is not None and not isinstance(self.encryption, KeyRing):
+            raise ValueError("encryption must be a chatmem.KeyRing, or None for none")
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
 

@@ -205,4 +205,6 @@ class Reads:
 
         For a session that does not exist, count and version are 0 and the rest is None or empty.
         """
-        return to_info(self._session.id, await self._session.run(*info_commands(self._session.keys)))
+        return to_info(
+            self._session.policy, self._session.id, await self._session.run(*info_commands(self._session.keys))
+        )

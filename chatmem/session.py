@@ -15,8 +15,9 @@ from langchain_core.messages import BaseMessage
 from chatmem import scripts
 from chatmem.codec import compression, record
 from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.encryption import Sealer, is_sealed_text
 from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError
-from chatmem.keys import SessionKeys, dictionary_key, field, name_of_user, session_keys, user_key, user_name
+from chatmem.keys import SessionKeys, dictionary_key, escape, field, session_keys, unescape, user_key, user_name
 from chatmem.model import Entry, SessionInfo
 from chatmem.policy import Policy
 from chatmem.telemetry import moved
@@ -42,6 +43,9 @@ class Session:
         self.id = session_id
         self.user = user
         self.keys: SessionKeys = session_keys(policy.prefix, session_id)
+        self.sealer = sealer_of(policy, session_id)
+        self.following = 0
+        """the position that the next message should get, as far as is known here"""
         self.user_name = b"" if user is None else user_name(user)
 
     async def run(self, *commands: Command) -> list[Any]:
@@ -58,7 +62,7 @@ class Session:
             extra.append(self.registration(self.user_name, b"0", "TTL"))
         replies = await self.run(*commands, *extra)
         touched = replies[len(commands)]
-        if self.user is None and len(touched) > 1 and touched[USER]:
+        if self.user is None and touched[VERSION] >= 0 and touched[USER]:
             await self.run(self.registration(touched[USER], touched[UPDATED], "NX"))
         return replies[: len(commands)]
 
@@ -84,14 +88,17 @@ class Session:
             return reply  # type: ignore[no-any-return]
         else:
             (reply,) = await self.run(command)
-        if entry is not None and len(reply) > USER and reply[USER]:
+        if entry is not None and reply[VERSION] >= 0 and reply[USER]:
             await self.run(self.registration(reply[USER], now, entry))
         return reply  # type: ignore[no-any-return]
 
     async def annotate(self, title: bytes, metadata: bytes) -> list[Any]:
-        """Set title and metadata, each behind a "=", empty for as it is."""
+        """Set title and metadata, in JSON, empty for as it is."""
         now = b"%d" % record.now()
-        commands = [self.command(scripts.EDIT, b"update", title, metadata, now=now)]
+        if self.sealer is not None:
+            title, metadata = self.sealer.seal_text("title", title), self.sealer.seal_text("metadata", metadata)
+        values = (b"=" + value if value else b"" for value in (title, metadata))
+        commands = [self.command(scripts.EDIT, b"update", *values, now=now)]
         if self.user is not None:
             commands.append(self.registration(self.user_name, now, "NX"))
         return (await self.run(*commands))[0]  # type: ignore[no-any-return]
@@ -147,7 +154,7 @@ class Session:
         """Return all elements, the version and the user, as they are at one moment."""
         (reply,) = await self.run(scripts.READ.call(self.keys, b"page", b"", b"", b"%d" % 2**50, b"last"))
         _, elements, _, version, user = reply
-        return elements, version, name_of_user(user) if user else self.user
+        return elements, version, unescape(user) if user else self.user
 
     async def decode(self, elements: list[bytes]) -> list[BaseMessage]:
         """Return the messages of elements, and nothing else of them.
@@ -155,17 +162,23 @@ class Session:
         Raises:
             CorruptRecordError: one of them cannot be read.
         """
-        moved(elements)
+        self._read(elements)
         messages: list[BaseMessage] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:  # a long history must not stop its whole event loop
                 await self.transport.rest()
             part = elements[start : start + AT_ONCE]
             try:
-                messages += record.decode_messages(part)
+                messages += record.decode_messages(part, self.sealer)
             except UnknownDictionaryError:
-                messages += await self._known(partial(record.decode_messages, part))
+                messages += await self._known(partial(record.decode_messages, part, self.sealer))
         return messages
+
+    def _read(self, elements: list[bytes]) -> None:
+        moved(elements)
+        last = record.position_of(elements[-1]) if elements else None
+        if last is not None and last >= self.following:
+            self.following = last + 1
 
     async def entries(self, elements: list[bytes], first: int | None = None) -> list[Entry]:
         """Return the entries of elements, those that cannot be read with their errors.
@@ -174,7 +187,7 @@ class Session:
             elements: neighbours, oldest first.
             first: the position of the first one, should it not say itself; by default one that fits the others.
         """
-        moved(elements)
+        self._read(elements)
         return await self._known(lambda: list(self._entries(elements, first)))
 
     def messages_of(self, entries: list[Entry], *, strict: bool = False) -> list[BaseMessage]:
@@ -213,7 +226,7 @@ class Session:
             seq = following if own is None else own
             following = seq + 1
             try:
-                decoded = record.decode(element)
+                decoded = record.decode(element, self.sealer)
             except CorruptRecordError as error:
                 error.seq, error.session, error.key = seq, self.id, self.key
                 yield Entry(seq, None, None, None, error)
@@ -257,9 +270,15 @@ def info_commands(keys: SessionKeys) -> tuple[Command, ...]:
     return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS), ("PTTL", keys.state)
 
 
-def to_info(session_id: str, replies: Sequence[Any]) -> SessionInfo:
+def sealer_of(policy: Policy, session_id: str) -> Sealer | None:
+    """Return what seals and opens a session's records; None where the memory has no keys."""
+    return None if policy.encryption is None else Sealer(policy.encryption, escape(session_id))
+
+
+def to_info(policy: Policy, session_id: str, replies: Sequence[Any]) -> SessionInfo:
     """Return what the replies to `info_commands` say."""
     count, (version, created, updated, user, title, metadata), left = replies
+    sealer = sealer_of(policy, session_id)
     return SessionInfo(
         session_id=session_id,
         count=count,
@@ -267,7 +286,20 @@ def to_info(session_id: str, replies: Sequence[Any]) -> SessionInfo:
         created_at=record.to_datetime(int(created)) if created else None,
         updated_at=record.to_datetime(int(updated)) if updated else None,
         ttl=left / 1000 if left >= 0 else None,
-        user=name_of_user(user) if user else None,
-        title=json.loads(title) if title else None,
-        metadata=json.loads(metadata) if metadata else {},
+        user=unescape(user) if user else None,
+        title=_opened(sealer, session_id, "title", title),
+        metadata=_opened(sealer, session_id, "metadata", metadata) or {},
     )
+
+
+def _opened(sealer: Sealer | None, session_id: str, name: str, text: bytes | None) -> Any:
+    """Return a field of the state; None where it is not there, or cannot be opened, which is logged."""
+    try:
+        if text and is_sealed_text(text):
+            if sealer is None:
+                raise ValueError("it is encrypted: connect with encryption=chatmem.KeyRing(...)")
+            text = sealer.open_text(name, text)
+        return json.loads(text) if text else None
+    except ValueError as error:
+        logger.warning("left out the unreadable %s of session %r: %s", name, session_id, error)
+        return None

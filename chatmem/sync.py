@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
 from chatmem.codec.compression import Dictionary, compression_of
+from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
@@ -37,6 +38,7 @@ def connect(
     compression: Literal["zstd"] | Dictionary | None = None,
     max_messages: int | None = None,
     max_message_bytes: int = MAX_RECORD_BYTES,
+    encryption: KeyRing | None = None,
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -46,7 +48,9 @@ def connect(
     connection = connection_to(url, client, token)
     connection.blocking()
     how = compression_of(compression)
-    policy = Policy(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes)
+    policy = Policy(
+        prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes, encryption
+    )
     return ChatMemory(connection, policy)
 
 
@@ -158,6 +162,10 @@ class History:
     def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
         """Set title and metadata. One round trip."""
         drive(self._core.update(title=title, metadata=metadata))
+
+    def reencrypt(self) -> int:
+        """Seal with the newest key what another key sealed, or none. One round trip or two a message."""
+        return drive(self._core.reencrypt())
 
     def touch(self, *, ttl: float | timedelta | None = None) -> bool:
         """Restart the session's time to live; return whether it exists. One round trip, two where it has a user."""

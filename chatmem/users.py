@@ -111,7 +111,7 @@ class User:
         ids = [name_of(one.name) for one in listed]
         commands = [command for one in ids for command in info_commands(session_keys(self._policy.prefix, one))]
         replies = await self._transport.run(commands)
-        infos = [to_info(one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(ids)]
+        infos = [to_info(self._policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(ids)]
         gone = [one for one, info in zip(listed, infos, strict=True) if info.user != self._user]
         if gone:
             await self._drop(gone)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -11,15 +12,17 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, Remo
 
 from chatmem import scripts
 from chatmem.codec import record
-from chatmem.errors import ConflictError, EncodingError, NotFoundError
+from chatmem.errors import ConflictError, EncodingError, NotFoundError, UnavailableError
 from chatmem.keys import field, name_of, user_key
 from chatmem.model import Appended, Edited
 from chatmem.policy import check_count, milliseconds
 from chatmem.session import COUNT, FIRST, UPDATED, USER, VERSION, Session, target
 from chatmem.telemetry import moved, observed
 
-_CONFLICT, _OTHER_USER, _MISSING, _TAKEN, _TOO_MANY = -1, -3, -4, -5, -6
+_CONFLICT, _OTHER_USER, _MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE = -1, -3, -4, -5, -6, -7
 """The scripts' refusals."""
+_ATTEMPTS = 100
+"""How often a record is sealed anew because others took the position it was sealed for."""
 
 
 class Writes:
@@ -85,19 +88,40 @@ class Writes:
         """Append messages that are encoded already; see `append`. With `put`, known ids are written over."""
         check_count("expected_version", expected_version, least=0)
         moved([part.record for part in parts])
-        most = self._session.policy.max_messages
-        reply = await self._session.write(
-            scripts.APPEND,
-            b"" if idempotency_key is None else field(idempotency_key),
-            b"" if most is None else b"%d" % most,
-            b"put" if put else b"",
-            *(value for part in parts for value in part),
-            entry="CH" if parts else None,
-            expected_version=expected_version,
-        )
+        session = self._session
+        most = session.policy.max_messages
+        places = [session.following + offset for offset in range(len(parts))]
+        for _ in range(_ATTEMPTS):
+            reply = await session.write(
+                scripts.APPEND,
+                b"" if idempotency_key is None else field(idempotency_key),
+                b"" if most is None else b"%d" % most,
+                b"put" if put else b"",
+                self._written_for(places),
+                *self._sealed(parts, places),
+                entry="CH" if parts else None,
+                expected_version=expected_version,
+            )
+            if reply[VERSION] != _ELSEWHERE:
+                break
+            places = _places(*reply[1:])
         self._check(reply, parts, expected_version)
         version, first, last, duplicates = reply[:USER]
+        session.following = max(session.following, last + 1)
         return Appended(version, None if first < 0 else first, None if last < 0 else last, duplicates)
+
+    def _written_for(self, places: Sequence[int]) -> bytes:
+        """Return the positions that records are sealed for, as scripts take them; empty where they are not sealed."""
+        return b"" if self._session.sealer is None else b",".join(b"%d" % place for place in places)
+
+    def _sealed(self, parts: Sequence[record.Encoded], places: Sequence[int]) -> Iterator[bytes]:
+        """Yield ids, digests and records as scripts take them; where the memory has keys, sealed for these places."""
+        sealer = self._session.sealer
+        for part, place in zip(parts, places, strict=True):
+            if sealer is None:
+                yield from part
+            else:
+                yield from (part.id, sealer.ring.digest(part.digest), sealer.seal(part.record, place))
 
     @observed
     async def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
@@ -146,7 +170,8 @@ class Writes:
         if isinstance(message, str) and new.id is None:
             new = new.model_copy(update={"id": message})
         parts = await self._encode([new])
-        return await self._edit(b"replace", *where, parts=parts, expected_version=expected_version)
+        place = message if isinstance(message, int) else 0  # of an id the script says it
+        return await self._edit(b"replace", *where, parts=parts, places=[place], expected_version=expected_version)
 
     @observed
     async def delete(self, message: str | int, *, expected_version: int | None = None) -> Edited:
@@ -219,21 +244,30 @@ class Writes:
             raise ValueError("replacement must be a list of messages")
         parts = await self._encode(_as_messages("replacement", replacement))
         try:
-            return await self._edit(b"compact", *where, parts=parts, expected_version=expected_version)
+            places = range(len(parts))
+            return await self._edit(b"compact", *where, parts=parts, places=places, expected_version=expected_version)
         except NotFoundError as error:
             with self._session.named():
                 what = f"the head of the conversation has changed: message {upto!r} is gone; read it again"
                 raise ConflictError(what) from error
 
     async def _edit(
-        self, *arguments: bytes, parts: Sequence[record.Encoded] = (), expected_version: int | None = None
+        self,
+        *arguments: bytes,
+        parts: Sequence[record.Encoded] = (),
+        places: Sequence[int] = (),
+        expected_version: int | None = None,
     ) -> Edited:
         check_count("expected_version", expected_version, least=0)
         moved([part.record for part in parts])
-        flat = (value for part in parts for value in part)
-        reply = await self._session.write(
-            scripts.EDIT, *arguments, *flat, entry="XX", expected_version=expected_version
-        )
+        for _ in range(_ATTEMPTS):
+            sealed = (self._written_for(places), *self._sealed(parts, places))
+            reply = await self._session.write(
+                scripts.EDIT, *arguments, *sealed, entry="XX", expected_version=expected_version
+            )
+            if reply[VERSION] != _ELSEWHERE:
+                break
+            places = reply[1:]
         self._check(reply, parts, expected_version)
         return Edited(reply[VERSION], None if reply[FIRST] < 0 else reply[FIRST], reply[COUNT])
 
@@ -255,7 +289,7 @@ class Writes:
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError("metadata must be a dict, or None for as it is")
         with self._session.named():
-            values = [b"" if value is None else b"=" + _json(value) for value in (title, metadata)]
+            values = [b"" if value is None else _json(value) for value in (title, metadata)]
         self._check(await self._session.annotate(*values))
 
     @observed
@@ -304,6 +338,8 @@ class Writes:
                 raise ConflictError(what, expected=expected, actual=reply[1])
             if code == _MISSING:
                 raise NotFoundError("the session holds no such message")
+            if code == _ELSEWHERE:
+                raise UnavailableError("others write to the session faster than a record is sealed for its position")
         if code == _OTHER_USER:
             raise ValueError(f"the session {self._session.id!r} belongs to another user than {self._session.user!r}")
         if code == _TOO_MANY:
@@ -315,6 +351,12 @@ class Writes:
             f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
             "one answer share an id, so add them up (chunk + chunk) and append the sum"
         )
+
+
+def _places(following: int, *known: int) -> list[int]:
+    """Return where messages are or will be, from the next position and those of messages that are there (else -1)."""
+    free = itertools.count(following)
+    return [next(free) if place < 0 else place for place in known]
 
 
 def _json(value: Any) -> bytes:

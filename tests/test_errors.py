@@ -230,3 +230,26 @@ def test_nothing_is_logged_with_a_secret(caplog: pytest.LogCaptureFixture) -> No
             memory.ping()
     assert SECRET not in caplog.text
     assert SECRET not in repr(vars(memory))
+
+
+class TestSize:
+    """`max_message_bytes`."""
+
+    def test_a_large_message(self, url: str, prefix: str) -> None:
+        """It is an error that says how large it is and how large it may be; nothing of the append is sent."""
+        with chatmem.sync.connect(url, prefix=prefix, ttl=60, max_message_bytes=1000) as memory:
+            history = memory.history("a")
+            with pytest.raises(
+                chatmem.MessageTooLargeError, match=r"message 1 \(HumanMessage\) takes .* 1,000 are"
+            ) as caught:
+                history.append("small", "x" * 1000)
+            assert (caught.value.position, history.count()) == (1, 0)
+            history.append("x" * 900)
+            with pytest.raises(chatmem.MessageTooLargeError):
+                history.replace(0, "x" * 1000)
+            assert [len(message.content) for message in history.messages()] == [900]
+
+    @pytest.mark.parametrize("wrong", [0, -1, None, True, 2**40])
+    def test_wrong_limits(self, wrong: object) -> None:
+        with pytest.raises(ValueError, match="max_message_bytes must be"):
+            chatmem.sync.connect("redis://localhost", max_message_bytes=wrong)  # type: ignore[arg-type]

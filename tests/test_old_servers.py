@@ -22,6 +22,7 @@ from tests.wire import watched
 _CALL = re.compile(rb"(?:redis\.call|in_slices)\('([A-Z]+)'|'(Z(?:REV)?RANGEBYSCORE)'")
 PUSHES = {"LPUSH", "RPUSH"}
 
+RING = chatmem.KeyRing({"k": bytes(32)})
 OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "append": (lambda history: history.append("a", lc.AIMessage("b", id="1"), idempotency_key="k"), {"EVAL"}),
     "messages": (lambda history: history.messages(last=1), {"LRANGE", "EVAL"}),
@@ -34,6 +35,7 @@ OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "replace": (lambda history: history.replace("1", "d"), {"EVALSHA"}),
     "fork": (lambda history: history.fork("old fork").clear(), {"EVALSHA"}),
     "delete": (lambda history: history.delete("1"), {"EVALSHA"}),
+    "reencrypt": (lambda history: history.reencrypt(), {"EVALSHA", "LLEN", "HMGET", "PTTL"}),
     "truncate": (lambda history: history.truncate(after=0), {"EVALSHA"}),
     "compact": (lambda history: history.compact(upto=0, replacement=["e"]), {"EVALSHA"}),
     "update": (lambda history: history.update(title="t"), {"EVALSHA"}),
@@ -61,7 +63,7 @@ def known(oldest: str) -> set[str]:
 
 def test_each_operation(oldest: str, known: set[str]) -> None:
     """What goes over the wire."""
-    with watched(oldest) as wire, chatmem.sync.connect(wire.url, ttl=60, ttl_refresh="read") as memory:
+    with watched(oldest) as wire, chatmem.sync.connect(wire.url, ttl=60, ttl_refresh="read", encryption=RING) as memory:
         for name, (operation, wanted) in OPERATIONS.items():
             wire.reset()
             operation(memory.history("old", user="alice") if name != "append" else memory.history("old"))

@@ -13,7 +13,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.keys import name_of_user, user_key, user_name
+from chatmem.keys import unescape, user_key, user_name
 from tests.conftest import Connect
 from tests.servers import wait_until
 
@@ -287,7 +287,7 @@ class TestSearch:
 @settings(max_examples=200)
 @given(st.text(st.characters(codec=None), min_size=1))
 def test_names_can_be_turned_back(user: str) -> None:
-    assert name_of_user(user_name(user)) == user
+    assert unescape(user_name(user)) == user
     inside = user_key("p", user_name(user)).removeprefix(b"p:user:{").removesuffix(b"}")
     assert inside
     assert b"}" not in inside

@@ -58,7 +58,8 @@ def run() -> None:
 def _memory(url: str | None) -> Iterator[ChatMemory]:
     import chatmem.sync  # noqa: PLC0415 - imports langchain-core, which takes a while
 
-    with _errors(), chatmem.sync.connect(url) as memory:
+    keys = os.environ.get("CHATMEM_KEYS")
+    with _errors(), chatmem.sync.connect(url, encryption=chatmem.KeyRing.parse(keys) if keys else None) as memory:
         yield memory
 
 
@@ -134,6 +135,22 @@ def import_file(
 
     with _memory(url) as memory:
         if not Import(memory, prefix=prefix, append=append).run(file):
+            raise typer.Exit(1)
+
+
+@app.command()
+def reencrypt(
+    match: Annotated[str, typer.Argument(help="Only sessions whose ids match this glob.")] = "*",
+    url: Url = None,
+) -> None:
+    """Encrypt all sessions with the newest of the keys in CHATMEM_KEYS ("name=base64 ...", the newest last)."""
+    from chatmem.cli.rotating import Reencrypt  # noqa: PLC0415 - when it is called
+
+    if not os.environ.get("CHATMEM_KEYS"):
+        with _errors():
+            raise ValueError("set CHATMEM_KEYS to the keys, the newest last: name=base64 name=base64")
+    with _memory(url) as memory:
+        if not Reencrypt(memory, url).run(match):
             raise typer.Exit(1)
 
 

@@ -13,7 +13,8 @@ The record is a header and a body:
     15      n     the id, UTF-8 (lone surrogates as three bytes each)
     15 + n        the body: msgpack, see messages.py
 
-Where flag 8 is set, id and body are one zstd frame without its magic number; see compression.py.
+Where flag 8 is set, id and body are one zstd frame without its magic number; see compression.py. Where flag 16 is set,
+what follows the header is encrypted; see encryption.py.
 
 Numbers are big-endian. Where only text passes, a record that is none (not its position) is in base64, whose first
 byte is then an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
@@ -36,6 +37,7 @@ from pydantic import ValidationError
 
 from chatmem.codec import messages
 from chatmem.codec.compression import Compression, decompress
+from chatmem.codec.encryption import SEALED, Sealer, no_key
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
@@ -43,7 +45,9 @@ from chatmem.keys import field
 
 FORMAT = 1
 EXTENDED, HAS_ID, CALLS_TOOLS, COMPRESSED = 1, 2, 4, 8
-MAX_RECORD_BYTES = 512 * 2**20 - 32  # Redis takes 512 MiB in one value; the rest is for the position
+_PLAIN = HAS_ID | CALLS_TOOLS | COMPRESSED
+_KNOWN = _PLAIN | EXTENDED | SEALED
+MAX_RECORD_BYTES = 512 * 2**20 - 256  # Redis takes 512 MiB in one value; the rest is for position, key name and tag
 MAX_ID_BYTES = 2**16 - 1
 
 _header = struct.Struct(">BBBHqH")
@@ -136,8 +140,12 @@ def position_of(element: bytes) -> int | None:
     return int(digits) if colon and digits.isdigit() else None
 
 
-def decode_messages(elements: Sequence[bytes]) -> list[BaseMessage]:
+def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> list[BaseMessage]:
     """Return the messages of a session's elements, and nothing else of them: what most reads want, and soon.
+
+    Args:
+        elements: what lies in the list.
+        sealer: opens those that are sealed.
 
     Raises:
         CorruptRecordError: one of them is damaged, or of a newer format.
@@ -148,7 +156,7 @@ def decode_messages(elements: Sequence[bytes]) -> list[BaseMessage]:
         try:
             start = element.index(_COLON) + 1
             version, flags, code, mask, _, id_length = _unpack(element, start)
-            if version == FORMAT and not flags & EXTENDED:
+            if version == FORMAT and not flags & ~_PLAIN:
                 start += _HEADER_SIZE
                 data = element
                 if flags & COMPRESSED:
@@ -159,36 +167,56 @@ def decode_messages(elements: Sequence[bytes]) -> list[BaseMessage]:
                 continue
         except _UNREADABLE:
             pass
-        read.append(decode(element).message)  # whatever is not quite that
+        read.append(decode(element, sealer).message)  # whatever is not quite that
     return read
 
 
-def decode(element: bytes) -> Decoded:
+def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
     """Return what an element of a session's list holds.
+
+    Args:
+        element: what lies in the list.
+        sealer: opens it where it is sealed.
 
     Raises:
         CorruptRecordError: it is damaged, or of a newer format.
     """
     try:
-        return _decode(element)
+        return _decode(element, sealer)
     except _UNREADABLE as error:
         raise CorruptRecordError(_reason(error)) from error
 
 
-def _decode(element: bytes) -> Decoded:
-    if element[:1] == b"{":
-        return _decode_json(element)
+def record_of(element: bytes) -> bytes:
+    """Return an element's record, without its position, and not in base64.
+
+    Raises:
+        ValueError: there is none.
+    """
     _, colon, record = element.partition(_COLON)
     if not colon:
         raise ValueError("it is no record of chatmem")
-    if record[:1] == b"A":
-        record = binascii.a2b_base64(record, strict_mode=True)
-    elif record[:1] == b"{":
+    return binascii.a2b_base64(record, strict_mode=True) if record[:1] == b"A" else record
+
+
+def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
+    if element[:1] == b"{":
+        return _decode_json(element)
+    record = record_of(element)
+    if record[:1] == b"{":
         return _decode_json(record)
     version, flags, code, mask, created, id_length = _unpack(record)
     if version != FORMAT:
         raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
-    rest = decompress(record[_HEADER_SIZE:]) if flags & COMPRESSED else record[_HEADER_SIZE:]
+    if flags & ~_KNOWN:
+        raise ValueError("a newer chatmem wrote it")
+    rest = record[_HEADER_SIZE:]
+    if flags & SEALED:
+        if sealer is None:
+            raise no_key(record)
+        rest = sealer.open(record, position_of(element) or 0)
+    if flags & COMPRESSED:
+        rest = decompress(rest)
     if len(rest) < id_length:
         raise ValueError("it is cut short")
     message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None

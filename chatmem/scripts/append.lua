@@ -5,15 +5,17 @@
 --       5 expected version, empty for any               6 the session's user, empty for none or unknown
 --       7 idempotency key, empty for none               8 how many messages to keep, empty for all
 --       9 "put" where a message whose id is known takes the place of the other, else empty
+--       10 the positions that the records are sealed for, with commas between, empty for any
 --       then for each message: its id (empty for none), its digest (of chunks only), its record
 -- Returns {version, first position, last position, duplicates, user}, positions -1 where there were no messages;
 --         {-1, version} where the session is not at the expected version;
 --         {-2, index} where a chunk's id is known with another content;
---         {-3} where the session is another user's.
+--         {-3} where the session is another user's;
+--         {-7, next position, position of each message whose id is known or -1} where a record is sealed for another.
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key, most, put = ARGV[7], tonumber(ARGV[8]), ARGV[9] == 'put'
-local HEAD = 9
+local HEAD = 10
 
 -- All reads come first: where a key has a wrong type they raise before anything is written.
 local kept = redis.call('HMGET', state, 'version', 'next', 'recent', 'created', 'user')
@@ -62,6 +64,13 @@ end
 
 local records, names, given, changed = {}, {}, {}, {}
 local first, last, duplicates = -1, -1, 0
+local sealed, known, misplaced = nil, {-7, position}, false
+if ARGV[10] ~= '' then
+  sealed = {}
+  for place in string.gmatch(ARGV[10], '%d+') do
+    sealed[#sealed + 1] = tonumber(place)
+  end
+end
 for i = HEAD + 1, #ARGV, 3 do
   local id, digest = ARGV[i], ARGV[i + 1]
   local suffix = digest ~= '' and ':' .. digest or ''
@@ -84,6 +93,10 @@ for i = HEAD + 1, #ARGV, 3 do
   else
     duplicates = duplicates + 1
   end
+  if sealed then
+    known[#known + 1] = seen and at or -1
+    misplaced = misplaced or (put or not seen) and sealed[#known - 2] ~= at
+  end
   if id ~= '' and (put or not seen) then
     given[id] = written(at) .. suffix
     names[#names + 1] = 'm' .. id
@@ -91,6 +104,10 @@ for i = HEAD + 1, #ARGV, 3 do
   end
   if first < 0 or at < first then first = at end
   if at > last then last = at end
+end
+
+if misplaced then
+  return known
 end
 
 local result = {version, first, last, duplicates}

@@ -2,7 +2,8 @@
 -- KEYS: list, ids, state.
 -- ARGV: 1 to 6 as append.lua has them, then 7 what to do, and for
 --       "replace", "delete", "truncate", "compact": 8 "id" or "at", 9 a message's id or position;
---       "replace": then an id, a digest, a record   "compact": then these three of each message
+--       "replace": 10 the position that the record is sealed for, empty for any, then an id, a digest, the record
+--       "compact": 10 the positions that its records are sealed for, which are from 0 on, then these three of each message
 --       "update": 8 the title, 9 the metadata, each behind a "=", empty for as it is
 --       "touch": nothing   "clear": 8 the user who must have the session, empty for anyone
 -- Returns {version, position, again, messages changed or removed, user, time of the last write};
@@ -10,10 +11,11 @@
 --         {-3} where the session is another user's;
 --         {-4} where there is no such message or session;
 --         {-5, index} where another message has that id already;
+--         {-7, position} where the record is sealed for another;
 --         {-6, most} where more messages are to stand in place of others than can.
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local task, how, what, HEAD = ARGV[7], ARGV[8], ARGV[9], 9
+local task, how, what, HEAD = ARGV[7], ARGV[8], ARGV[9], 10
 
 local length = redis.call('LLEN', list) -- a key of a wrong type raises here, before anything is written
 redis.call('HLEN', ids)
@@ -59,6 +61,9 @@ function tasks.replace()
   local position, index = target()
   if not index then
     return {-4}
+  end
+  if ARGV[10] ~= '' and tonumber(ARGV[10]) ~= position then
+    return {-7, position}
   end
   local id = ARGV[HEAD + 1]
   local other = id ~= '' and find_id(list, ids, id)
