@@ -311,7 +311,7 @@ class Writes:
         if reply[VERSION] == _MISSING:
             return False
         self._check(reply)
-        if reply[USER]:
+        if reply[USER] and left:
             await self._session.run(self._session.registration(reply[USER], reply[UPDATED], "NX", left))
         return True
 

@@ -325,3 +325,22 @@ def test_round_trips(url: str) -> None:
             assert wire.round_trips == wanted, index
         memory.forget("alice")
         assert wire.connections == 1
+
+
+async def test_scripts_that_only_some_nodes_know() -> None:
+    """On a cluster that has just started, each session is erased and counted once."""
+    from tests.clusters import cluster
+
+    with cluster() as running:
+        async with chatmem.connect(running.url, ttl=60) as memory:
+            for i in range(20):
+                await memory.history(f"s{i}", user="alice").append("x")
+            for node in running.masters():
+                node.run("SCRIPT", "FLUSH")
+            assert await memory.forget("alice") == 20
+        with chatmem.sync.connect(running.url, ttl=60) as blocking:
+            for i in range(20):
+                blocking.history(f"s{i}", user="alice").append("x")
+            for node in running.masters():
+                node.run("SCRIPT", "FLUSH")
+            assert blocking.forget("alice") == 20

@@ -38,6 +38,9 @@ local function index_from(list, position)
   end
   -- Without a gap behind it, it is where the end says; else at most where the head says.
   local low, high = math.max(length - 1 - (last - position), 0), math.min(position - first, length - 1)
+  if position_at(list, low) >= position then
+    return low
+  end
   while low < high do
     local middle = math.floor((low + high) / 2)
     if position_at(list, middle) < position then

@@ -6,9 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from redis.exceptions import NoScriptError
-
-from chatmem.transports.base import Command, KnownScripts
+from chatmem.transports.base import Command, KnownScripts, unknown
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.links import Client, Link, link_to
 from chatmem.transports.loops import PerLoop
@@ -49,8 +47,10 @@ class AsyncioTransport:
         try:
             link = await self._links.here()
             replies = await link.send([self._scripts.prepare(command) for command in commands])
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                replies = await link.send([self._scripts.with_text(command) for command in commands])
+            if again := unknown(commands, replies):
+                texts = await link.send([self._scripts.with_text(commands[index]) for index in again])
+                for index, reply in zip(again, texts, strict=True):
+                    replies[index] = reply
         except REDIS_ERRORS as error:
             raise translate(error) from error
         return checked(replies)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from redis.client import NEVER_DECODE
+from redis.exceptions import NoScriptError
 
 from chatmem import scripts
 
@@ -41,6 +42,15 @@ def options_of(command: Command) -> dict[str, bool]:
 def reads_much(command: Command) -> bool:
     """Return whether a command may bring a large reply."""
     return command[0] == "LRANGE" or (len(command) > 1 and command[1] in (scripts.READ.sha, scripts.READ.text))
+
+
+def unknown(commands: Sequence[Command], replies: Sequence[Any]) -> list[int]:
+    """Return which commands must be sent once more, with their scripts' texts: those of scripts the server had not.
+
+    All of them, where the last is WAIT, which waits for what was done before it on the same connection.
+    """
+    failed = [index for index, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
+    return list(range(len(commands))) if failed and commands[-1][0] == "WAIT" else failed
 
 
 class KnownScripts:

@@ -6,10 +6,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
 from redis import Redis, RedisCluster
-from redis.exceptions import NoScriptError, ResponseError
+from redis.exceptions import ResponseError
 
 from chatmem.transports import confirmed
-from chatmem.transports.base import Command, KnownScripts, options_of
+from chatmem.transports.base import Command, KnownScripts, options_of, unknown
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
 Client = Redis | RedisCluster
@@ -51,8 +51,10 @@ class BlockingTransport:
             if self._client is None:
                 self._client = self._open()
             replies = self._send(self._client, [self._scripts.prepare(command) for command in commands])
-            if any(isinstance(reply, NoScriptError) for reply in replies):
-                replies = self._send(self._client, [self._scripts.with_text(command) for command in commands])
+            if again := unknown(commands, replies):
+                texts = self._send(self._client, [self._scripts.with_text(commands[index]) for index in again])
+                for index, reply in zip(again, texts, strict=True):
+                    replies[index] = reply
         except REDIS_ERRORS as error:
             raise translate(error) from error
         return checked(replies)
