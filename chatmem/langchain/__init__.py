@@ -1,5 +1,27 @@
-"""chatmem as LangChain's own classes. Importing this imports LangChain's deprecated `BaseChatMessageHistory`."""
+"""chatmem in LangChain: an agent's middleware, and the deprecated `BaseChatMessageHistory`, each imported on use."""
 
-from chatmem.langchain.history import ChatMessageHistory
+from __future__ import annotations
 
-__all__ = ["ChatMessageHistory"]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from chatmem.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from chatmem.langchain.history import ChatMessageHistory
+    from chatmem.langchain.middleware import HistoryMiddleware
+
+__all__ = ["ChatMessageHistory", "HistoryMiddleware"]
+
+_MODULES = {"ChatMessageHistory": "history", "HistoryMiddleware": "middleware"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] != "langchain":
+            raise
+        raise UnsupportedError("agents need a package that is not installed: pip install 'langchain>=1.0'") from error
