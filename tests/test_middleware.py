@@ -8,6 +8,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from langchain_core.version import VERSION
+
+if tuple(map(int, VERSION.split(".")[:2])) < (1, 2):
+    pytest.skip("langgraph needs a later langchain-core than the oldest that chatmem takes", allow_module_level=True)
+
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core import messages as lc

@@ -37,7 +37,7 @@ class _State(AgentState[Any]):
     """the id of the last message that is stored"""
 
 
-class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any, Any]):
+class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Loads a session into an agent's state before it runs, and stores what it says: `create_agent(middleware=[...])`.
 
     The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there; its user is
