@@ -19,10 +19,11 @@ from langchain_core.messages import messages_from_dict, messages_to_dict
 from typer.testing import CliRunner
 
 import chatmem.sync
+from chatmem import openai_items
 from chatmem.cli.app import app
 from chatmem.connect import connection_to
 from chatmem.history import History
-from chatmem.migrate import migration, openai
+from chatmem.migrate import migration
 from chatmem.migrate.content import Source
 from chatmem.migrate.layouts import KINDS
 from chatmem.migrate.migration import Migration
@@ -457,7 +458,7 @@ class TestOpenAI:
         assert read[3].invalid_tool_calls[0]["args"] == "{broken"
         assert (read[5].text, read[5].id, read[2].id) == ("Sunny.", None, "fc_1")
         assert read[0] == lc.HumanMessage("What's the weather?")
-        assert [message.additional_kwargs.get(openai.ITEM) for message in read[1:]] == self.ITEMS[1:]
+        assert [message.additional_kwargs.get(openai_items.ITEM) for message in read[1:]] == self.ITEMS[1:]
         assert source.keys() == []
         assert 0 < target.ttl("chatmem:{user:1}:m") <= 100
 

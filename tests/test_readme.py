@@ -44,6 +44,16 @@ def test_an_example_prints_what_it_says(server: str, title: str) -> None:
     assert (done.stdout, done.returncode) == (output, 0), done.stderr
 
 
+@pytest.mark.parametrize(("code", "output"), BLOCK.findall((ROOT / "docs" / "agents.md").read_text()))
+def test_the_page_on_agents(server: str, code: str, output: str) -> None:
+    """Each of its examples prints what stands below it, and once more goes on with the same conversation."""
+    environment = {**os.environ, "CHATMEM_URL": server}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.returncode) == (output, 0), done.stderr
+    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert again.stdout != output
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_fastapi_example(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Talk, list, page, rename, regenerate, delete; nobody sees another's chat, and all of it has a TTL."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from chatmem.migrate import openai
+from chatmem import openai_items
 from chatmem.migrate.content import Content, Source
 from chatmem.migrate.documents import Documents
 from chatmem.migrate.lists import Lists
@@ -36,7 +36,7 @@ class Kind(NamedTuple):
 
 
 def _openai(prefix: str) -> Layout:
-    return Lists(f"{prefix}:", newest_first=False, suffix=":messages", beside=("", ":counter"), read=openai.message_of)
+    return Lists(f"{prefix}:", newest_first=False, suffix=":messages", beside=("", ":counter"), read=openai_items.parse)
 
 
 KINDS: dict[str, Kind] = {

@@ -1,14 +1,14 @@
-"""Items of OpenAI's Responses API, as its Agents SDK keeps them -> LangChain messages."""
+"""Items of OpenAI's Responses API, as its Agents SDK keeps them, and LangChain messages that say the same."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import CorruptRecordError, UnsupportedError
 
 ITEM = "openai_item"
 """where a message keeps the item it was made of, in `additional_kwargs`, unless the message says all of it"""
@@ -21,22 +21,62 @@ _CLASSES: dict[str, type[BaseMessage]] = {
 }
 
 
-def message_of(element: bytes) -> BaseMessage:
-    """Return the message that an item of a session says.
+def parse(element: bytes) -> BaseMessage:
+    """Return the message that an item in JSON says, as the SDK's own sessions store it.
 
     Raises:
         CorruptRecordError: it is no item.
     """
     try:
-        item = json.loads(element)
+        return message_of(json.loads(element))
     except (ValueError, RecursionError) as error:
-        raise CorruptRecordError(f"it is no JSON: {error}") from error
+        raise CorruptRecordError(f"it is no item of the Responses API: {error}") from error
+
+
+def message_of(item: Any) -> BaseMessage:
+    """Return the message that an item says; `items_of` gives the very item back.
+
+    Raises:
+        ValueError: it is no item.
+    """
     if not isinstance(item, dict) or not (isinstance(item.get("role"), str) or isinstance(item.get("type"), str)):
-        raise CorruptRecordError("it is no item of the Responses API")
+        raise ValueError("an item is a dict with a role or a type")
     message = _convert(item)
     if item != {"role": item.get("role"), "content": message.content} or item["role"] == "developer":
         message.additional_kwargs[ITEM] = item
     return message
+
+
+def items_of(message: BaseMessage) -> list[dict[str, Any]]:
+    """Return the items that say what a message says: the one it was made of, or such as OpenAI would have made of it.
+
+    Raises:
+        UnsupportedError: it says what no item can.
+    """
+    if ITEM in message.additional_kwargs:
+        return [message.additional_kwargs[ITEM]]
+    if isinstance(message, ToolMessage):
+        return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": _text(message)}]
+    role = next((role for role, kind in _CLASSES.items() if isinstance(message, kind)), None)
+    if role is None:
+        raise UnsupportedError(f"a {type(message).__name__} is no item of the Responses API")
+    calls = [_item_of_call(call) for call in message.tool_calls] if isinstance(message, AIMessage) else []
+    return [*([] if calls and not message.content else [{"role": role, "content": _text(message)}]), *calls]
+
+
+def _item_of_call(call: ToolCall) -> dict[str, Any]:
+    if call["id"] is None:
+        raise UnsupportedError("a tool call without an id is no item of the Responses API")
+    arguments = json.dumps(call["args"], ensure_ascii=False)
+    return {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
+
+
+def _text(message: BaseMessage) -> str:
+    parts = [message.content] if isinstance(message.content, str) else message.content
+    texts = [part if isinstance(part, str) else part.get("text") for part in parts]
+    if any(not isinstance(part, str) and part.get("type") != "text" for part in parts):
+        raise UnsupportedError(f"a {type(message).__name__} of more than text is made into no item")
+    return "".join(str(text) for text in texts)
 
 
 def _convert(item: dict[str, Any]) -> BaseMessage:
