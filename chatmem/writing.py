@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import itertools
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage, convert_to_messages
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage
 
 from chatmem import scripts
-from chatmem.codec import record
-from chatmem.errors import ConflictError, EncodingError, NotFoundError, UnavailableError
-from chatmem.keys import field, name_of, user_key
+from chatmem.errors import ConflictError, NotFoundError
+from chatmem.keys import field, user_key
 from chatmem.model import Appended, Edited
-from chatmem.policy import check_count, milliseconds
-from chatmem.session import COUNT, FIRST, UPDATED, USER, VERSION, Session, target
-from chatmem.telemetry import moved, observed
-
-_CONFLICT, _OTHER_USER, _MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE = -1, -3, -4, -5, -6, -7
-"""The scripts' refusals."""
-_ATTEMPTS = 100
-"""How often a record is sealed anew because others took the position it was sealed for."""
+from chatmem.policy import milliseconds
+from chatmem.session import UPDATED, USER, VERSION, target
+from chatmem.storing import MISSING, Stores, as_messages, to_json
+from chatmem.telemetry import observed
 
 
-class Writes:
+class Writes(Stores):
     """The writing half of a `History`."""
-
-    _session: Session
 
     @observed
     async def append(
@@ -64,64 +55,8 @@ class Writes:
         """
         if idempotency_key is not None and (not isinstance(idempotency_key, str) or not idempotency_key):
             raise ValueError("idempotency_key must be a non-empty string, or None for none")
-        parts = await self._encode(_as_messages("messages", messages))
+        parts = await self._encode(as_messages("messages", messages))
         return await self._store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
-
-    async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
-        session = self._session
-        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
-        with session.named():
-            parts = [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
-        if how is not None and how.dictionary is not None and not how.is_stored:
-            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
-            how.is_stored = True
-        return parts
-
-    async def _store(
-        self,
-        parts: Sequence[record.Encoded],
-        *,
-        idempotency_key: str | None = None,
-        expected_version: int | None = None,
-        put: bool = False,
-    ) -> Appended:
-        """Append messages that are encoded already; see `append`. With `put`, known ids are written over."""
-        check_count("expected_version", expected_version, least=0)
-        moved([part.record for part in parts])
-        session = self._session
-        most = session.policy.max_messages
-        places = [session.following + offset for offset in range(len(parts))]
-        for _ in range(_ATTEMPTS):
-            reply = await session.write(
-                scripts.APPEND,
-                b"" if idempotency_key is None else field(idempotency_key),
-                b"" if most is None else b"%d" % most,
-                b"put" if put else b"",
-                self._written_for(places),
-                *self._sealed(parts, places),
-                entry="CH" if parts else None,
-                expected_version=expected_version,
-            )
-            if reply[VERSION] != _ELSEWHERE:
-                break
-            places = _places(*reply[1:])
-        self._check(reply, parts, expected_version)
-        version, first, last, duplicates = reply[:USER]
-        session.following = max(session.following, last + 1)
-        return Appended(version, None if first < 0 else first, None if last < 0 else last, duplicates)
-
-    def _written_for(self, places: Sequence[int]) -> bytes:
-        """Return the positions that records are sealed for, as scripts take them; empty where they are not sealed."""
-        return b"" if self._session.sealer is None else b",".join(b"%d" % place for place in places)
-
-    def _sealed(self, parts: Sequence[record.Encoded], places: Sequence[int]) -> Iterator[bytes]:
-        """Yield ids, digests and records as scripts take them; where the memory has keys, sealed for these places."""
-        sealer = self._session.sealer
-        for part, place in zip(parts, places, strict=True):
-            if sealer is None:
-                yield from part
-            else:
-                yield from (part.id, sealer.ring.digest(part.digest), sealer.seal(part.record, place))
 
     @observed
     async def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
@@ -166,7 +101,7 @@ class Writes:
             ValueError: another message has the new one's id, or an argument is wrong.
         """
         where = target("message", message)
-        (new,) = _as_messages("by", [by])
+        (new,) = as_messages("by", [by])
         if isinstance(message, str) and new.id is None:
             new = new.model_copy(update={"id": message})
         parts = await self._encode([new])
@@ -242,7 +177,7 @@ class Writes:
         where = target("upto", upto)
         if isinstance(replacement, str) or not isinstance(replacement, Sequence):
             raise ValueError("replacement must be a list of messages")
-        parts = await self._encode(_as_messages("replacement", replacement))
+        parts = await self._encode(as_messages("replacement", replacement))
         try:
             places = range(len(parts))
             return await self._edit(b"compact", *where, parts=parts, places=places, expected_version=expected_version)
@@ -250,26 +185,6 @@ class Writes:
             with self._session.named():
                 what = f"the head of the conversation has changed: message {upto!r} is gone; read it again"
                 raise ConflictError(what) from error
-
-    async def _edit(
-        self,
-        *arguments: bytes,
-        parts: Sequence[record.Encoded] = (),
-        places: Sequence[int] = (),
-        expected_version: int | None = None,
-    ) -> Edited:
-        check_count("expected_version", expected_version, least=0)
-        moved([part.record for part in parts])
-        for _ in range(_ATTEMPTS):
-            sealed = (self._written_for(places), *self._sealed(parts, places))
-            reply = await self._session.write(
-                scripts.EDIT, *arguments, *sealed, entry="XX", expected_version=expected_version
-            )
-            if reply[VERSION] != _ELSEWHERE:
-                break
-            places = reply[1:]
-        self._check(reply, parts, expected_version)
-        return Edited(reply[VERSION], None if reply[FIRST] < 0 else reply[FIRST], reply[COUNT])
 
     @observed
     async def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
@@ -289,7 +204,7 @@ class Writes:
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError("metadata must be a dict, or None for as it is")
         with self._session.named():
-            values = [b"" if value is None else _json(value) for value in (title, metadata)]
+            values = [b"" if value is None else to_json(value) for value in (title, metadata)]
         self._check(await self._session.annotate(*values))
 
     @observed
@@ -308,7 +223,7 @@ class Writes:
         """
         left = self._session.policy.ttl_argument if ttl is None else milliseconds("ttl", ttl)
         (reply,) = await self._session.run(self._session.command(scripts.EDIT, b"touch", ttl=left))
-        if reply[VERSION] == _MISSING:
+        if reply[VERSION] == MISSING:
             return False
         self._check(reply)
         if reply[USER] and left:
@@ -326,59 +241,3 @@ class Writes:
         if reply[USER]:
             index = user_key(self._session.policy.prefix, reply[USER])
             await self._session.run(scripts.USER.call((index,), b"drop", reply[UPDATED], field(self._session.id)))
-
-    def _check(self, reply: list[Any], parts: Sequence[record.Encoded] = (), expected: int | None = None) -> None:
-        """Raise what a script's refusal means."""
-        code = reply[VERSION]
-        if code >= 0:
-            return
-        with self._session.named():
-            if code == _CONFLICT:
-                what = f"the session is at version {reply[1]}, not at {expected}: read it again, then write"
-                raise ConflictError(what, expected=expected, actual=reply[1])
-            if code == _MISSING:
-                raise NotFoundError("the session holds no such message")
-            if code == _ELSEWHERE:
-                raise UnavailableError("others write to the session faster than a record is sealed for its position")
-        if code == _OTHER_USER:
-            raise ValueError(f"the session {self._session.id!r} belongs to another user than {self._session.user!r}")
-        if code == _TOO_MANY:
-            raise ValueError(f"replacement must be no more than the {reply[1]:,} messages that there were up to there")
-        message_id = name_of(parts[reply[1]].id)
-        if code == _TAKEN:
-            raise ValueError(f"messages[{reply[1]}] has the id {message_id!r}, which another message has")
-        raise ValueError(
-            f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
-            "one answer share an id, so add them up (chunk + chunk) and append the sum"
-        )
-
-
-def _places(following: int, *known: int) -> list[int]:
-    """Return where messages are or will be, from the next position and those of messages that are there (else -1)."""
-    free = itertools.count(following)
-    return [next(free) if place < 0 else place for place in known]
-
-
-def _json(value: Any) -> bytes:
-    try:
-        text = json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise EncodingError(f"metadata cannot be stored as JSON: {error}", field="metadata") from error
-    if json.loads(text) != value:
-        raise EncodingError("metadata changes as JSON: keys must be strings, and tuples are lists", field="metadata")
-    return text.encode()
-
-
-def _as_messages(name: str, values: Sequence[MessageLikeRepresentation]) -> list[BaseMessage]:
-    messages = []
-    for index, value in enumerate(values):
-        if isinstance(value, BaseMessage):
-            messages.append(value)
-            continue
-        if isinstance(value, list) and not (len(value) == 2 and isinstance(value[1], str)):  # ["human", "hi"] is one
-            raise ValueError(f"{name}[{index}] is a list: append takes the messages themselves, append(*messages)")
-        try:
-            messages.extend(convert_to_messages([value]))
-        except (ValueError, TypeError, NotImplementedError, KeyError, AttributeError) as error:
-            raise ValueError(f"{name}[{index}] is no message that LangChain knows: {error}") from error
-    return messages
