@@ -32,9 +32,9 @@ WEIGHTS = {
 }
 """What may happen to a command, and how often beside the others.
 
-cut before: the connection is cut before the server gets the command; within: when it has got half of it; after: when it
-has answered. half a reply: the client gets half the answer, then the connection is cut. refuse: as "cut before", and the
-next connections are refused. delay: less than the client waits. swallow: the server does it, and the client hears
+cut before: the connection is cut before the server gets the command; within: when it has got half of it; after: when
+it has answered. half a reply: the client gets half the answer, then the connection is cut. refuse: as "cut before", and
+the next connections are refused. delay: less than the client waits. swallow: the server does it, and the client hears
 nothing. stall: the client hears nothing, and the server gets the command after the client has given up. fail over:
 another server becomes the master; this one refuses the command as a replica does, and all connections are cut.
 """
