@@ -21,6 +21,15 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
+def faults(session: nox.Session) -> None:
+    """`nox -s faults -- SEED COUNT`: so many faults over each transport, drawn by the seed; then cancelled callers."""
+    seed, count = [*session.posargs, *("1", "3000")[len(session.posargs) :]]
+    session.install("-e", ".[dev]")
+    env = {"CHATMEM_SEED": seed, "CHATMEM_FAULTS": count}
+    session.run("pytest", "-s", "tests/test_faults.py", "tests/test_cancellation.py", env=env)
+
+
+@nox.session
 def lint(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("ruff", "check")

@@ -187,6 +187,9 @@ if result[1] > version then
 elseif kept[1] then
   redis.call('HSET', state, 'version', version) -- WAIT waits for what its own connection wrote
 end
+if task == 'update' then -- a resend that comes late must not undo what was set after it
+  redis.call('HSET', state, 'recent', remember(recent, token, table.concat(reply, ':', 1, 4)))
+end
 if user ~= '' and not kept[3] and redis.call('EXISTS', state) == 1 then
   redis.call('HSET', state, 'user', user)
 end

@@ -1,0 +1,293 @@
+"""Connections that fail at any moment: what was acknowledged is there once and in order, what raised at most once.
+
+A few hundred faults by default; `CHATMEM_FAULTS=5000 CHATMEM_SEED=7 pytest -s tests/test_faults.py` for more, or
+`nox -s faults -- 7 5000`. `-s` shows the table.
+
+Two kinds of writes cannot be told from a later one when a network delivers them after the caller was told that they
+failed, or, for `clear`, even that they were done: an edit without `expected_version`, and `clear`, with which all is
+forgotten. So the writers here wait, before they do such a write again or go on behind a `clear`, until nothing is on
+its way any more. Appends with ids or keys they do again at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from langchain_core import messages as lc
+
+import chatmem
+import chatmem.sync
+from chatmem.addresses import upstash
+from tests.coroutines import AsCoroutines
+from tests.faults import FAILING_OVER, WEIGHTS, FaultProxy, Pair, Schedule, failing, http_end, resp_end
+from tests.servers import redis_7
+from tests.upstash_server import TOKEN, serving
+
+FAULTS = int(os.environ.get("CHATMEM_FAULTS", "200"))
+SEED = os.environ.get("CHATMEM_SEED", "1")
+WRITERS = 6
+PATIENCE = 0.1
+
+Told = list[tuple[str | None, str]]
+"""Ids and contents."""
+
+
+@dataclass
+class Site:
+    """A proxy, how to get past it, and what the schedule does."""
+
+    url: str
+    direct_url: Callable[[], str]
+    proxy: FaultProxy
+    schedule: Schedule
+
+
+@contextmanager
+def over_redis(schedule: Schedule) -> Iterator[Site]:
+    """A master and a replica, which change places now and then."""
+    with ExitStack() as stack:
+        pair = Pair(stack)
+        proxy = stack.enter_context(failing(pair.address, schedule, patience=PATIENCE, fail_over=pair.fail_over))
+        url = f"redis://127.0.0.1:{proxy.port}/0?socket_timeout={PATIENCE}&socket_connect_timeout={PATIENCE}"
+        yield Site(url, lambda: pair.url, proxy, schedule)
+
+
+@contextmanager
+def over_upstash(schedule: Schedule) -> Iterator[Site]:
+    """The stand-in of the REST API; the faults are those of its HTTP requests."""
+    with redis_7() as server, serving(server) as rest:
+        address = ("127.0.0.1", int(urlsplit(rest.url).port or 0))
+        with failing(lambda: address, schedule, patience=PATIENCE, end=http_end) as proxy:
+            yield Site(f"http://:{TOKEN}@127.0.0.1:{proxy.port}", lambda: server, proxy, schedule)
+
+
+@dataclass(frozen=True)
+class Row:
+    name: str
+    site: Callable[[Schedule], AbstractContextManager[Site]]
+    weights: dict[str, Any]
+    blocking: bool
+
+
+ROWS = [
+    Row("async redis", over_redis, FAILING_OVER, blocking=False),
+    Row("blocking redis", over_redis, FAILING_OVER, blocking=True),
+    Row("async Upstash", over_upstash, WEIGHTS, blocking=False),
+    Row("blocking Upstash", over_upstash, WEIGHTS, blocking=True),
+]
+
+
+@dataclass
+class Ledger:
+    """What callers were told, and what became of it."""
+
+    acknowledged: int = 0
+    raised: int = 0
+    lost: list[str] = field(default_factory=list)
+    doubled: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+
+    def compare(self, where: str, expected: Told, found: Told) -> None:
+        """Note what of the expected messages is missing, there more than once, or elsewhere."""
+        missing, extra = Counter(expected) - Counter(found), Counter(found) - Counter(expected)
+        self.lost += [f"{where}: {one}" for one in missing]
+        self.doubled += [f"{where}: {one}" for one in extra]
+        if expected != found and not missing and not extra:
+            self.wrong.append(f"{where}: {found} is not in the order of {expected}")
+
+
+def told(messages: list[lc.BaseMessage]) -> Told:
+    return [(message.id, str(message.content)) for message in messages]
+
+
+class Writer:
+    """Does every operation that writes, again and again, until the schedule is over."""
+
+    def __init__(self, number: int, memory: Any, site: Site, ledger: Ledger) -> None:
+        self._number = number
+        self._memory = memory
+        self._site = site
+        self._ledger = ledger
+        self.shared: Told = []
+
+    async def run(self) -> None:
+        turn = 0
+        while not self._site.schedule.is_over:
+            await self._append_to_shared(turn)
+            await self._edit_alone(turn)
+            turn += 1
+
+    async def _do(self, operation: Callable[[], Awaitable[Any]], *, late: bool = False) -> Any:
+        """Do an operation until it is acknowledged.
+
+        Args:
+            operation: what is awaited.
+            late: whether what raised may still be on its way when it is done again.
+        """
+        while True:
+            try:
+                done = await operation()
+            except chatmem.UnavailableError:
+                self._ledger.raised += 1
+                if not late:
+                    await asyncio.to_thread(self._site.proxy.settle)
+            else:
+                self._ledger.acknowledged += 1
+                return done
+
+    async def _append_to_shared(self, turn: int) -> None:
+        """Append to the session of all writers, once by ids and once by a key."""
+        name = f"{self._number}.{turn}"
+        history = self._memory.history("shared")
+        new = [lc.HumanMessage("q", id=name), lc.AIMessage("a", id=f"{name}a")]
+
+        async def by_ids() -> None:
+            try:
+                await history.append(*new)
+            except chatmem.UnavailableError:
+                self._check_at_most_once(told([*new]))
+                raise
+
+        await self._do(by_ids, late=True)
+        await self._do(lambda: history.append(f"keyed {name}", idempotency_key=name), late=True)
+        self.shared += [*told([*new]), (None, f"keyed {name}")]
+
+    def _check_at_most_once(self, new: Told) -> None:
+        with chatmem.sync.connect(self._site.direct_url()) as direct:
+            there = Counter(told(direct.history("shared").messages()))
+        if len({there[one] for one in new}) > 1 or max(there[one] for one in new) > 1:
+            self._ledger.wrong.append(f"{new} raised and is there in part or twice")
+
+    async def _edit_alone(self, turn: int) -> None:
+        """Do all that edits, on a session of one's own; every other one is a user's."""
+        name = f"alone {self._number}.{turn}"
+        user = f"user {self._number}" if turn % 2 else None
+        history = self._memory.history(name, user=user)
+        await self._do(lambda: history.append(*(lc.HumanMessage(f"{n}", id=f"m{n}") for n in range(4))), late=True)
+        await self._do(lambda: history.append("x", ("ai", "y"), idempotency_key="k"), late=True)
+        for text in ("gr", "growing", "grown"):
+            await self._do(lambda text=text: history.put(lc.AIMessage(text, id="p")))  # type: ignore[misc]
+        for text in ("first", "second"):
+            await self._do(lambda text=text: history.replace("m1", lc.HumanMessage(text, id="m1")))  # type: ignore[misc]
+        await self._do(lambda: history.delete("m2"))
+        await self._do(lambda: history.append(*(lc.HumanMessage(f"{n}", id=f"m{n}") for n in range(4, 7))), late=True)
+        await self._do(lambda: history.truncate(after="m5"))
+        await self._compact(history)
+        for text in ("a title", "the title"):
+            await self._do(lambda text=text: history.update(title=text, metadata={"is": text}))  # type: ignore[misc]
+        fork = await self._do(lambda: history.fork(f"fork {name}"))
+        await self._do(lambda: fork.append(lc.HumanMessage("end", id="end")), late=True)
+        cleared = turn % 3 == 0
+        if cleared:
+            await asyncio.to_thread(self._site.proxy.settle)
+            await self._do(fork.clear)
+        await asyncio.to_thread(self._site.proxy.settle)
+        self._check_alone(name, user, cleared=cleared)
+
+    async def _compact(self, history: Any) -> None:
+        """Replace the first message; a conflict says that it was done by a call that raised."""
+        raised = self._ledger.raised
+        try:
+            await self._do(lambda: history.compact(upto="m0", replacement=[lc.SystemMessage("0", id="s")]))
+        except chatmem.ConflictError:
+            if self._ledger.raised == raised:
+                self._ledger.wrong.append("a compaction that did not raise is in conflict with itself")
+
+    def _check_alone(self, name: str, user: str | None, *, cleared: bool) -> None:
+        head: Told = [("s", "0"), ("m1", "second"), ("m3", "3"), (None, "x"), (None, "y"), ("p", "grown")]
+        expected: Told = [*head, ("m4", "4"), ("m5", "5")]
+        with chatmem.sync.connect(self._site.direct_url()) as direct:
+            history = direct.history(name)
+            self._ledger.compare(name, expected, told(history.messages()))
+            fork: Told = [] if cleared else [*expected, ("end", "end")]
+            self._ledger.compare(f"fork {name}", fork, told(direct.history(f"fork {name}").messages()))
+            info = history.info()
+            if (info.title, info.metadata, info.user) != ("the title", {"is": "the title"}, user):
+                self._ledger.wrong.append(f"{name}: {info}")
+            if user is not None:
+                listed = {one.session_id for one in direct.sessions(user, limit=1000).sessions}
+                if {name, f"fork {name}"} & listed != {name, *([] if cleared else [f"fork {name}"])}:
+                    self._ledger.wrong.append(f"{name}: the user's sessions are {listed}")
+
+
+@pytest.fixture(scope="module")
+def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
+    """Lines of figures, printed at the end."""
+    lines: list[str] = []
+    yield lines
+    print("", *lines, sep="\n")
+
+
+async def run_writers(row: Row, site: Site, ledger: Ledger) -> list[Writer]:
+    connect: Any = chatmem.sync.connect if row.blocking else chatmem.connect
+    opened = connect(site.url, ttl=600)
+    memory = AsCoroutines(opened) if row.blocking else opened
+    writers = [Writer(number, memory, site, ledger) for number in range(WRITERS)]
+    if row.blocking:  # a thread each
+        await asyncio.gather(*(asyncio.to_thread(asyncio.run, writer.run()) for writer in writers))
+    else:
+        await asyncio.gather(*(writer.run() for writer in writers))
+    await memory.aclose()
+    return writers
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+async def test_every_write_under_faults(row: Row, table: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was acknowledged is there once, in each writer's order; what raised at most once, and after a retry once."""
+    monkeypatch.setitem(upstash.TIMEOUTS, "timeout", PATIENCE)
+    monkeypatch.setitem(upstash._CLIENT, "rest_retry_interval", 0.01)
+    schedule, ledger = Schedule(f"{SEED} {row.name}", FAULTS, weights=row.weights), Ledger()
+    with row.site(schedule) as site:
+        writers = await run_writers(row, site, ledger)
+        site.proxy.settle()
+        with chatmem.sync.connect(site.direct_url()) as direct:
+            found = told(direct.history("shared").messages())
+    for number, writer in enumerate(writers):
+        own = [one for one in found if (one[0] or one[1].removeprefix("keyed ")).startswith(f"{number}.")]
+        ledger.compare(f"writer {number}", writer.shared, own)
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(schedule.drawn.items()))
+    table.append(
+        f"{row.name}: {schedule.drawn.total()} faults ({kinds}); {ledger.acknowledged} acknowledged, "
+        f"{ledger.raised} raised, {len(ledger.lost)} lost, {len(ledger.doubled)} doubled"
+    )
+    assert (ledger.lost, ledger.doubled, ledger.wrong) == ([], [], [])
+    assert schedule.drawn.total() >= FAULTS
+    assert ledger.raised > 0
+    assert len(found) == sum(len(writer.shared) for writer in writers)
+
+
+class FirstStalls(Schedule):
+    """Stalls the first command, and nothing else."""
+
+    def __init__(self) -> None:
+        super().__init__(0, 1, share=1, weights={"stall": 1})
+
+
+def test_an_update_that_arrives_late() -> None:
+    """A title that was set is not undone by a resend of the update before it, which the network held back."""
+    with over_redis(FirstStalls()) as site, chatmem.sync.connect(site.url, ttl=60) as memory:
+        for title in ("first", "second"):
+            memory.history("a").update(title=title)
+        site.proxy.settle()
+        with chatmem.sync.connect(site.direct_url()) as direct:
+            assert direct.history("a").info().title == "second"
+
+
+def test_frames() -> None:
+    """The proxy finds the ends of commands, of nested replies and of HTTP messages, however they arrive."""
+    for end, message in (
+        (resp_end, b"*2\r\n$4\r\nPI\r\n\r\n:5\r\n"),
+        (resp_end, b"*3\r\n*1\r\n$-1\r\n*0\r\n-ERR no\r\n"),
+        (http_end, b"POST / HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody"),
+        (http_end, b"HTTP/1.1 204 None\r\nA: b\r\n\r\n"),
+    ):
+        assert [end(message[:size]) for size in range(len(message))] == [None] * len(message)
+        assert end(message + message) == len(message)
