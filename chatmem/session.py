@@ -255,7 +255,19 @@ def info_commands(keys: SessionKeys) -> tuple[Command, ...]:
 
 
 def to_info(session_id: str, replies: Sequence[Any]) -> SessionInfo:
-    """Return what the replies to `info_commands` say."""
+    """Return what the replies to `info_commands` say.
+
+    Raises:
+        CorruptRecordError: something else wrote what they say.
+    """
+    try:
+        return _to_info(session_id, replies)
+    except (ValueError, OverflowError, RecursionError) as error:
+        what = "what is known of this session is nothing that chatmem wrote"
+        raise CorruptRecordError(what, session=session_id) from error
+
+
+def _to_info(session_id: str, replies: Sequence[Any]) -> SessionInfo:
     count, (version, created, updated, user, title, metadata), left = replies
     return SessionInfo(
         session_id=session_id,

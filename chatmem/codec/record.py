@@ -128,7 +128,7 @@ def encode(message: BaseMessage, position: int, created: int, compression: Compr
 
 def position_of(element: bytes) -> int | None:
     """Return the position an element begins with, or None where it has none."""
-    digits, colon, _ = element[:20].partition(_COLON)
+    digits, colon, _ = element[:16].partition(_COLON)  # as the scripts do
     return int(digits) if colon and digits.isdigit() else None
 
 
