@@ -59,3 +59,10 @@ def lowest(session: nox.Session) -> None:
     constraints.write_text("\n".join(re.sub(r"\[.*?\]|,.*", "", one).replace(">=", "==") for one in wanted))
     session.install("-e", ".[dev]", "--constraint", str(constraints))
     session.run("pytest", *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """A million hostile records."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.fuzz", *(session.posargs or ("--inputs", "1000000")))

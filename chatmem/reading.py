@@ -92,6 +92,8 @@ class Reads:
         while more and wanted.reaches_beyond(system, [one.message for one in entries if one.message is not None]):
             size = min(4 * size, LARGEST_PAGE)
             older, more = await self._session.slice(None, entries[0].seq, size, newest=True)
+            if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
+                break
             entries = older + entries
         if system is not None and entries[0].seq == head[0].seq:
             del entries[0]
@@ -113,6 +115,9 @@ class Reads:
         last, more = -1, True
         while more:
             entries, more = await self._session.slice(last, None, SLICE, newest=False)
+            if more and entries[-1].seq <= last:
+                with self._session.named():
+                    raise CorruptRecordError("the positions do not grow: something else wrote to this session")
             for entry in entries:
                 if entry.error is not None and strict:
                     raise entry.error

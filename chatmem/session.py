@@ -276,7 +276,19 @@ def sealer_of(policy: Policy, session_id: str) -> Sealer | None:
 
 
 def to_info(policy: Policy, session_id: str, replies: Sequence[Any]) -> SessionInfo:
-    """Return what the replies to `info_commands` say."""
+    """Return what the replies to `info_commands` say.
+
+    Raises:
+        CorruptRecordError: something else wrote what they say.
+    """
+    try:
+        return _to_info(policy, session_id, replies)
+    except (ValueError, OverflowError, RecursionError) as error:
+        what = "what is known of this session is nothing that chatmem wrote"
+        raise CorruptRecordError(what, session=session_id) from error
+
+
+def _to_info(policy: Policy, session_id: str, replies: Sequence[Any]) -> SessionInfo:
     count, (version, created, updated, user, title, metadata), left = replies
     sealer = sealer_of(policy, session_id)
     return SessionInfo(

@@ -53,7 +53,10 @@ MAX_ID_BYTES = 2**16 - 1
 _header = struct.Struct(">BBBHqH")
 _unpack, _HEADER_SIZE = _header.unpack_from, _header.size
 _COLON = b":"
-_UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error)
+_UNREADABLE = (
+    *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
+    AttributeError,  # of LangChain's validators, on JSON of an unexpected shape
+)
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
@@ -136,7 +139,7 @@ def encode(
 
 def position_of(element: bytes) -> int | None:
     """Return the position an element begins with, or None where it has none."""
-    digits, colon, _ = element[:20].partition(_COLON)
+    digits, colon, _ = element[:16].partition(_COLON)  # as the scripts do
     return int(digits) if colon and digits.isdigit() else None
 
 
@@ -222,12 +225,21 @@ def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
     message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
     load = messages.load_extended if flags & EXTENDED else messages.load
     message = load(BY_CODE[code], mask, message_id, rest[id_length:])
-    return Decoded(message_id, to_datetime(created), message)
+    return Decoded(message_id, _time_of(created), message)
+
+
+def _time_of(created: int) -> datetime | None:
+    try:
+        return to_datetime(created)
+    except OverflowError:  # a damaged time costs no message: `decode_messages` does not look at it at all
+        return None
 
 
 def _decode_json(data: bytes) -> Decoded:
     """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
-    written = json.loads(data)
+    written = json.loads(
+        data.decode("utf-8", "surrogatepass")
+    )  # of bytes it would guess other encodings, and load them
     if written["type"] == "generic":  # LangChain JS' name
         written["type"] = "chat"
     (message,) = messages_from_dict([written])

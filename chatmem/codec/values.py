@@ -166,7 +166,7 @@ def from_extension(code: int, data: memoryview) -> Any:
     if restore is None:
         raise ValueError(f"extension {code} is not of this format")
     try:
-        return restore(bytes(data))
+        return restore(data if code in _CONTAINERS else bytes(data))
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"extension {code} is damaged") from error
 
@@ -178,7 +178,9 @@ def _hashable(value: Any) -> Any:
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=from_extension)
 
-_RESTORERS: dict[int, Callable[[bytes], Any]] = {
+_CONTAINERS = frozenset({_TIMEDELTA, _SET, _FROZENSET, _MAP})
+"""Those decoded in place: a copy at each level would let a small record, nested deep, take a lot of memory."""
+_RESTORERS: dict[int, Callable[[Any], Any]] = {
     _BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
     _TEXT: lambda data: data.decode("utf-8", "surrogatepass"),
     _DATETIME: lambda data: datetime.fromisoformat(data.decode()),

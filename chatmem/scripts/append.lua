@@ -21,7 +21,7 @@ local HEAD = 10
 local kept = redis.call('HMGET', state, 'version', 'next', 'recent', 'created', 'user')
 local length = redis.call('LLEN', list)
 local any_ids = redis.call('HLEN', ids) > 0
-local version, recent = tonumber(kept[1] or 0), kept[3] or ''
+local version, recent = number_in(kept[1]) or 0, kept[3] or ''
 
 local owner = kept[5] or user
 if user ~= '' and owner ~= user then
@@ -47,7 +47,7 @@ if done then
 end
 if key ~= '' then
   done = redis.call('HGET', ids, 'k' .. key)
-  if done then
+  if done and string.match(done, '^%d+:%-?%d+:%-?%d+:%d+') then
     return told(done, (#ARGV - HEAD) / 3)
   end
 end
@@ -55,11 +55,10 @@ if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
 
-local position = tonumber(kept[2])
+local position = number_in(kept[2])
 if not position then
   -- A server that evicts keys may have dropped the state alone.
-  local tail = length > 0 and string.match(redis.call('LINDEX', list, -1), '^(%d+):')
-  position = tail and tonumber(tail) + 1 or length
+  position = length > 0 and position_at(list, length - 1) + 1 or 0
 end
 
 local records, names, given, changed = {}, {}, {}, {}

@@ -20,7 +20,8 @@ local task, how, what, HEAD = ARGV[7], ARGV[8], ARGV[9], 10
 local length = redis.call('LLEN', list) -- a key of a wrong type raises here, before anything is written
 redis.call('HLEN', ids)
 local kept = redis.call('HMGET', state, 'version', 'recent', 'user', 'updated')
-local version, recent, owner, updated = tonumber(kept[1] or 0), kept[2] or '', kept[3] or user, kept[4] or '0'
+local version, recent, owner = number_in(kept[1]) or 0, kept[2] or '', kept[3] or user
+local updated = number_in(kept[4]) and kept[4] or '0'
 if user ~= '' and owner ~= user then
   return {-3}
 end

@@ -12,16 +12,30 @@ local function written(position)
   return string.format('%.0f', position)
 end
 
+-- Returns a number of at most 15 digits, which Lua counts exactly; nothing for whatever else is there.
+local function number_in(text)
+  local digits = text and string.match(text, '^%d+$')
+  return digits and #digits <= 15 and tonumber(digits) or nil
+end
+
+local walked -- while it is a table: the positions of damaged elements that were looked for already
+
 -- A damaged element counts as the one behind its neighbour.
 local function position_at(list, index)
+  local position = index
   for back = 0, index do
-    local element = redis.call('LINDEX', list, index - back)
-    local digits = element and string.match(string.sub(element, 1, 20), '^(%d+):')
-    if digits then
-      return tonumber(digits) + back
+    local known = walked and walked[index - back]
+    local element = not known and redis.call('LINDEX', list, index - back)
+    local digits = element and string.match(string.sub(element, 1, 16), '^(%d+):')
+    if known or digits then
+      position = (known or tonumber(digits)) + back
+      break
     end
   end
-  return index
+  if walked then
+    walked[index] = position
+  end
+  return position
 end
 
 -- Returns the index of the first element at a position or behind it; the list's length where there is none.

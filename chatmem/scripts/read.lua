@@ -26,4 +26,4 @@ else
 end
 local elements = to > from and redis.call('LRANGE', list, from, to - 1) or {}
 local kept = redis.call('HMGET', KEYS[3], 'version', 'user')
-return {more, elements, position_at(list, from), tonumber(kept[1] or 0), kept[2] or ''}
+return {more, elements, position_at(list, from), number_in(kept[1]) or 0, kept[2] or ''}

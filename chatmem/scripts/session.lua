@@ -26,7 +26,7 @@ end
 -- Returns what the last calls did, by their tokens: a client or a proxy that got no reply sends the same call again.
 local function remember(recent, token, text)
   if #recent > REMEMBERED then
-    recent = string.match(string.sub(recent, 1, REMEMBERED), '^(.*);') -- the last one may be cut in two
+    recent = string.match(string.sub(recent, 1, REMEMBERED), '^(.*);') or '' -- the last one may be cut in two
   end
   return ';' .. token .. ':' .. text .. recent
 end

@@ -37,21 +37,23 @@ local function sweep(list, ids, gone)
     return
   end
   local names, all = {}, redis.call('HGETALL', ids)
+  walked = {}
   local first = position_at(list, 0)
   for at = 1, #all, 2 do
     local name, value = all[at], all[at + 1]
     local removed
     if string.sub(name, 1, 1) == 'm' then
-      local position = tonumber(string.match(value, '^%d+'))
-      removed = gone and gone(position) or not gone and not index_of(list, position)
+      local position = number_in(string.match(value, '^%d+'))
+      removed = not position or gone and gone(position) or not gone and not index_of(list, position)
     else
-      local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)'))
-      removed = not gone and last < first
+      local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)') or nil)
+      removed = not gone and not (last and last >= first)
     end
     if removed then
       names[#names + 1] = name
     end
   end
+  walked = nil
   in_slices('HDEL', ids, names)
 end
 
