@@ -66,3 +66,10 @@ def fuzz(session: nox.Session) -> None:
     """A million hostile records."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.fuzz", *(session.posargs or ("--inputs", "1000000")))
+
+
+@nox.session
+def soak(session: nox.Session) -> None:
+    """Ten minutes of load."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.soak", *(session.posargs or ("--minutes", "10")))

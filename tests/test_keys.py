@@ -6,10 +6,10 @@ import re
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatmem.keys import escape, field, name_of, session_keys
+from chatmem.keys import dictionary_key, escape, field, name_of, session_keys, user_key, user_name
 
 ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
 
@@ -67,3 +67,41 @@ def test_fields() -> None:
         b"%%2541",
         b"%a%7D%ED%A0%80",
     ]
+
+
+pieces = st.lists(
+    st.sampled_from(["chatmem", "user", "dictionary", "a", "1", ":", "{", "}", "%", "%7D", "m", "\ud800"]), min_size=1
+)
+names = pieces.map("".join)
+prefixes = pieces.map(lambda some: "".join(some).replace("{", "").replace("}", "").replace("\ud800", "") or "chatmem")
+
+
+def keys_of(prefix: str, session: str, user: str, number: int) -> dict[bytes, tuple[object, ...]]:
+    """Return every key that these make, and what it is of."""
+    messages, ids, state = session_keys(prefix, session)
+    return {
+        messages: ("messages", prefix, session),
+        ids: ("ids", prefix, session),
+        state: ("state", prefix, session),
+        user_key(prefix, user_name(user)): ("user", prefix, user),
+        dictionary_key(prefix, number): ("dictionary", prefix, number),
+    }
+
+
+@settings(max_examples=2000)
+@given(prefixes, prefixes, names, names, names, names, st.integers(0, 11), st.integers(0, 11))
+def test_no_two_things_share_a_key(
+    prefix: str, other: str, session: str, session_2: str, user: str, user_2: str, number: int, number_2: int
+) -> None:
+    """Sessions, users and dictionaries of two prefixes, made to be confused: a key that is of both is of one thing."""
+    first, second = keys_of(prefix, session, user, number), keys_of(other, session_2, user_2, number_2)
+    assert len(first) == len(second) == 5
+    for key in first.keys() & second.keys():
+        assert first[key] == second[key]
+
+
+def test_a_prefix_that_looks_like_an_index() -> None:
+    """A memory at "chatmem:user" beside one at "chatmem" has no key in common with it, whatever their sessions."""
+    for name in ("alice", "alice}:m", "{alice}", "}", ":m", "m"):
+        first, second = keys_of("chatmem", name, name, 1), keys_of("chatmem:user", name, name, 1)
+        assert not first.keys() & second.keys()

@@ -21,7 +21,7 @@ local length = redis.call('LLEN', list) -- a key of a wrong type raises here, be
 redis.call('HLEN', ids)
 local kept = redis.call('HMGET', state, 'version', 'recent', 'user', 'updated')
 local version, recent, owner = number_in(kept[1]) or 0, kept[2] or '', kept[3] or user
-local updated = number_in(kept[4]) and kept[4] or '0'
+local updated = string.match(kept[4] or '', '^%d+$') or '0'
 if user ~= '' and owner ~= user then
   return {-3}
 end

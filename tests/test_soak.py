@@ -1,0 +1,31 @@
+"""The soak in short; `python -m tests.soak` is the long one."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from tests.servers import debian_binary, run_server
+from tests.soak import Margins, Reading, soak, too_much
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="it reads /proc")
+
+
+async def test_memory_files_and_connections_stay() -> None:
+    """After a round of 1,000 coroutines, 64 threads and two processes another round adds next to nothing."""
+    with run_server(debian_binary()) as url:
+        readings = await soak(url, 0.1, 1, share=0.3, processes=2)
+    assert len(readings) >= 2
+    assert too_much(readings[0], readings[-1], Margins()) == []
+
+
+def test_growth_is_seen() -> None:
+    """What grows by more than its margin is named."""
+    first = Reading(100.0, 10, 5, 3.0)
+    assert too_much(first, Reading(200.0, 30, 50, 3.0), Margins()) == [
+        "megabytes grew by 100, over 24",
+        "files grew by 20, over 8",
+        "connections grew by 45, over 8",
+    ]
+    assert too_much(first, Reading(110.0, 12, 9, 300.0), Margins()) == []
