@@ -1,8 +1,8 @@
 """chatmem and the classes that it replaces behind the same faults: `python -m tests.fault_comparison --seed 1`.
 
-Every system stores turns of two messages, one after the other; a turn that raised is stored again until it does not. Lost
-is a message that is not there after that; doubled is each copy of it beyond the first. All have the same server, the same
-time-outs and redis-py's retries, and the faults are drawn by the same seed. The peers run in the benchmarks'
+Every system stores turns of two messages, one after the other; a turn that raised is stored again until it does not.
+Lost is a message that is not there after that; doubled is each copy of it beyond the first. All have the same server,
+the same time-outs and redis-py's retries, and the faults are drawn by the same seed. The peers run in the benchmarks'
 environment, made on first use.
 """
 

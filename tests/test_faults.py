@@ -3,11 +3,11 @@
 A few hundred faults by default; `CHATMEM_FAULTS=5000 CHATMEM_SEED=7 pytest -s tests/test_faults.py` for more, or
 `nox -s faults -- 7 5000`. `-s` shows the table.
 
-Where a network delivers a write after its caller was told that it failed, and the caller has meanwhile done it again and
-more behind it, the late one is not known for what it is if it is an edit without `expected_version`, or an append whose
-messages were removed since; and with `clear` all is forgotten. So the writers here wait, before they do such a write
-again or go on behind a `clear`, until nothing is on its way any more. Appends to the session that all of them share they
-do again at once.
+Where a network delivers a write after its caller was told that it failed, and the caller has meanwhile done it again
+and more behind it, the late one is not known for what it is if it is an edit without `expected_version`, or an append
+whose messages were removed since; and with `clear` all is forgotten. So the writers here wait, before they do such a
+write again or go on behind a `clear`, until nothing is on its way any more. Appends to the session that all of them
+share they do again at once.
 """
 
 from __future__ import annotations

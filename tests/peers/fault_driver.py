@@ -1,7 +1,7 @@
 """Stores turns through one class, each until it does not raise: for every number on stdin, how often it raised.
 
-`fault_driver.py SYSTEM URL`, in an environment that has the class. It imports neither the tests nor, but for chatmem's own
-row, chatmem. All take their URL's options, and redis-py's own retries with them.
+`fault_driver.py SYSTEM URL`, in an environment that has the class. It imports neither the tests nor, but for
+chatmem's own row, chatmem. All take their URL's options, and redis-py's own retries with them.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def openai_agents(url: str) -> Store:
 def chatmem_async(url: str) -> Store:
     """One history; the turn's name is its key."""
     history = importlib.import_module("chatmem").connect(url, ttl=600).history(SESSION)
-    return lambda name: history.append(f"{name}q", ("ai", f"{name}a"), idempotency_key=name)  # type: ignore[no-any-return]
+    return lambda name: history.append(f"{name}q", ("ai", f"{name}a"), idempotency_key=name)
 
 
 def chatmem_without_key(url: str) -> Store:
     """As the others are called: nothing tells the class that a turn comes again."""
     history = importlib.import_module("chatmem").connect(url, ttl=600).history(SESSION)
-    return lambda name: history.append(f"{name}q", ("ai", f"{name}a"))  # type: ignore[no-any-return]
+    return lambda name: history.append(f"{name}q", ("ai", f"{name}a"))
 
 
 SYSTEMS: dict[str, Callable[[str], Store]] = {
