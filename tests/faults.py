@@ -40,6 +40,9 @@ another server becomes the master; this one refuses the command as a replica doe
 """
 FAILING_OVER = {**WEIGHTS, "fail over": 0.4}
 _REFUSED = 3
+_TEXTS = (b"$", b"=", b"!")
+_PARTS = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
+"""How many values follow for each that the first line counts."""
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -74,15 +77,15 @@ class Schedule:
 
 
 def resp_end(data: bytes, start: int = 0) -> int | None:
-    """Return where the command or reply of RESP2 that begins at `start` ends, or None while it is not whole."""
+    """Return where the command or reply (RESP2 or 3) that begins at `start` ends, or None while it is not whole."""
     line_end = data.find(b"\r\n", start)
     if line_end < 0:
         return None
     kind, rest, end = data[start : start + 1], data[start + 1 : line_end], line_end + 2
-    if kind == b"$" and rest != b"-1":
+    if kind in _TEXTS and rest != b"-1":
         end += int(rest) + 2
         return end if end <= len(data) else None
-    for _ in range(int(rest) if kind == b"*" else 0):
+    for _ in range(int(rest) * _PARTS[kind] if kind in _PARTS else 0):
         inner = resp_end(data, end)
         if inner is None:
             return None
