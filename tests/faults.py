@@ -51,6 +51,7 @@ class Schedule:
 
     Attributes:
         drawn: how often each fault was.
+        rests: whether nothing fails for now.
     """
 
     def __init__(
@@ -62,6 +63,7 @@ class Schedule:
         self._weights: dict[str, float] = {**(weights or WEIGHTS)}
         self._lock = threading.Lock()
         self.drawn: Counter[str] = Counter()
+        self.rests = False
 
     @property
     def is_over(self) -> bool:
@@ -69,7 +71,7 @@ class Schedule:
 
     def draw(self) -> str | None:
         with self._lock:
-            if self.is_over or self._rng.random() >= self._share:
+            if self.rests or self.is_over or self._rng.random() >= self._share:
                 return None
             (kind,) = self._rng.choices(list(self._weights), list(self._weights.values()))
             self.drawn[kind] += 1

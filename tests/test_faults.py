@@ -18,15 +18,19 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import redis
+import redis.asyncio
 from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
 from chatmem.addresses import upstash
+from tests.clusters import Cluster, cluster
 from tests.coroutines import AsCoroutines
 from tests.faults import FAILING_OVER, WEIGHTS, FaultProxy, Pair, Schedule, failing, http_end, resp_end
 from tests.servers import redis_7
@@ -50,6 +54,17 @@ class Site:
     proxy: FaultProxy
     schedule: Schedule
 
+    def settle(self) -> None:
+        """Wait until no command is on its way to the server any more."""
+        self.proxy.settle()
+
+    def open(self, *, blocking: bool) -> Any:
+        """Return a memory behind the proxy."""
+        return (chatmem.sync.connect if blocking else chatmem.connect)(self.url, ttl=600)
+
+    async def aclose(self) -> None:
+        """Close what the memory leaves open."""
+
 
 @contextmanager
 def over_redis(schedule: Schedule) -> Iterator[Site]:
@@ -70,6 +85,54 @@ def over_upstash(schedule: Schedule) -> Iterator[Site]:
             yield Site(f"http://:{TOKEN}@127.0.0.1:{proxy.port}", lambda: server, proxy, schedule)
 
 
+class ClusterSite(Site):
+    """A proxy in front of each node; the client is the caller's, which must find the nodes behind them."""
+
+    def __init__(self, running: Cluster, proxies: dict[int, FaultProxy], schedule: Schedule) -> None:
+        super().__init__("", lambda: running.url, next(iter(proxies.values())), schedule)
+        self._proxies = proxies
+        self._client: Any = None
+
+    def settle(self) -> None:
+        for proxy in self._proxies.values():
+            proxy.settle()
+
+    def open(self, *, blocking: bool) -> Any:
+        kind: Any = redis.RedisCluster if blocking else redis.asyncio.RedisCluster
+        self.schedule.rests = True  # a blocking one connects at once, and looks for all nodes
+        self._client = kind(
+            host="127.0.0.1",
+            port=self.proxy.port,
+            address_remap=lambda address: ("127.0.0.1", self._proxies[address[1]].port),
+            socket_timeout=PATIENCE,
+            socket_connect_timeout=PATIENCE,
+        )
+        self.schedule.rests = False
+        return (chatmem.sync.connect if blocking else chatmem.connect)(client=self._client, ttl=600)
+
+    async def aclose(self) -> None:
+        if isinstance(self._client, redis.RedisCluster):
+            self._client.close()
+        else:
+            await self._client.aclose()
+
+
+@contextmanager
+def over_cluster(schedule: Schedule) -> Iterator[Site]:
+    """Six nodes, each behind a proxy of its own."""
+    with ExitStack() as stack:
+        running = stack.enter_context(cluster())
+        proxies = {
+            node.port: stack.enter_context(failing(partial(_address, node.port), schedule, patience=PATIENCE))
+            for node in running.nodes
+        }
+        yield ClusterSite(running, proxies, schedule)
+
+
+def _address(port: int) -> tuple[str, int]:
+    return "127.0.0.1", port
+
+
 @dataclass(frozen=True)
 class Row:
     name: str
@@ -81,6 +144,8 @@ class Row:
 ROWS = [
     Row("async redis", over_redis, FAILING_OVER, blocking=False),
     Row("blocking redis", over_redis, FAILING_OVER, blocking=True),
+    Row("async cluster", over_cluster, WEIGHTS, blocking=False),
+    Row("blocking cluster", over_cluster, WEIGHTS, blocking=True),
     Row("async Upstash", over_upstash, WEIGHTS, blocking=False),
     Row("blocking Upstash", over_upstash, WEIGHTS, blocking=True),
 ]
@@ -139,7 +204,7 @@ class Writer:
             except chatmem.UnavailableError:
                 self._ledger.raised += 1
                 if not late:
-                    await asyncio.to_thread(self._site.proxy.settle)
+                    await asyncio.to_thread(self._site.settle)
             else:
                 self._ledger.acknowledged += 1
                 return done
@@ -188,9 +253,9 @@ class Writer:
         await self._do(lambda: fork.append(lc.HumanMessage("end", id="end")), late=True)
         cleared = turn % 3 == 0
         if cleared:
-            await asyncio.to_thread(self._site.proxy.settle)
+            await asyncio.to_thread(self._site.settle)
             await self._do(fork.clear)
-        await asyncio.to_thread(self._site.proxy.settle)
+        await asyncio.to_thread(self._site.settle)
         self._check_alone(name, user, cleared=cleared)
 
     async def _compact(self, history: Any) -> None:
@@ -228,8 +293,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 
 async def run_writers(row: Row, site: Site, ledger: Ledger) -> list[Writer]:
-    connect: Any = chatmem.sync.connect if row.blocking else chatmem.connect
-    opened = connect(site.url, ttl=600)
+    opened = site.open(blocking=row.blocking)
     memory = AsCoroutines(opened) if row.blocking else opened
     writers = [Writer(number, memory, site, ledger) for number in range(WRITERS)]
     if row.blocking:  # a thread each
@@ -237,6 +301,7 @@ async def run_writers(row: Row, site: Site, ledger: Ledger) -> list[Writer]:
     else:
         await asyncio.gather(*(writer.run() for writer in writers))
     await memory.aclose()
+    await site.aclose()
     return writers
 
 
@@ -248,7 +313,7 @@ async def test_every_write_under_faults(row: Row, table: list[str], monkeypatch:
     schedule, ledger = Schedule(f"{SEED} {row.name}", FAULTS, weights=row.weights), Ledger()
     with row.site(schedule) as site:
         writers = await run_writers(row, site, ledger)
-        site.proxy.settle()
+        site.settle()
         with chatmem.sync.connect(site.direct_url()) as direct:
             found = told(direct.history("shared").messages())
     for number, writer in enumerate(writers):
@@ -277,7 +342,7 @@ def test_an_update_that_arrives_late() -> None:
     with over_redis(FirstStalls()) as site, chatmem.sync.connect(site.url, ttl=60) as memory:
         for title in ("first", "second"):
             memory.history("a").update(title=title)
-        site.proxy.settle()
+        site.settle()
         with chatmem.sync.connect(site.direct_url()) as direct:
             assert direct.history("a").info().title == "second"
 
