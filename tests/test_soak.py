@@ -17,7 +17,8 @@ async def test_memory_files_and_connections_stay() -> None:
     with run_server(debian_binary()) as url:
         readings = await soak(url, 0.1, 1, share=0.3, processes=2)
     assert len(readings) >= 2
-    assert too_much(readings[0], readings[-1], Margins()) == []
+    # so short a warm-up leaves room in the pool for synchronous callers, which may have 64 connections
+    assert too_much(readings[0], readings[-1], Margins(files=64, connections=64)) == []
 
 
 def test_growth_is_seen() -> None:
