@@ -1,0 +1,259 @@
+"""Passwords and tokens are in no error, traceback, representation or log, whatever goes wrong: looked for by their text."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import socket
+import threading
+import traceback
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing, suppress
+from typing import Any
+
+import pytest
+import redis
+import redis.asyncio
+from langchain_core import messages as lc
+from redis.credentials import UsernamePasswordCredentialProvider
+
+import chatmem
+import chatmem.sync
+from chatmem.keys import session_keys
+from tests.coroutines import AsCoroutines
+from tests.servers import debian_binary, free_port, run_server
+from tests.upstash_server import RestServer, serving
+
+SECRET = "s3cret-p4ssw0rd"
+WRITTEN = "what Alice wrote"
+"""The text of a message, which no error shows either."""
+
+
+@pytest.fixture(scope="module")
+def locked() -> Iterator[str]:
+    """The address of a server that wants the password."""
+    with run_server(debian_binary()) as url:
+        with redis.Redis.from_url(url) as admin:
+            admin.config_set("requirepass", SECRET)
+        yield url.removeprefix("redis://").partition("/")[0]
+
+
+@pytest.fixture(params=["async", "sync"])
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
+    """Opens memories in either facade; the synchronous one answers as coroutines here."""
+    opened: list[Any] = []
+
+    def open_memory(*args: Any, **options: Any) -> Any:
+        if request.param == "async":
+            memory: Any = chatmem.connect(*args, **options)
+        else:
+            memory = AsCoroutines(chatmem.sync.connect(*args, **options))
+        opened.append(memory)
+        return memory
+
+    yield open_memory
+    for memory in opened:
+        await memory.aclose()
+
+
+class Seen:
+    """All that a reader of errors, logs and representations would see."""
+
+    def __init__(self, log: pytest.LogCaptureFixture) -> None:
+        self.texts: list[str] = []
+        self.errors = 0
+        self._log = log
+
+    def error(self, error: BaseException) -> None:
+        """Take an error as str, repr, arguments, pickle and traceback, and those that it came from."""
+        self.errors += 1
+        self.texts += ["".join(traceback.format_exception(error)), repr(pickle.dumps(error))]
+        chain: BaseException | None = error
+        while chain is not None:
+            self.texts += [str(chain), repr(chain), repr(chain.args), repr(vars(chain))]
+            chain = chain.__cause__ or chain.__context__
+
+    def objects(self, memory: Any) -> None:
+        """Take what the memory and all that is chatmem's below it say of themselves."""
+        whole, found = getattr(memory, "_wrapped", memory), list[Any]()
+        pending = [whole, whole.history("a"), whole._policy, whole._connection]
+        while pending:
+            one = pending.pop()
+            if any(one is other for other in found):
+                continue
+            found.append(one)
+            self.texts.append(repr(one))
+            pending += [part for part in getattr(one, "__dict__", {}).values() if _is_ours(part)]
+        assert len(found) > 4
+
+    def check(self, *secrets: str, errors: int) -> None:
+        """Fail where one of them shows, or where there were fewer errors than that to look at."""
+        assert self.errors >= errors
+        logged = [f"{one.getMessage()} {one.args!r} {one.exc_text}" for one in self._log.records]
+        for secret in secrets:
+            for text in (*self.texts, *logged, self._log.text):
+                assert secret not in text
+
+
+def _is_ours(part: object) -> bool:
+    return type(part).__module__.startswith("chatmem")
+
+
+@pytest.fixture
+def seen(caplog: pytest.LogCaptureFixture) -> Seen:
+    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, logger="chatmem")
+    return Seen(caplog)
+
+
+async def provoke(memory: Any, seen: Seen, *, more: bool = False) -> None:
+    """Try operations of one round trip and of several, and keep what they raise."""
+    seen.objects(memory)
+    history = memory.history("a")
+    calls: list[Callable[[], Any]] = [history.count, history.info, lambda: history.append(WRITTEN)]
+    if more:
+        calls += [lambda: history.append(WRITTEN, expected_version=7), lambda: history.messages(strict=True)]
+        calls += [
+            lambda: history.delete("none", expected_version=7),
+            lambda: history.append(lc.HumanMessage(WRITTEN, x=seen)),
+        ]
+    for call in calls:
+        try:
+            await call()
+        except (chatmem.ChatMemError, ValueError) as error:
+            seen.error(error)
+    seen.objects(memory)
+
+
+def urls(address: str, secret: str) -> list[str]:
+    return [
+        *(f"{scheme}://:{secret}@{address}/0" for scheme in ("redis", "rediss")),
+        f"redis://default:{secret}@{address}/0",
+        f"redis://{address}/0?password={secret}",
+        f"redis+cluster://:{secret}@{address}",
+        f"rediss+cluster://:{secret}@{address}",
+        f"redis+sentinel://:{secret}@{address}/service/0",
+    ]
+
+
+@pytest.mark.parametrize("kind", range(7))
+async def test_nobody_listens(connect: Any, seen: Seen, kind: int) -> None:
+    """A refused connection, with every scheme."""
+    await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen)
+    seen.check(SECRET, WRITTEN, errors=3)
+
+
+@pytest.mark.parametrize("kind", range(7))
+async def test_a_wrong_password(connect: Any, seen: Seen, locked: str, kind: int) -> None:
+    """A server that wants another password, or that speaks without TLS, or is no cluster and no sentinel."""
+    await provoke(connect(urls(locked, f"{SECRET}-wrong")[kind]), seen)
+    seen.check(SECRET, WRITTEN, errors=3)
+
+
+@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR no\r\n", b"*9\r\n"])
+@pytest.mark.parametrize("kind", [0, 1, 3, 4, 6])
+async def test_a_bad_reply(connect: Any, seen: Seen, kind: int, answer: bytes) -> None:
+    """Silence, another protocol, an error, half a reply."""
+    with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as held:
+
+        def serve() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    if answer:
+                        client.sendall(answer)
+                        client.close()
+                    else:
+                        held.enter_context(client)
+
+        threading.Thread(target=serve, daemon=True).start()
+        (port,) = [listener.getsockname()[1]]
+        url = urls(f"127.0.0.1:{port}", SECRET)[kind]
+        quick = "socket_timeout=0.05&socket_connect_timeout=0.05"
+        await provoke(connect(f"{url}{'&' if '?' in url else '?'}{quick}"), seen)
+        listener.shutdown(socket.SHUT_RDWR)
+    seen.check(SECRET, WRITTEN, errors=3)
+
+
+@pytest.mark.parametrize("kind", [0, 2, 3])
+async def test_on_a_server_that_serves(connect: Any, seen: Seen, locked: str, kind: int) -> None:
+    """Conflicts, corrupt records, what cannot be stored, a key of a wrong type."""
+    url = (f"redis://:{SECRET}@{locked}/0", *urls(locked, SECRET)[1:])[kind]
+    keys = session_keys("chatmem", "a")
+    with closing(redis.Redis.from_url(f"redis://:{SECRET}@{locked}/0")) as admin:
+        admin.flushall()
+        admin.rpush(
+            keys.messages,
+            b"0:" + WRITTEN.encode(),
+            b'{"type": "human", "data": {"content": {"x": "%b"}}}' % WRITTEN.encode(),
+        )
+        await provoke(connect(url), seen, more=True)
+        admin.flushall()
+        admin.set(keys.messages, WRITTEN)
+        await provoke(connect(url), seen, more=True)
+    seen.check(SECRET, WRITTEN, errors=7)
+
+
+@pytest.mark.parametrize("how", ["password", "provider"])
+async def test_a_callers_client(
+    connect: Any, seen: Seen, locked: str, how: str, request: pytest.FixtureRequest
+) -> None:
+    """A client of redis-py's with a password, or with a provider of credentials, that the server refuses."""
+    is_async = request.node.callspec.params["connect"] == "async"
+    host, _, port = locked.partition(":")
+    wrong = f"{SECRET}-wrong"
+    given: dict[str, Any] = (
+        {"password": wrong}
+        if how == "password"
+        else {"credential_provider": UsernamePasswordCredentialProvider("default", wrong)}
+    )
+    client: Any = (redis.asyncio.Redis if is_async else redis.Redis)(host=host, port=int(port), **given)
+    await provoke(connect(client=client), seen)
+    await client.aclose() if is_async else client.close()
+    seen.check(SECRET, WRITTEN, errors=3)
+
+
+@pytest.fixture
+def rest(url: str) -> Iterator[RestServer]:
+    with serving(url) as server:
+        yield server
+
+
+@pytest.mark.parametrize("place", ["url", "argument", "nowhere"])
+async def test_upstashs_token(connect: Any, seen: Seen, rest: RestServer, place: str) -> None:
+    """A wrong token in the URL or beside it, and a right one where nobody listens."""
+    if place == "url":
+        memory = connect(rest.url.replace("//", f"//:{SECRET}@"))
+    else:
+        address = rest.url if place == "argument" else f"http://127.0.0.1:{free_port()}"
+        memory = connect(address, token=SECRET)
+    await provoke(memory, seen)
+    seen.check(SECRET, WRITTEN, errors=3)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"redis://:{SECRET}@127.0.0.1:99999999/0",
+        f"redis://:{SECRET}@[::1/0",
+        f"redis://user:{SECRET}/#@host/0",
+        f"redis://:{SECRET}@host:port/0",
+        f"redis://:{SECRET}@host/0?socket_timeout=soon",
+        f"redis+cluster://:{SECRET}@[host",
+        f"redis+sentinel://:{SECRET}@host:port/service/0",
+        f"redis+sentinel://:{SECRET}@host",
+        f"upstash://:{SECRET}@",
+        f"upstash://{SECRET}",
+        f"mysql://:{SECRET}@host",
+        f":{SECRET}@host",
+    ],
+)
+async def test_urls_that_are_none(connect: Any, seen: Seen, url: str) -> None:
+    """A mistake in the URL is told without the URL, and so is what it leads to on first use."""
+    try:
+        memory = connect(url)
+    except ValueError as error:
+        seen.error(error)
+    else:
+        await provoke(memory, seen)
+    seen.check(SECRET, errors=1)
