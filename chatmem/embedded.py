@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -32,6 +33,7 @@ _START_SECONDS = 60.0
 _REPLY_SECONDS = 5.0
 _LOG_BYTES = 1_000_000
 _TAIL_BYTES = 2_000
+_FULL_BYTES = 1_000_000  # less than this is left on a disk that is full for a server
 _PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """How long the path of a unix socket may be."""
 _INSTEAD = "or pass the URL of a server, such as redis://localhost:6379/0, or set CHATMEM_URL to one"
@@ -206,6 +208,12 @@ class EmbeddedServer:
                 return client.recv(64).startswith(b"+PONG")
         except OSError:
             return False
+
+    def explain(self, error: UnavailableError) -> UnavailableError:
+        """Return what a server that ends again and again suffers from, as far as that can be seen; else the error."""
+        if shutil.disk_usage(self.folder).free >= _FULL_BYTES:
+            return error
+        return UnavailableError(f"the disk that holds {str(self.folder)!r} is full: make room, then go on; {error}")
 
     def _failure(self, what: str) -> UnavailableError:
         log = self.folder / "chatmem.log"

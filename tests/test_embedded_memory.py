@@ -110,3 +110,32 @@ def test_without_the_extra(facade: Any, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(sys.modules, "platformdirs", None)
     with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem\[embedded\]'.*CHATMEM_URL"):
         facade.connect()
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A disk of 12 MB."""
+    with short_folder() as folder:
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)], capture_output=True)
+        if mounted.returncode:
+            pytest.skip("it may not mount a small disk here")
+        yield folder
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="it mounts a tmpfs")
+def test_a_full_disk(small_disk: Path) -> None:
+    """The error says so; what was acknowledged is there; and with room again, it goes on."""
+    ballast = small_disk / "ballast"
+    ballast.write_bytes(os.urandom(6 << 20))
+    with chatmem.sync.connect(f"embedded://{small_disk}/data") as memory:
+        history = memory.history("a")
+        acknowledged = 0
+        with pytest.raises(chatmem.UnavailableError, match="is full: make room"):
+            while acknowledged < 5_000:
+                history.append(os.urandom(5_000).hex())
+                acknowledged += 1
+        assert acknowledged > 100
+        ballast.unlink()
+        assert history.count() in (acknowledged, acknowledged + 1)
+        assert history.append("again").first in (acknowledged, acknowledged + 1)

@@ -24,11 +24,13 @@ class EmbeddedAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio; the server is started in a worker thread."""
-        return EmbeddedTransport(AsyncioTransport(self._open_async, close_client), self._start_in_thread)
+        return EmbeddedTransport(
+            AsyncioTransport(self._open_async, close_client), self._start_in_thread, self._server.explain
+        )
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        return EmbeddedTransport(BlockingTransport(self.open_blocking, owned=True), self._start)
+        return EmbeddedTransport(BlockingTransport(self.open_blocking, owned=True), self._start, self._server.explain)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         return open_async(_url(await self._start_in_thread()))

@@ -15,9 +15,22 @@ class EmbeddedTransport:
     Doing so is safe, as every command that chatmem sends may be sent twice.
     """
 
-    def __init__(self, transport: Transport, start: Callable[[], Awaitable[str]]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        start: Callable[[], Awaitable[str]],
+        explain: Callable[[UnavailableError], UnavailableError],
+    ) -> None:
+        """Take what runs commands.
+
+        Args:
+            transport: to the server while it runs.
+            start: starts it where it does not.
+            explain: returns the error to raise where that did not help.
+        """
         self._transport = transport
         self._start = start
+        self._explain = explain
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
@@ -25,7 +38,10 @@ class EmbeddedTransport:
             return await self._transport.run(commands)
         except UnavailableError:
             await self._start()
+        try:
             return await self._transport.run(commands)
+        except UnavailableError as error:
+            raise self._explain(error) from error
 
     async def rest(self) -> None:
         """Let others run; see `Transport`."""
