@@ -38,9 +38,7 @@ def translate(error: Exception) -> ChatMemError:
 
     redis-py cuts the code off the texts of errors it has a class for, and scripts put words before them.
     """
-    if isinstance(error, MasterNotFoundError | AsyncMasterNotFoundError):
-        # it goes on with the sentinels' clients, in redis-py 6 with their passwords
-        error.args = (str(error).partition(" : ")[0],)
+    _forget_clients(error)
     text = str(error) or type(error).__name__
     if isinstance(error, _LOCKED) or any(part in text for part in _LOCKED_TEXTS):
         return UnavailableError(f"the server refused this user or password: {text}")
@@ -55,6 +53,13 @@ def translate(error: Exception) -> ChatMemError:
     if "unknown command" in text:
         return UnsupportedError(f"the server lacks a command that chatmem needs: {text}")
     return ChatMemError(f"the server answered with an error: {text}")
+
+
+def _forget_clients(error: BaseException | None) -> None:
+    """Cut off the sentinels' clients that redis-py 6 shows with their passwords where no sentinel knows the master."""
+    while isinstance(error, MasterNotFoundError | AsyncMasterNotFoundError):
+        error.args = (str(error).partition(" : ")[0],)
+        error = error.__cause__
 
 
 def checked(replies: list[Any]) -> list[Any]:
