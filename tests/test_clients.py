@@ -146,7 +146,7 @@ class TestArguments:
         with pytest.raises(ValueError, match="percent-encoded") as caught:
             connect(url)
         assert "s3cret" not in str(caught.value)
-        assert caught.value.__suppress_context__
+        assert caught.value.__context__ is None
 
 
 def test_the_variable(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:

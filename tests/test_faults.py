@@ -36,7 +36,7 @@ from tests.faults import FAILING_OVER, WEIGHTS, FaultProxy, Pair, Schedule, fail
 from tests.servers import redis_7
 from tests.upstash_server import TOKEN, serving
 
-FAULTS = int(os.environ.get("CHATMEM_FAULTS", "150"))
+FAULTS = int(os.environ.get("CHATMEM_FAULTS", "100"))
 SEED = os.environ.get("CHATMEM_SEED", "1")
 WRITERS = 6
 PATIENCE = 0.1

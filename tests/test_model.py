@@ -189,7 +189,7 @@ def test_random_operations(url: str, compression: Any) -> None:
     """On a server, plain and compressed."""
     machine: Any = type("Machine", (Conversation,), {"url": url, "compression": compression})
     test = machine.TestCase
-    test.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+    test.settings = settings(max_examples=40, stateful_step_count=25, deadline=None)
     test().runTest()
 
 
