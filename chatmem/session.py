@@ -171,6 +171,7 @@ class Session:
             try:
                 messages += record.decode_messages(part, self.sealer)
             except UnknownDictionaryError:
+                compression.look_again()
                 messages += await self._known(partial(record.decode_messages, part, self.sealer))
         return messages
 
@@ -188,7 +189,18 @@ class Session:
             first: the position of the first one, should it not say itself; by default one that fits the others.
         """
         self._read(elements)
-        return await self._known(lambda: list(self._entries(elements, first)))
+        compression.look_again()
+        if first is None:
+            known = ((seq, i) for i, seq in enumerate(map(record.position_of, elements)) if seq is not None)
+            seq, index = next(known, (0, 0))
+            first = max(seq - index, 0)
+        entries: list[Entry] = []
+        for start in range(0, len(elements), AT_ONCE):
+            if start:
+                await self.transport.rest()
+            following = entries[-1].seq + 1 if entries else first
+            entries += await self._known(partial(self._entries, elements[start : start + AT_ONCE], following))
+        return entries
 
     def messages_of(self, entries: list[Entry], *, strict: bool = False) -> list[BaseMessage]:
         """Return the messages of those that can be read, and log a warning for each that cannot.
@@ -205,8 +217,7 @@ class Session:
         return [entry.message for entry in entries if entry.message is not None]
 
     async def _known(self, decode: Callable[[], T]) -> T:
-        """Decode, and fetch each dictionary that it turns out to need. One round trip a dictionary and process."""
-        compression.look_again()
+        """Decode a few records, and fetch each dictionary that they turn out to need, a round trip each."""
         while True:
             try:
                 return decode()
@@ -214,13 +225,9 @@ class Session:
                 (data,) = await self.run(("GET", self.dictionary_key(error.number)))
                 compression.learn_stored(error.number, data)
 
-    def _entries(self, elements: list[bytes], first: int | None) -> Iterator[Entry]:
-        """Decode elements one by one, taking the position of a damaged one from its neighbours."""
-        if first is None:
-            known = ((seq, i) for i, seq in enumerate(map(record.position_of, elements)) if seq is not None)
-            seq, index = next(known, (0, 0))
-            first = max(seq - index, 0)
-        following = first
+    def _entries(self, elements: list[bytes], following: int) -> list[Entry]:
+        """Decode elements one by one, taking the position of a damaged one from the one before it."""
+        entries = []
         for element in elements:
             own = record.position_of(element)
             seq = following if own is None else own
@@ -229,9 +236,10 @@ class Session:
                 decoded = record.decode(element, self.sealer)
             except CorruptRecordError as error:
                 error.seq, error.session, error.key = seq, self.id, self.key
-                yield Entry(seq, None, None, None, error)
+                entries.append(Entry(seq, None, None, None, error))
             else:
-                yield Entry(seq, decoded.id, decoded.created_at, decoded.message)
+                entries.append(Entry(seq, decoded.id, decoded.created_at, decoded.message))
+        return entries
 
     def dictionary_key(self, number: int) -> bytes:
         """Return the key of a dictionary that records are compressed with."""

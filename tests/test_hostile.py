@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -189,6 +190,24 @@ async def test_positions_that_do_not_grow(
     for operation in READS:
         await attempt(history, operation)
     assert len(await history.messages()) == 2000
+
+
+async def test_records_of_a_thousand_dictionaries(memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
+    """Records that each name another dictionary, of which none exists: each is looked for once, and that is all."""
+    head = b"\x01\x08h\x00\x01" + bytes(10)
+    frames = [b"\x63" + struct.pack("<I", 2**31 + n) + struct.pack("<H", 500) + b"\x01\x00\x00" for n in range(1500)]
+    raw.rpush(session_keys(prefix, "s").messages, *(b"%d:%b" % (n, head + frame) for n, frame in enumerate(frames)))
+    history = memory.history("s")
+    before = _gets(raw)
+    async with asyncio.timeout(10):
+        assert await history.messages() == []
+        assert len(await entries_of(history)) == 1500
+    assert 2 * 1500 <= _gets(raw) - before <= 3 * 1500
+
+
+def _gets(raw: redis.Redis) -> int:
+    stats: Any = raw.info("commandstats")
+    return int(stats.get("cmdstat_get", {"calls": 0})["calls"])
 
 
 WRONG = {"string": b"x", "list": [b"x"], "hash": {b"x": b"x"}, "set": {b"x"}, "zset": {b"x": 1.0}, "stream": None}
