@@ -107,6 +107,12 @@ class Load:
             seeds = [self.rng.random() for _ in range(count)]
             self.turns += sum(pool.map(lambda seed: work(self.blocking, until, random.Random(seed)), seeds))
 
+    def open_all(self, admin: redis.Redis) -> None:
+        """Open as many connections as there ever are: all threads at once ask a server that pauses."""
+        admin.client_pause(300)
+        with ThreadPoolExecutor(THREADS) as pool:
+            assert all(pool.map(lambda _: self.blocking.history("soak-none").count() == 0, range(THREADS)))
+
     def processes(self, seconds: float, count: int = PROCESSES) -> None:
         """Let so many processes work for so long."""
         context = multiprocessing.get_context("spawn")
@@ -178,6 +184,7 @@ async def soak(url: str, seconds: float, seed: int, *, share: float, processes: 
     load, readings = Load(url, seed), list[Reading]()
     with closing(redis.Redis.from_url(url)) as admin:
         print(f"start    {reading(admin)}", flush=True)
+        await asyncio.to_thread(load.open_all, admin)
         until = time.monotonic() + seconds
         while not readings or time.monotonic() < until:
             await load.coroutines(share)
