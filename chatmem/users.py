@@ -6,24 +6,29 @@ checked against the sessions whenever it is read: those that expired, or are ano
 
 from __future__ import annotations
 
-import binascii
+import logging
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator
-from typing import Literal, NamedTuple
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
 from chatmem.history import History
-from chatmem.keys import name_of, session_keys, user_key, user_name
+from chatmem.keys import field, name_of, session_keys, user_key, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
 from chatmem.search import Best, Query
 from chatmem.session import VERSION, info_commands, to_info
 from chatmem.telemetry import observed
-from chatmem.transports.base import Transport
+from chatmem.transports.base import Command, Transport
+
+logger = logging.getLogger("chatmem")
 
 LARGEST_PAGE = 1000
 SLICE = 100
 """How many sessions are looked at together."""
+_SCORE = re.compile(rb"-?(inf|\d+(\.\d+)?(e[+-]\d+)?)")
 
 
 class _Listed(NamedTuple):
@@ -31,8 +36,17 @@ class _Listed(NamedTuple):
 
     name: bytes
     """its id as `keys.field` writes it"""
-    time: int
+    time: bytes
     """of the last write, in microseconds since 1970"""
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id; None where something else than chatmem wrote it."""
+        with suppress(ValueError):
+            name = name_of(self.name)
+            if name and field(name) == self.name:
+                return name
+        return None
 
 
 class User:
@@ -75,8 +89,9 @@ class User:
                 return count
 
     async def _erase(self, listed: list[_Listed]) -> int:
-        sessions = (History(self._transport, self._policy, name_of(one.name))._session for one in listed)
-        replies = await self._transport.run([one.command(scripts.EDIT, b"clear", self._name) for one in sessions])
+        ids = [one.session_id for one in listed if one.session_id is not None]
+        sessions = (History(self._transport, self._policy, one)._session for one in ids)
+        replies = await self._run([one.command(scripts.EDIT, b"clear", self._name) for one in sessions])
         await self._drop(listed)
         return sum(reply[VERSION] >= 0 for reply in replies)
 
@@ -99,37 +114,43 @@ class User:
         self, after: _Listed | None, count: int, first: Literal["newest", "oldest"] = "newest"
     ) -> list[_Listed]:
         """Return what the index says, by the time of the last write, from behind `after` on."""
-        start = (b"", b"") if after is None else (b"%d" % after.time, after.name)
+        start = (b"", b"") if after is None else (after.time, after.name)
         call = scripts.USER.call((self._key,), b"list", *start, b"%d" % count, first.encode())
         (reply,) = await self._transport.run([call])
-        return [_Listed(name, int(time)) for name, time in zip(reply[::2], reply[1::2], strict=True)]
+        return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
 
     async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
-        """Return what is known of sessions; those that are gone, or are another user's, leave the index."""
-        if not listed:
-            return []
-        ids = [name_of(one.name) for one in listed]
-        commands = [command for one in ids for command in info_commands(session_keys(self._policy.prefix, one))]
-        replies = await self._transport.run(commands)
-        infos = [to_info(self._policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(ids)]
-        gone = [one for one, info in zip(listed, infos, strict=True) if info.user != self._user]
-        if gone:
-            await self._drop(gone)
-        return [info for info in infos if info.user == self._user]
+        """Return what is known of sessions; what is gone, another user's, or no session, leaves the index."""
+        known = {one.session_id: one for one in listed if one.session_id is not None}
+        commands = [command for one in known for command in info_commands(session_keys(self._policy.prefix, one))]
+        replies = await self._run(commands)
+        infos = [to_info(self._policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(known)]
+        own = [info for info in infos if info.user == self._user]
+        for one in listed:
+            if one.session_id is None:
+                logger.warning("left out what is no session: key %s, %r", self._key.decode(), one.name[:80])
+        kept = {info.session_id for info in own}
+        await self._drop([one for one in listed if one.session_id not in kept])
+        return own
 
     async def _drop(self, listed: list[_Listed]) -> None:
         """Take sessions out of the index, unless they were written since they were found there."""
-        pairs = (value for one in listed for value in (b"%d" % one.time, one.name))
-        await self._transport.run([scripts.USER.call((self._key,), b"drop", *pairs)])
+        pairs = [value for one in listed for value in (one.time, one.name)]
+        await self._run([scripts.USER.call((self._key,), b"drop", *pairs)] if pairs else [])
+
+    async def _run(self, commands: list[Command]) -> list[Any]:
+        return await self._transport.run(commands) if commands else []
 
 
 def _to_cursor(listed: _Listed) -> str:
-    return urlsafe_b64encode(b"%d:%b" % (listed.time, listed.name)).decode()
+    return urlsafe_b64encode(b"%b:%b" % (listed.time, listed.name)).decode()
 
 
 def _from_cursor(cursor: str) -> _Listed:
     try:
         time, _, name = urlsafe_b64decode(cursor).partition(b":")
-        return _Listed(name, int(time))
-    except (ValueError, TypeError, binascii.Error):
-        raise ValueError("before must be what `next` of another page said") from None
+    except (ValueError, TypeError):
+        time = name = b""
+    if not _SCORE.fullmatch(time):
+        raise ValueError("before must be what `next` of another page said")
+    return _Listed(name, time)
