@@ -218,3 +218,22 @@ def test_arguments() -> None:
             Dictionary.train(few)
     again = Dictionary(TRAINED.data)
     assert (again.number, repr(again)) == (TRAINED.number, repr(TRAINED))
+
+
+@pytest.mark.parametrize("size", [100, 10_000, 1_000_000, 20_000_000])
+def test_text_that_is_all_the_same(size: int) -> None:
+    """It comes back, but a record never holds more than 64 times its bytes."""
+    message = lc.HumanMessage("a" * size)
+    element = b"0:" + record.encode(message, 0, 0, Compression(None)).record
+    assert len(element) >= size / compression.MOST_TIMES
+    assert record.decode(element).message == message
+
+
+def test_a_record_that_claims_more() -> None:
+    """A few hundred bytes of zstd that hold megabytes of empty maps are refused before any of them is made."""
+    whole = record.encode(lc.ToolMessage("x", tool_call_id="1", artifact=[{}] * 10**6), 0, 0, Compression(None)).record
+    packed = whole.rstrip(b"\0")
+    assert len(packed) < 1000 < len(whole)
+    assert record.decode(b"0:" + whole).message
+    with pytest.raises(chatmem.CorruptRecordError, match="absurd size"):
+        record.decode(b"0:" + packed)

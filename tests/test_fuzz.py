@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import tracemalloc
+from datetime import date
 
+import msgspec
 import pytest
+from hypothesis import given, settings
+from langchain_core import messages as lc
+from msgspec.msgpack import Ext
 
 import chatmem
-from chatmem.codec import record
+from chatmem.codec import messages, record
+from chatmem.codec.hashes import _Walk
+from chatmem.codec.values import CONTAINERS
+from tests import samples
 from tests.fuzz import _artifact, fuzz
 
 
@@ -51,3 +60,57 @@ def test_nested_extensions_are_not_copied() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 10 * 10**6
+
+
+def colliding(count: int) -> list[bytes]:
+    """Return that many integers in msgpack, as chatmem writes large ones, which all have the same hash."""
+    numbers = (sys.hash_info.modulus * (n + 5) for n in range(count))
+    return [msgspec.msgpack.encode(Ext(1, number.to_bytes(number.bit_length() // 8 + 1, "big"))) for number in numbers]
+
+
+@pytest.mark.parametrize("shape", ["set", "frozenset", "map", "keys", "list keys", "in a set"])
+def test_keys_of_one_hash(shape: str) -> None:
+    """A dict or set of a hundred thousand of those would take minutes."""
+    keys = colliding(100_000)
+    head = struct.pack(">I", len(keys))
+    items = b"\xdd" + head + b"".join(keys)
+    pairs = b"\xdd" + head + b"".join(b"\x92" + key + b"\xc0" for key in keys)
+    keyed = b"\xdf" + head + b"".join(key + b"\xc0" for key in keys)
+    values = {
+        "set": extension_of(9, items),
+        "frozenset": extension_of(10, items),
+        "map": extension_of(11, pairs),
+        "keys": keyed,
+        "list keys": b"\xdf" + head + b"".join(b"\x91" + key + b"\xc0" for key in keys),
+        "in a set": extension_of(9, b"\x92\x01" + keyed),
+    }
+    with pytest.raises(chatmem.CorruptRecordError, match="key"):
+        record.decode(_artifact(values[shape]))
+
+
+def extension_of(code: int, data: bytes) -> bytes:
+    return b"\xc9" + struct.pack(">IB", len(data), code) + data
+
+
+def test_honest_keys_are_no_attack() -> None:
+    """Large sets and dicts of every kind of key, deep in lists, come back."""
+    tuples = {(n, str(n)): n for n in range(5000)}
+    numbers = {n * 2**40: [n, {"n": n}] for n in range(5000)}
+    floats = {float(n): "я" for n in range(5000)}
+    days = {date.fromordinal(n) for n in range(1, 5000)}
+    large = {-(2**70) + n: n for n in range(5000)}
+    artifact = [tuples, {"deep": [numbers, floats]}, days, frozenset(map(str, range(5000))), large]
+    message = lc.ToolMessage("x", tool_call_id="1", artifact=artifact)
+    element = b"0:" + record.encode(message, 0, 0).record
+    assert record.decode(element).message == message
+
+
+@settings(max_examples=200, deadline=None)
+@given(samples.values)
+def test_the_walk_finds_no_fault_with_what_chatmem_writes(value: object) -> None:
+    """Through every value that can be stored it ends where the body ends."""
+    message = lc.ToolMessage("x", tool_call_id="1", artifact=value)
+    body = messages.dump(message, with_id=False).data
+    walk = _Walk(body, CONTAINERS)
+    walk.check()
+    assert walk._at == len(body)

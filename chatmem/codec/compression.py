@@ -19,8 +19,10 @@ from chatmem.codec import messages
 from chatmem.errors import UnsupportedError
 
 LEVEL = 3
-LARGEST = 64 * 2**20
+LARGEST = 16 * 2**20
 """bytes; what is larger is stored as it is, and a record that claims to be is damaged"""
+MOST_TIMES = 64
+"""A record that claims to hold more than this many times its own bytes is damaged: a small one must not fill memory."""
 _LEAST = 8 * 1024
 _MAGIC = b"\x37\xa4\x30\xec"
 
@@ -101,6 +103,7 @@ class Compression:
         if len(data) > LARGEST:
             return None
         packed = _tools.compressor(self.dictionary).compress(data)
+        packed = packed.ljust(-(-len(data) // MOST_TIMES), b"\0")  # zstd does not look behind its frame
         return packed if len(packed) < len(data) else None
 
 
@@ -157,7 +160,7 @@ def decompress(data: bytes) -> bytes:
     zstd = _zstd()
     try:
         frame = zstd.get_frame_parameters(data, format=zstd.FORMAT_ZSTD1_MAGICLESS)
-        if not 0 < frame.content_size <= LARGEST:
+        if not 0 < frame.content_size <= min(LARGEST, MOST_TIMES * len(data)):
             raise ValueError("it claims to be of an absurd size")
         dictionary = _dictionary(frame.dict_id)
         return _tools.decompressor(dictionary).decompress(data)  # type: ignore[no-any-return]

@@ -17,8 +17,9 @@ from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
 from chatmem.codec import registry
+from chatmem.codec.hashes import check_keys
 from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
-from chatmem.codec.values import to_storable
+from chatmem.codec.values import CONTAINERS, to_storable
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
@@ -27,6 +28,8 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
     BaseModel.__dict__[name].__set__
     for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
+_SMALL = 16 * 1024
+"""bytes; what is smaller cannot hold so many keys that it would matter which"""
 _NOT_UTF8_OR_64_BIT = (UnicodeEncodeError, OverflowError)
 
 
@@ -122,6 +125,8 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
         DecodeError, ValueError: the body is damaged.
         RecursionError: the body is nested absurdly.
     """
+    if len(data) > _SMALL:
+        check_keys(data, CONTAINERS)
     values = asdict(kind.decode(data))
     if message_id is not None:
         values["id"] = message_id
@@ -143,6 +148,8 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
         DecodeError, ValueError: as `load`; or a registered class has changed and does not fit the record any more.
         RecursionError: as `load`.
     """
+    if len(data) > _SMALL:
+        check_keys(data, CONTAINERS)
     struct, extension = kind.decode_extended(data)
     values = asdict(struct)
     if message_id is not None:

@@ -11,7 +11,7 @@ base), a named time zone (its offset at that time).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
@@ -19,6 +19,8 @@ from uuid import UUID
 
 import msgspec
 from msgspec.msgpack import Ext
+
+from chatmem.codec.hashes import check_hashes
 
 MAX_DEPTH = 128
 """How deep lists and maps may be nested; deeper ones could be written and then not be read."""
@@ -166,7 +168,7 @@ def from_extension(code: int, data: memoryview) -> Any:
     if restore is None:
         raise ValueError(f"extension {code} is not of this format")
     try:
-        return restore(data if code in _CONTAINERS else bytes(data))
+        return restore(data if code in CONTAINERS else bytes(data))
     except (TypeError, ArithmeticError) as error:
         raise ValueError(f"extension {code} is damaged") from error
 
@@ -176,9 +178,20 @@ def _hashable(value: Any) -> Any:
     return tuple(map(_hashable, value)) if type(value) is list else value
 
 
+def _keys(values: Iterable[Any]) -> list[Any]:
+    keys = [_hashable(value) for value in values]
+    check_hashes(keys)
+    return keys
+
+
+def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    keys = _keys(key for key, _ in pairs)
+    return dict(zip(keys, (item for _, item in pairs), strict=True))
+
+
 _decoder = msgspec.msgpack.Decoder(ext_hook=from_extension)
 
-_CONTAINERS = frozenset({_TIMEDELTA, _SET, _FROZENSET, _MAP})
+CONTAINERS = frozenset({_TIMEDELTA, _SET, _FROZENSET, _MAP})
 """Those decoded in place: a copy at each level would let a small record, nested deep, take a lot of memory."""
 _RESTORERS: dict[int, Callable[[Any], Any]] = {
     _BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
@@ -189,7 +202,7 @@ _RESTORERS: dict[int, Callable[[Any], Any]] = {
     _TIMEDELTA: lambda data: timedelta(*_decoder.decode(data)),
     _UUID: lambda data: UUID(bytes=data),
     _DECIMAL: lambda data: Decimal(data.decode()),
-    _SET: lambda data: set(map(_hashable, _decoder.decode(data))),
-    _FROZENSET: lambda data: frozenset(map(_hashable, _decoder.decode(data))),
-    _MAP: lambda data: {_hashable(key): item for key, item in _decoder.decode(data)},
+    _SET: lambda data: set(_keys(_decoder.decode(data))),
+    _FROZENSET: lambda data: frozenset(_keys(_decoder.decode(data))),
+    _MAP: lambda data: _map_of(_decoder.decode(data)),
 }
