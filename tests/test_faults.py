@@ -16,7 +16,7 @@ import asyncio
 import os
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -58,9 +58,9 @@ class Site:
         """Wait until no command is on its way to the server any more."""
         self.proxy.settle()
 
-    def open(self, *, blocking: bool) -> Any:
+    def open(self, *, blocking: bool, **options: Any) -> Any:
         """Return a memory behind the proxy."""
-        return (chatmem.sync.connect if blocking else chatmem.connect)(self.url, ttl=600)
+        return (chatmem.sync.connect if blocking else chatmem.connect)(self.url, ttl=600, **options)
 
     async def aclose(self) -> None:
         """Close what the memory leaves open."""
@@ -97,7 +97,7 @@ class ClusterSite(Site):
         for proxy in self._proxies.values():
             proxy.settle()
 
-    def open(self, *, blocking: bool) -> Any:
+    def open(self, *, blocking: bool, **options: Any) -> Any:
         kind: Any = redis.RedisCluster if blocking else redis.asyncio.RedisCluster
         self.schedule.rests = True  # a blocking one connects at once, and looks for all nodes
         self._client = kind(
@@ -108,7 +108,7 @@ class ClusterSite(Site):
             socket_connect_timeout=PATIENCE,
         )
         self.schedule.rests = False
-        return (chatmem.sync.connect if blocking else chatmem.connect)(client=self._client, ttl=600)
+        return (chatmem.sync.connect if blocking else chatmem.connect)(client=self._client, ttl=600, **options)
 
     async def aclose(self) -> None:
         if isinstance(self._client, redis.RedisCluster):
@@ -139,11 +139,18 @@ class Row:
     site: Callable[[Schedule], AbstractContextManager[Site]]
     weights: dict[str, Any]
     blocking: bool
+    options: dict[str, Any] = field(default_factory=dict)
+    """of `connect`"""
 
+
+KEYS = chatmem.KeyRing({"old": b"o" * 32, "new": b"n" * 32})
+"""What reads every row's records, and seals one row's."""
+CAREFUL = {"wait_replicas": 1, "wait_timeout": PATIENCE / 2, "encryption": KEYS}
 
 ROWS = [
     Row("async redis", over_redis, FAILING_OVER, blocking=False),
     Row("blocking redis", over_redis, FAILING_OVER, blocking=True),
+    Row("async redis, sealed and confirmed", over_redis, FAILING_OVER, blocking=False, options=CAREFUL),
     Row("async cluster", over_cluster, WEIGHTS, blocking=False),
     Row("blocking cluster", over_cluster, WEIGHTS, blocking=True),
     Row("async Upstash", over_upstash, WEIGHTS, blocking=False),
@@ -177,8 +184,9 @@ def told(messages: list[lc.BaseMessage]) -> Told:
 class Writer:
     """Does every operation that writes, again and again, until the schedule is over."""
 
-    def __init__(self, number: int, memory: Any, site: Site, ledger: Ledger) -> None:
+    def __init__(self, number: int, memory: Any, site: Site, ledger: Ledger, *, sealed: bool) -> None:
         self._number = number
+        self._sealed = sealed
         self._memory = memory
         self._site = site
         self._ledger = ledger
@@ -227,7 +235,7 @@ class Writer:
         self.shared += [*told([*new]), (None, f"keyed {name}")]
 
     def _check_at_most_once(self, new: Told) -> None:
-        with chatmem.sync.connect(self._site.direct_url()) as direct:
+        with chatmem.sync.connect(self._site.direct_url(), encryption=KEYS) as direct:
             there = Counter(told(direct.history("shared").messages()))
         if len({there[one] for one in new}) > 1 or max(there[one] for one in new) > 1:
             self._ledger.wrong.append(f"{new} raised and is there in part or twice")
@@ -249,6 +257,9 @@ class Writer:
         await self._compact(history)
         for text in ("a title", "the title"):
             await self._do(lambda text=text: history.update(title=text, metadata={"is": text}))  # type: ignore[misc]
+        await self._do(history.touch)
+        if self._sealed:
+            await self._seal_anew(name, history)
         fork = await self._do(lambda: history.fork(f"fork {name}"))
         await self._do(lambda: fork.append(lc.HumanMessage("end", id="end")), late=True)
         cleared = turn % 3 == 0
@@ -257,6 +268,10 @@ class Writer:
             await self._do(fork.clear)
         await asyncio.to_thread(self._site.settle)
         self._check_alone(name, user, cleared=cleared)
+        if user is not None and turn % 4 == 1:
+            await self._do(lambda: self._memory.forget(user))
+            await asyncio.to_thread(self._site.settle)
+            self._check_forgotten(user, name)
 
     async def _compact(self, history: Any) -> None:
         """Replace the first message; a conflict says that it was done by a call that raised."""
@@ -270,7 +285,7 @@ class Writer:
     def _check_alone(self, name: str, user: str | None, *, cleared: bool) -> None:
         head: Told = [("s", "0"), ("m1", "second"), ("m3", "3"), (None, "x"), (None, "y"), ("p", "grown")]
         expected: Told = [*head, ("m4", "4"), ("m5", "5")]
-        with chatmem.sync.connect(self._site.direct_url()) as direct:
+        with chatmem.sync.connect(self._site.direct_url(), encryption=KEYS) as direct:
             history = direct.history(name)
             self._ledger.compare(name, expected, told(history.messages()))
             fork: Told = [] if cleared else [*expected, ("end", "end")]
@@ -283,6 +298,21 @@ class Writer:
                 if {name, f"fork {name}"} & listed != {name, *([] if cleared else [f"fork {name}"])}:
                     self._ledger.wrong.append(f"{name}: the user's sessions are {listed}")
 
+    async def _seal_anew(self, name: str, history: Any) -> None:
+        """Encrypt what another wrote in plain text."""
+        with chatmem.sync.connect(self._site.direct_url()) as plain:
+            plain.history(name).append(lc.HumanMessage("plain", id="plain"))
+            await self._do(history.reencrypt)
+            if sealed := plain.history(name).messages():
+                self._ledger.wrong.append(f"{name}: {sealed} are not encrypted")
+        await self._do(lambda: history.delete("plain"))
+
+    def _check_forgotten(self, user: str, name: str) -> None:
+        with chatmem.sync.connect(self._site.direct_url()) as direct:
+            listed, count = direct.sessions(user).sessions, direct.history(name).count()
+        if listed or count:
+            self._ledger.wrong.append(f"{user} is forgotten, but has {listed}, and {count} messages in {name}")
+
 
 @pytest.fixture(scope="module")
 def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
@@ -293,9 +323,9 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 
 async def run_writers(row: Row, site: Site, ledger: Ledger) -> list[Writer]:
-    opened = site.open(blocking=row.blocking)
+    opened = site.open(blocking=row.blocking, **row.options)
     memory = AsCoroutines(opened) if row.blocking else opened
-    writers = [Writer(number, memory, site, ledger) for number in range(WRITERS)]
+    writers = [Writer(number, memory, site, ledger, sealed="encryption" in row.options) for number in range(WRITERS)]
     if row.blocking:  # a thread each
         await asyncio.gather(*(asyncio.to_thread(asyncio.run, writer.run()) for writer in writers))
     else:
@@ -314,7 +344,7 @@ async def test_every_write_under_faults(row: Row, table: list[str], monkeypatch:
     with row.site(schedule) as site:
         writers = await run_writers(row, site, ledger)
         site.settle()
-        with chatmem.sync.connect(site.direct_url()) as direct:
+        with chatmem.sync.connect(site.direct_url(), encryption=KEYS) as direct:
             found = told(direct.history("shared").messages())
     for number, writer in enumerate(writers):
         own = [one for one in found if (one[0] or one[1].removeprefix("keyed ")).startswith(f"{number}.")]
@@ -345,6 +375,39 @@ def test_an_update_that_arrives_late() -> None:
         site.settle()
         with chatmem.sync.connect(site.direct_url()) as direct:
             assert direct.history("a").info().title == "second"
+
+
+async def late(history: chatmem.History, edit: Callable[[], Awaitable[object]]) -> None:
+    """Do an edit and fifty more writes; then the network delivers the edit once more."""
+    transport, sent = history._session.transport, list[Any]()
+    run = transport.run
+
+    async def recorded(commands: Any) -> Any:
+        sent.append(commands)
+        return await run(commands)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transport, "run", recorded)
+        await edit()
+    for number in range(50):
+        await history.replace("m", lc.HumanMessage(f"later {number}", id="m"))
+    for commands in sent:
+        with suppress(chatmem.ChatMemError):
+            await run(commands)
+
+
+async def test_an_edit_that_arrives_very_late() -> None:
+    """With `expected_version` it changes nothing any more; without, it does, as docs/guarantees.md says."""
+    new = lc.HumanMessage("new", id="m")
+    with redis_7() as url:
+        async with chatmem.connect(url) as memory:
+            history = memory.history("a")
+            for bound, content in ((True, "later 49"), (False, "new")):
+                await history.clear()
+                done = await history.append(lc.HumanMessage("old", id="m"))
+                version = done.version if bound else None
+                await late(history, lambda version=version: history.replace("m", new, expected_version=version))  # type: ignore[misc]
+                assert [message.content for message in await history.messages()] == [content]
 
 
 def test_frames() -> None:
