@@ -114,3 +114,39 @@ def test_the_walk_finds_no_fault_with_what_chatmem_writes(value: object) -> None
     walk = _Walk(body, CONTAINERS)
     walk.check()
     assert walk._at == len(body)
+
+
+def chunk(arguments: str, *, where: str = "tool_call_chunks") -> bytes:
+    call = {"name": "f", "args": arguments, "id": "1", "index": 0}
+    raw = {"tool_calls": [{"id": "1", "index": 0, "function": {"name": "f", "arguments": arguments}}]}
+    data = {"tool_call_chunks": [call]} if where == "tool_call_chunks" else {"additional_kwargs": raw}
+    return json.dumps({"type": "AIMessageChunk", "data": {"content": "", **data}}).encode()
+
+
+@pytest.mark.parametrize("where", ["tool_call_chunks", "additional_kwargs"])
+@pytest.mark.parametrize(
+    "arguments", ['{"a":1,' * 30_000, '{"a": tru' + "x" * 200_000, "1," * 100_000, '{"' + "k" * 100_000]
+)
+def test_arguments_that_cannot_be_completed(arguments: str, where: str) -> None:
+    """LangChain would take minutes to find that out."""
+    with pytest.raises(chatmem.CorruptRecordError, match="arguments"):
+        record.decode(chunk(arguments, where=where))
+
+
+@pytest.mark.parametrize("length", [10, 10_000])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        '{"a": "%s"}',
+        '{"a": "%s',
+        '{"a": "%s\\',
+        '{"a": "%s", "b": [1, {"c": tru',
+        '{"a": "%s",',
+        '{"a": "%s"]',
+        '{"a": "%s", "bcd',
+    ],
+)
+def test_arguments_that_are_cut_off(pattern: str, length: int) -> None:
+    """However long, they are what LangChain makes of them."""
+    element = chunk(pattern % ("x" * length))
+    assert record.decode(element).message == lc.messages_from_dict([json.loads(element)])[0]

@@ -36,6 +36,7 @@ from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_di
 from pydantic import ValidationError
 
 from chatmem.codec import messages
+from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.encryption import SEALED, Sealer, no_key
 from chatmem.codec.kinds import BY_CODE
@@ -242,6 +243,7 @@ def _decode_json(data: bytes) -> Decoded:
     )  # of bytes it would guess other encodings, and load them
     if written["type"] == "generic":  # LangChain JS' name
         written["type"] = "chat"
+    check_arguments(written)
     (message,) = messages_from_dict([written])
     if message.model_extra and message.model_extra.get("example") is False:  # langchain-core 0.3's default
         del message.model_extra["example"]
