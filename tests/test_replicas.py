@@ -30,6 +30,7 @@ class Pair:
         options = ("--replicaof", "127.0.0.1", str(self.port))
         replica_url = stack.enter_context(run_server(debian_binary(), *options, port=self.replica_port))
         self.master = stack.enter_context(redis.Redis.from_url(self.url))
+        self.replica_url = replica_url
         with redis.Redis.from_url(replica_url) as replica:
             info: Any = replica.info("server")
             self.pid = int(info["process_id"])
@@ -105,6 +106,17 @@ async def check(open_memory: Callable[[], Any], stop: Callable[[], None], go_on:
 async def test_one_server(pair: Pair, connect: Callable[..., Any], ttl: int | None) -> None:
     """A master with one replica."""
     await check(lambda: connect(pair.url, ttl=ttl), pair.stop, pair.go_on)
+
+
+async def test_a_master_that_has_become_a_replica(pair: Pair, connect: Callable[..., Any]) -> None:
+    """It may take a write and then not the WAIT behind it, which is no answer that replicas have it."""
+    with redis.Redis.from_url(pair.replica_url) as replica:
+        replica.config_set("replica-read-only", "no")
+        try:
+            with pytest.raises(chatmem.UnavailableError, match="WAIT"):
+                await connect(pair.replica_url).history("demoted").append("x")
+        finally:
+            replica.config_set("replica-read-only", "yes")
 
 
 async def test_more_replicas_than_there_are(pair: Pair, connect: Callable[..., Any]) -> None:

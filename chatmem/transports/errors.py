@@ -30,7 +30,10 @@ _NOT_NOW = (
     redis_errors.ClusterDownError,
     redis_errors.TryAgainError,
 )
-_NOT_NOW_TEXTS = ("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS")
+_NOT_NOW_TEXTS = (
+    *("LOADING", "BUSY", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MISCONF", "NOREPLICAS"),
+    "WAIT cannot be used with replica",  # the master of a moment ago
+)
 
 
 def translate(error: Exception) -> ChatMemError:
