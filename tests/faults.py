@@ -40,6 +40,9 @@ another server becomes the master; this one refuses the command as a replica doe
 """
 FAILING_OVER = {**WEIGHTS, "fail over": 0.4}
 _REFUSED = 3
+_ASKING = re.compile(rb"\r\n(CLUSTER|COMMAND|CLIENT|HELLO|READONLY)\r\n")
+_ASKING_SHARE = 0.1
+"""How often a client fails that asks where things are, beside one that reads or writes: else it hardly gets to that."""
 _TEXTS = (b"$", b"=", b"!")
 _PARTS = {b"*": 1, b"~": 1, b">": 1, b"%": 2}
 """How many values follow for each that the first line counts."""
@@ -69,9 +72,10 @@ class Schedule:
     def is_over(self) -> bool:
         return self.drawn.total() >= self._count
 
-    def draw(self) -> str | None:
+    def draw(self, request: bytes) -> str | None:
+        share = self._share * (_ASKING_SHARE if _ASKING.search(request[:60]) else 1)
         with self._lock:
-            if self.rests or self.is_over or self._rng.random() >= self._share:
+            if self.rests or self.is_over or self._rng.random() >= share:
                 return None
             (kind,) = self._rng.choices(list(self._weights), list(self._weights.values()))
             self.drawn[kind] += 1
@@ -230,7 +234,7 @@ class FaultProxy:
 
     def _pass(self, request: bytes, client: socket.socket, server: socket.socket, replies: _Frames) -> bool:
         """Treat a command as the schedule says; return whether the connection goes on."""
-        kind = self._schedule.draw()
+        kind = self._schedule.draw(request)
         match kind:
             case "cut before":
                 return False

