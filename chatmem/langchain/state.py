@@ -6,11 +6,12 @@ conversation is stored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from langchain_core.messages import BaseMessage, RemoveMessage
+from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_config
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.runtime import get_runtime
@@ -77,8 +78,9 @@ class StateHistory:
         if store and new:
             await history.append(*new)
         stored = [*window, *new] if store else window
-        update: Sequence[BaseMessage] = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *window, *new]
-        return {"messages": update, SAVED: stored[-1].id if stored else None}
+        messages: list[BaseMessage] = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *window, *new]
+        _mark_as_seen(messages)
+        return {"messages": messages, SAVED: stored[-1].id if stored else None}
 
     async def _save(self, history: History, state: Mapping[str, Any]) -> dict[str, Any] | None:
         new = _unsaved(state)
@@ -90,6 +92,8 @@ class StateHistory:
 
 def _unsaved(state: Mapping[str, Any]) -> list[BaseMessage]:
     messages, saved = state["messages"], state.get(SAVED)
+    if any(isinstance(message, RemoveMessage) or not getattr(message, "id", None) for message in messages):
+        raise ValueError("the state's messages need the reducer add_messages, which gives them ids: see MessagesState")
     for index in range(len(messages) - 1, -1, -1):
         if saved is not None and messages[index].id == saved:
             return list(messages[index + 1 :])
@@ -100,6 +104,13 @@ def _unsaved(state: Mapping[str, Any]) -> list[BaseMessage]:
 def _identified(message: BaseMessage) -> BaseMessage:
     """Return a stored message with an id, as a state needs it."""
     return message if message.id else message.model_copy(update={"id": f"{_LOADED}{uuid4()}"})
+
+
+def _mark_as_seen(messages: list[BaseMessage]) -> None:
+    """Keep loaded messages out of `stream_mode="messages"`: it leaves out what a run of the node's name was given."""
+    name = get_config().get("metadata", {}).get("langgraph_node")
+    nothing: RunnableLambda[dict[str, Any], None] = RunnableLambda(lambda given: None, name=name)
+    nothing.invoke({"messages": messages})
 
 
 def _whose() -> tuple[str, str | None]:
