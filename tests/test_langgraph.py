@@ -274,7 +274,7 @@ class TestStates:
     async def test_a_subgraph(self, memory: chatmem.ChatMemory) -> None:
         """As a node of another graph, with its checkpointer."""
         inner = loop(Scripted(script=[lc.AIMessage("one"), lc.AIMessage("two")]), HistoryNodes(memory))
-        outer = StateGraph(MessagesState)
+        outer: Any = StateGraph(MessagesState)
         outer.add_node("talk", inner)
         outer.add_edge(START, "talk")
         graph = outer.compile(checkpointer=InMemorySaver())
