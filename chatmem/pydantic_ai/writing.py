@@ -90,15 +90,18 @@ def _dump(model: ModelMessage) -> Any:
 
 
 def _dumped(model: ModelMessage) -> dict[str, Any]:
-    """Return what pydantic-ai stores of a message, in Python's types, without what is None by default."""
+    """Return what pydantic-ai stores of a message, in Python's types."""
     (dump,) = _plain(_dump(model))
-    dump["parts"] = [_without_none(part, kept) for part, kept in zip(model.parts, dump["parts"], strict=True)]
-    return _without_none(model, dump)
+    dump["parts"] = [_short(*pair) for pair in zip(model.parts, dump["parts"], strict=True)]
+    if isinstance(model, ModelResponse):
+        dump["usage"] = _short(model.usage, dump["usage"])
+    return _short(model, dump)
 
 
-def _without_none(of: Any, dump: dict[str, Any]) -> dict[str, Any]:
-    none = {field.name for field in fields(of) if field.default is None}
-    return {name: value for name, value in dump.items() if value is not None or name not in none}
+def _short(of: Any, dump: dict[str, Any]) -> dict[str, Any]:
+    """Return it without what is None or a number by default; the words by default say of what kind it is."""
+    defaults = {field.name: field.default for field in fields(of) if not isinstance(field.default, str)}
+    return {name: value for name, value in dump.items() if name not in defaults or defaults[name] != value}
 
 
 def _plain(value: Any) -> Any:
