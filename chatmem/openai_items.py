@@ -5,7 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    HumanMessage,
+    InvalidToolCall,
+    SystemMessage,
+    ToolCall,
+    ToolMessage,
+)
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 from chatmem.errors import CorruptRecordError, UnsupportedError
@@ -60,14 +68,18 @@ def items_of(message: BaseMessage) -> list[dict[str, Any]]:
     role = next((role for role, kind in _CLASSES.items() if isinstance(message, kind)), None)
     if role is None:
         raise UnsupportedError(f"a {type(message).__name__} is no item of the Responses API")
-    calls = [_item_of_call(call) for call in message.tool_calls] if isinstance(message, AIMessage) else []
+    calls = _items_of_calls(message) if isinstance(message, AIMessage) else []
     return [*([] if calls and not message.content else [{"role": role, "content": _text(message)}]), *calls]
 
 
-def _item_of_call(call: ToolCall) -> dict[str, Any]:
-    if call["id"] is None:
-        raise UnsupportedError("a tool call without an id is no item of the Responses API")
-    arguments = json.dumps(call["args"], ensure_ascii=False)
+def _items_of_calls(message: AIMessage) -> list[dict[str, Any]]:
+    items = [_item_of_call(call, json.dumps(call["args"], ensure_ascii=False)) for call in message.tool_calls]
+    return [*items, *(_item_of_call(call, call["args"] or "") for call in message.invalid_tool_calls)]
+
+
+def _item_of_call(call: ToolCall | InvalidToolCall, arguments: str) -> dict[str, Any]:
+    if call["id"] is None or call["name"] is None:
+        raise UnsupportedError("a tool call without an id or a name is no item of the Responses API")
     return {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
 
 

@@ -16,51 +16,14 @@ if tuple(map(int, VERSION.split(".")[:2])) < (1, 2):
 from langchain.agents import create_agent
 from langchain.agents.middleware import HumanInTheLoopMiddleware
 from langchain_core import messages as lc
-from langchain_core.language_models import BaseChatModel
-from langchain_core.outputs import ChatGeneration, ChatResult
-from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.types import Command
-from pydantic import Field
 
 import chatmem
 import chatmem.sync
 from chatmem.langchain import HistoryMiddleware
 from tests.exchanges import halves
-
-
-class Scripted(BaseChatModel):
-    """Says what the script says, in turn; an exception in it is raised. Keeps what it was sent."""
-
-    script: list[Any]
-    seen: list[list[lc.BaseMessage]] = Field(default_factory=list)
-
-    @property
-    def _llm_type(self) -> str:
-        return "scripted"
-
-    def bind_tools(self, tools: Any, **kwargs: Any) -> Any:
-        return self
-
-    def _generate(self, messages: list[lc.BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        self.seen.append(list(messages))
-        said = self.script.pop(0)
-        if isinstance(said, Exception):
-            raise said
-        return ChatResult(generations=[ChatGeneration(message=said)])
-
-
-def asking(*cities: str) -> lc.AIMessage:
-    return lc.AIMessage("", tool_calls=[{"name": "weather", "args": {"city": c}, "id": f"call-{c}"} for c in cities])
-
-
-@tool
-def weather(city: str) -> str:
-    """Return the weather of a city."""
-    if city == "Atlantis":
-        raise LookupError("no such city")
-    return f"fine in {city}"
-
+from tests.scripted import Scripted, asking, weather
 
 CONFIG: Any = {"configurable": {"session_id": "s", "user": "alice", "thread_id": "t"}}
 
@@ -118,6 +81,16 @@ async def call(agent: Any, way: str, given: Any) -> None:
         assert list(agent.stream(given, CONFIG))
     else:
         assert [part async for part in agent.astream(given, CONFIG)]
+
+
+@pytest.mark.parametrize("save", ["step", "end"])
+async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, save: Any) -> None:
+    """The stored conversation, which is brought into the state, is not said again."""
+    await memory.history("s").append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
+    model = Scripted(script=[asking("Lima", "Rome"), lc.AIMessage("Fine in both.")])
+    agent: Any = create_agent(model, [weather], middleware=[HistoryMiddleware(memory, save=save)])
+    stream = agent.astream({"messages": [("human", "Hi")]}, CONFIG, stream_mode="messages")
+    assert [(message.type, message.text) async for message, _ in stream] == TURN[1:]
 
 
 class TestInterruptions:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from chatmem.errors import UnsupportedError
+from chatmem.extras import needed
 
 if TYPE_CHECKING:
     from chatmem.langchain.history import ChatMessageHistory
@@ -19,9 +19,5 @@ _MODULES = {"ChatMessageHistory": "history", "HistoryMiddleware": "middleware"}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
+    with needed("agents", "langchain", "langchain"):
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition(".")[0] != "langchain":
-            raise
-        raise UnsupportedError("agents need a package that is not installed: pip install 'langchain>=1.0'") from error

@@ -1,0 +1,91 @@
+"""Messages as pydantic-ai's `ModelMessage`s: those that they were made of, else such as say the same."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage
+from pydantic import ValidationError
+from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
+
+from chatmem.errors import UnsupportedError
+from chatmem.pydantic_ai.foreign import dumped_of
+
+ORIGIN = "pydantic_ai"
+"""where a message keeps what of the `ModelMessage` it does not say itself, in `additional_kwargs`"""
+
+
+def to_model_messages(messages: Iterable[BaseMessage]) -> list[ModelMessage]:
+    """Return the `ModelMessage`s that messages say: those they were made of, or such as pydantic-ai would have made.
+
+    Raises:
+        UnsupportedError: a message, stored by other means, says what none can.
+    """
+    dumps: list[dict[str, Any]] = []
+    group, tools = None, dict[str, str]()
+    for message in messages:
+        kept = message.additional_kwargs.get(ORIGIN)
+        if kept is None:
+            dumps.append(dumped_of(message, tools))
+            group = None
+        elif "part" in kept and "message" not in kept and kept["of"] == group:
+            dumps[-1]["parts"].append(_restored(kept["part"], message))
+        else:
+            dumps.append({**kept.get("message", {"kind": "request"}), "parts": _parts(kept, message)})
+            group = kept.get("of")
+        if isinstance(message, AIMessage):
+            calls = (*message.tool_calls, *message.invalid_tool_calls)
+            tools.update((call["id"], call["name"]) for call in calls if call["id"] and call["name"])
+    try:
+        return ModelMessagesTypeAdapter.validate_python(dumps)
+    except ValidationError as error:
+        why = first_of(error)
+    raise UnsupportedError(f"this version of pydantic-ai cannot read the session: {why}")  # its cause holds the text
+
+
+def first_of(error: ValidationError) -> str:
+    """Return what the first thing is that pydantic has against a value, and where, without the value."""
+    found = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
+
+
+def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
+    if "part" in kept:
+        return [_restored(kept["part"], message)]
+    blocks = iter(_blocks(message))
+    return [_restored_part(part, blocks) for part in kept.get("parts", [])]
+
+
+def _blocks(message: BaseMessage) -> list[Any]:
+    content = message.content
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+
+
+def _restored(part: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
+    """Return a request's part with what its message says."""
+    if "content" not in part and part["part_kind"] in ("system-prompt", "user-prompt", "tool-return"):
+        return {**part, "content": str(message.text)}
+    if part["part_kind"] != "user-prompt":
+        return part
+    blocks = iter(_blocks(message))
+    return {**part, "content": [_restored_item(item, next(blocks, {})) for item in part["content"]]}
+
+
+def _restored_item(item: Any, block: dict[str, Any]) -> Any:
+    if item is None:
+        return block.get("text")
+    return {**item, "data": base64.b64decode(block["base64"])} if "base64" in block else item
+
+
+def _restored_part(part: dict[str, Any] | None, blocks: Iterator[Any]) -> Any:
+    """Return a response's part with what the next of the message's blocks says."""
+    if part is None:
+        return next(blocks, {"value": None})["value"]
+    if part["part_kind"] == "tool-call":
+        return part
+    block: dict[str, Any] = next(blocks, {})
+    if part["part_kind"] == "file":
+        return {**part, "content": _restored_item(part["content"], block)}
+    return {**part, "content": block.get("text", block.get("reasoning"))}

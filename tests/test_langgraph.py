@@ -1,0 +1,326 @@
+"""Real graphs with the nodes that load and save: nothing is stored twice and nothing is lost, however they run."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.version import VERSION
+
+if tuple(map(int, VERSION.split(".")[:2])) < (1, 2):
+    pytest.skip("langgraph needs a later langchain-core than the oldest that chatmem takes", allow_module_level=True)
+
+from langchain_core import messages as lc
+from langchain_core.runnables import RunnableLambda
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph, add_messages
+from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import Command, RetryPolicy, interrupt
+from pydantic import BaseModel
+
+import chatmem
+import chatmem.sync
+from chatmem.langgraph import HistoryNodes
+from tests.exchanges import halves
+from tests.scripted import Scripted, asking, weather
+
+CONFIG: Any = {"configurable": {"session_id": "s", "user": "alice", "thread_id": "t"}}
+TURN = [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("tool", "fine in Rome"), ("ai", "Fine in both.")]
+
+
+@pytest.fixture
+async def memory(url: str, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
+    async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
+        yield memory
+
+
+async def stored(memory: chatmem.ChatMemory) -> list[tuple[str, str]]:
+    return [(message.type, message.text) for message in await memory.history("s").messages()]
+
+
+def loop(model: Scripted, nodes: HistoryNodes, *, often: bool = True, **options: Any) -> Any:
+    """An agent and its tools; the new messages are stored after each of the agent's steps, or once at the end."""
+
+    def agent(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [model.invoke(state["messages"])]}
+
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("load", nodes.load)
+    graph.add_node("agent", agent)
+    graph.add_node("tools", ToolNode([weather], handle_tool_errors=False))
+    graph.add_node("save", nodes.save)
+    graph.add_edge(START, "load")
+    graph.add_edge("load", "agent")
+    graph.add_edge("tools", "agent")
+    if often:
+        graph.add_edge("agent", "save")
+        graph.add_conditional_edges("save", tools_condition)
+    else:
+        graph.add_conditional_edges("agent", tools_condition, {"tools": "tools", END: "save"})
+        graph.add_edge("save", END)
+    return graph.compile(**options)
+
+
+async def call(graph: Any, way: str, given: Any) -> None:
+    if way == "invoke":
+        graph.invoke(given, CONFIG)
+    elif way == "ainvoke":
+        await graph.ainvoke(given, CONFIG)
+    elif way.startswith("stream"):
+        assert list(graph.stream(given, CONFIG, stream_mode=way.partition(" ")[2]))
+    else:
+        assert [part async for part in graph.astream(given, CONFIG, stream_mode=way.partition(" ")[2])]
+
+
+WAYS = ["invoke", "ainvoke", "stream values", "stream updates", "astream messages", "astream debug"]
+
+
+@pytest.mark.parametrize("often", [False, True])
+@pytest.mark.parametrize("checkpointer", [False, True])
+@pytest.mark.parametrize("way", WAYS)
+async def test_two_turns(memory: chatmem.ChatMemory, often: bool, checkpointer: bool, way: str) -> None:
+    """Parallel calls, then another run, of another graph where no checkpointer holds the state."""
+    model = Scripted(script=[asking("Lima", "Rome"), lc.AIMessage("Fine in both."), lc.AIMessage("Bye.")])
+    options = {"checkpointer": InMemorySaver()} if checkpointer else {}
+    graph = loop(model, HistoryNodes(memory), often=often, **options)
+    for text in ("Lima?", "Thanks"):
+        await call(graph, way, {"messages": [("human", text)]})
+        if not checkpointer:
+            graph = loop(model, HistoryNodes(memory), often=often)
+    assert await stored(memory) == [*TURN, ("human", "Thanks"), ("ai", "Bye.")]
+    assert [(m.type, m.text) for m in model.seen[-1]] == [*TURN, ("human", "Thanks")]
+    assert (await memory.sessions("alice")).sessions[0].session_id == "s"
+
+
+@pytest.mark.parametrize("checkpointer", [False, True])
+async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkpointer: bool) -> None:
+    """Messages without ids, between the runs too; the agent sees a window of them."""
+    history = memory.history("s")
+    model = Scripted(script=[lc.AIMessage(f"answer {text}") for text in ("one", "two")])
+    graph = loop(model, HistoryNodes(memory, messages=4), checkpointer=InMemorySaver() if checkpointer else None)
+    await history.append(lc.SystemMessage("Be brief."), "earlier", ("ai", "yes"))
+    await call(graph, "ainvoke", {"messages": [("human", "one")]})
+    await history.append("by phone", ("ai", "noted"))
+    await call(graph, "ainvoke", {"messages": [("human", "two")]})
+    said = ["Be brief.", "earlier", "yes", "one", "answer one", "by phone", "noted", "two", "answer two"]
+    assert [text for _, text in await stored(memory)] == said
+    assert [m.text for m in model.seen[-1]] == ["Be brief.", "by phone", "noted", "two"]
+
+
+@pytest.mark.parametrize("way", ["stream", "astream"])
+async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, way: str) -> None:
+    """The stored conversation, which `load` brings into the state, is not said again."""
+    await memory.history("s").append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
+    graph = loop(Scripted(script=[lc.AIMessage("Hello.")]), HistoryNodes(memory))
+    given = {"messages": [("human", "Hi")]}
+    if way == "stream":
+        parts = list(graph.stream(given, CONFIG, stream_mode="messages"))
+    else:
+        parts = [part async for part in graph.astream(given, CONFIG, stream_mode="messages")]
+    assert "".join(message.text for message, _ in parts) == "Hello."
+    assert {where["langgraph_node"] for _, where in parts} == {"agent"}
+
+
+class TestInterruptions:
+    @pytest.mark.parametrize("often", [False, True])
+    async def test_interrupt_and_resume(self, memory: chatmem.ChatMemory, often: bool) -> None:
+        """A node that asks a person between the call and its result; another process resumes it."""
+        model, saver = Scripted(script=[asking("Lima"), lc.AIMessage("Fine.")]), InMemorySaver()
+
+        def graph() -> Any:
+            nodes = HistoryNodes(memory)
+            built = StateGraph(MessagesState)
+            built.add_node("load", nodes.load)
+            built.add_node("save", nodes.save)
+            built.add_node("saved", nodes.save)
+            built.add_node("agent", lambda state: {"messages": [model.invoke(state["messages"])]})
+            built.add_node("approve", lambda state: {} if interrupt("may I?") == "yes" else {"messages": []})
+            built.add_node("tools", ToolNode([weather]))
+            built.add_edge(START, "load")
+            built.add_edge("load", "agent")
+            built.add_edge("agent", "save" if often else "approve")
+            built.add_edge("save", "approve")
+            built.add_conditional_edges("approve", tools_condition, {"tools": "tools", END: "saved"})
+            built.add_edge("tools", "agent")
+            return built.compile(checkpointer=saver)
+
+        paused = await graph().ainvoke({"messages": [("human", "Lima?")]}, CONFIG)
+        assert paused["__interrupt__"]
+        assert len(await stored(memory)) == (2 if often else 0)
+        again = await graph().ainvoke(Command(resume="yes"), CONFIG)
+        assert again["__interrupt__"]
+        await graph().ainvoke(Command(resume="yes"), CONFIG)
+        assert await stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("ai", "Fine.")]
+
+    async def test_an_error_in_the_middle(self, memory: chatmem.ChatMemory) -> None:
+        """What was stored stays; the next run sees no half of an exchange."""
+        model = Scripted(script=[asking("Atlantis"), lc.AIMessage("Hello.")])
+        graph = loop(model, HistoryNodes(memory))
+        with pytest.raises(LookupError):
+            await graph.ainvoke({"messages": [("human", "Atlantis?")]}, CONFIG)
+        assert await stored(memory) == [("human", "Atlantis?"), ("ai", "")]
+        await graph.ainvoke({"messages": [("human", "Hi")]}, CONFIG)
+        assert not halves(model.seen[-1])
+        assert await stored(memory) == [("human", "Atlantis?"), ("ai", ""), ("human", "Hi"), ("ai", "Hello.")]
+
+    async def test_a_failed_run_goes_on(self, memory: chatmem.ChatMemory) -> None:
+        """From the checkpoint, without new input: the node that failed runs again, and nothing is stored twice."""
+        script = [asking("Lima"), RuntimeError("overloaded"), lc.AIMessage("Fine.")]
+        graph = loop(Scripted(script=script), HistoryNodes(memory), checkpointer=InMemorySaver())
+        with pytest.raises(RuntimeError):
+            await graph.ainvoke({"messages": [("human", "Lima?")]}, CONFIG)
+        await graph.ainvoke(None, CONFIG)
+        assert await stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("ai", "Fine.")]
+
+    async def test_the_same_input_again(self, memory: chatmem.ChatMemory) -> None:
+        """After an error, by its id, without a checkpointer."""
+        graph = loop(
+            Scripted(script=[RuntimeError("overloaded"), lc.AIMessage("a"), lc.AIMessage("b")]), HistoryNodes(memory)
+        )
+        given = {"messages": [lc.HumanMessage("Hi", id="h1")]}
+        with pytest.raises(RuntimeError):
+            await graph.ainvoke(given, CONFIG)
+        await graph.ainvoke(given, CONFIG)
+        assert await stored(memory) == [("human", "Hi"), ("ai", "a")]
+
+    @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
+    async def test_a_node_that_is_tried_again(self, memory: chatmem.ChatMemory, way: str) -> None:
+        """LangGraph's own retries: an append whose answer was lost is done again, and stores nothing twice."""
+        nodes, tries = HistoryNodes(memory), []
+
+        def fail_once(done: Any) -> Any:
+            tries.append(done)
+            if len(tries) == 1:
+                raise ConnectionError("the answer was lost")
+            return done
+
+        graph: Any = StateGraph(MessagesState)
+        graph.add_node("load", nodes.load)
+        graph.add_node("save", nodes.save | RunnableLambda(fail_once), retry_policy=RetryPolicy(initial_interval=0.01))
+        graph.add_edge(START, "load")
+        graph.add_edge("load", "save")
+        await call(graph.compile(), way, {"messages": [("human", "Hi")]})
+        assert len(tries) == 2
+        assert await stored(memory) == [("human", "Hi")]
+
+    async def test_messages_that_a_node_removes(self, memory: chatmem.ChatMemory) -> None:
+        """The last stored one among them: what is left is known by its ids."""
+        await memory.history("s").append("without an id", ("ai", "yes"))
+        nodes = HistoryNodes(memory)
+        graph: Any = StateGraph(MessagesState)
+        graph.add_node("load", nodes.load)
+        graph.add_node("save", nodes.save)
+        graph.add_node("forget", lambda state: {"messages": [lc.RemoveMessage(id=state["messages"][1].id)]})
+        graph.add_edge(START, "load")
+        graph.add_edge("load", "forget")
+        graph.add_edge("forget", "save")
+        done = await graph.compile().ainvoke({"messages": [("human", "Hi")]}, CONFIG)
+        assert [message.text for message in done["messages"]] == ["without an id", "Hi"]
+        assert await stored(memory) == [("human", "without an id"), ("ai", "yes"), ("human", "Hi")]
+
+
+class _Model(BaseModel):
+    messages: Annotated[list[lc.AnyMessage], add_messages]
+    steps: int = 0
+
+
+@dataclass
+class _Dataclass:
+    messages: Annotated[list[lc.AnyMessage], add_messages] = field(default_factory=list)
+    steps: int = 0
+
+
+class _Dict(TypedDict):
+    messages: Annotated[list[lc.AnyMessage], add_messages]
+    steps: int
+
+
+class _Added(TypedDict):
+    messages: Annotated[list[Any], operator.add]
+
+
+class _Plain(TypedDict):
+    messages: list[Any]
+
+
+class TestStates:
+    @pytest.mark.parametrize("schema", [_Model, _Dataclass, _Dict])
+    async def test_any_schema(self, memory: chatmem.ChatMemory, schema: Any) -> None:
+        """Of the user's own; nobody sees what the nodes keep there."""
+        nodes = HistoryNodes(memory)
+        seen: list[Any] = []
+
+        def agent(state: schema) -> dict[str, Any]:
+            seen.append(state)
+            return {"messages": [lc.AIMessage("Hello.")], "steps": 1}
+
+        graph: Any = StateGraph(schema)
+        graph.add_node("load", nodes.load)
+        graph.add_node("agent", agent)
+        graph.add_node("save", nodes.save)
+        graph.add_edge(START, "load")
+        graph.add_edge("load", "agent")
+        graph.add_edge("agent", "save")
+        for _ in range(2):
+            done = await graph.compile().ainvoke({"messages": [("human", "Hi")], "steps": 0}, CONFIG)
+        assert set(done) == {"messages", "steps"}
+        assert len(done["messages"]) == 4
+        assert "history_saved" not in str(seen)
+        assert await stored(memory) == [("human", "Hi"), ("ai", "Hello.")] * 2
+
+    async def test_a_subgraph(self, memory: chatmem.ChatMemory) -> None:
+        """As a node of another graph, with its checkpointer."""
+        inner = loop(Scripted(script=[lc.AIMessage("one"), lc.AIMessage("two")]), HistoryNodes(memory))
+        outer: Any = StateGraph(MessagesState)
+        outer.add_node("talk", inner)
+        outer.add_edge(START, "talk")
+        graph = outer.compile(checkpointer=InMemorySaver())
+        for text in ("a", "b"):
+            await graph.ainvoke({"messages": [("human", text)]}, CONFIG)
+        assert [text for _, text in await stored(memory)] == ["a", "one", "b", "two"]
+
+    @pytest.mark.parametrize("schema", [_Added, _Plain])
+    async def test_without_the_reducer(self, memory: chatmem.ChatMemory, schema: Any) -> None:
+        """It is named, and nothing is stored."""
+        nodes = HistoryNodes(memory)
+        graph: Any = StateGraph(schema)
+        graph.add_node("load", nodes.load)
+        graph.add_node("save", nodes.save)
+        graph.add_edge(START, "load")
+        graph.add_edge("load", "save")
+        with pytest.raises(ValueError, match="add_messages"):
+            await graph.compile().ainvoke({"messages": [lc.HumanMessage("Hi")]}, CONFIG)
+        assert await stored(memory) == []
+
+    async def test_where_the_session_is_named(self, memory: chatmem.ChatMemory) -> None:
+        """In the run's context, else in its config, else its thread; none is an error that says how."""
+        nodes = HistoryNodes(memory)
+        built: Any = StateGraph(MessagesState, context_schema=dict)
+        built.add_node("load", nodes.load)
+        built.add_node("save", nodes.save)
+        built.add_edge(START, "load")
+        built.add_edge("load", "save")
+        graph = built.compile()
+        given = {"messages": [("human", "x")]}
+        await graph.ainvoke(given, CONFIG, context={"session_id": "from context", "user": "bob"})
+        await graph.ainvoke(given, {"configurable": {"session_id": "from config"}})
+        await graph.ainvoke(given, {"configurable": {"thread_id": "a thread"}})
+        for session in ("from context", "from config", "a thread"):
+            assert await memory.history(session).count() == 1
+        assert (await memory.history("from context").info()).user == "bob"
+        with pytest.raises(ValueError, match="session_id"):
+            await graph.ainvoke(given)
+
+    def test_a_synchronous_memory(self, url: str, prefix: str) -> None:
+        with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:
+            graph = loop(Scripted(script=[lc.AIMessage("a")]), HistoryNodes(memory, turns=3))
+            graph.invoke({"messages": [("human", "x")]}, CONFIG)
+            assert memory.history("s").count() == 2
+
+    @pytest.mark.parametrize("wrong", [{"messages": 0}, {"tokens": -1}, {"token_counter": "exact"}])
+    async def test_wrong_arguments(self, memory: chatmem.ChatMemory, wrong: Any) -> None:
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            HistoryNodes(memory, **wrong)
