@@ -68,9 +68,10 @@ class Import:
             return
         session, messages = read_conversation(row)
         now = record.now()
+        parts = [record.encode(message, index, now) for index, message in enumerate(messages)]
         arriving = self._begin(place, session, None)
-        for part in slices(enumerate(messages), SLICE):
-            arriving.store([record.encode(message, index, now) for index, message in part])
+        for part in slices(parts, SLICE):
+            arriving.store(part)
 
     def _take_message(self, place: str, session: str, row: dict[str, Any]) -> None:
         arriving = self._arriving
