@@ -11,8 +11,9 @@ def ask(what: str) -> bool:
     """Ask on the terminal.
 
     Raises:
-        UsageError: nobody is there to answer; it ends the program with exit code 2.
+        BadParameter: nobody is there to answer; it ends the program with exit code 2.
     """
     if not sys.stdin.isatty():
         raise typer.BadParameter(f"nobody is there to confirm: {what}? --yes does")
-    return typer.confirm(f"{what}?", err=True)
+    typer.echo(f"{what}? [y/N] ", err=True, nl=False)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -1,4 +1,4 @@
-"""Changing what is there: `reencrypt`."""
+"""Changing what is there: `erase`, `reencrypt`."""
 
 from __future__ import annotations
 
@@ -7,9 +7,32 @@ from typing import Annotated
 
 import typer
 
-from chatmem.cli.options import AsJson, Prefix, Url, errors, opened
+from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Url, User, Yes, errors, one_of, opened
 
 app = typer.Typer()
+
+
+@app.command()
+def erase(
+    sessions: Annotated[list[str] | None, typer.Argument(metavar="[SESSION]...", help="Their ids.")] = None,
+    user: User = None,
+    match: Match = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    prefix: Prefix = "chatmem",
+    url: Url = None,
+) -> None:
+    """Erase whole sessions. It says how many, and asks."""
+    from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
+    from chatmem.cli.erasing import erase as erase_all  # noqa: PLC0415 - as above
+
+    one_of(**{"sessions": sessions, "--user or --match": user or match})
+    if not (sessions or user or match):
+        raise typer.BadParameter("say which: their ids, --user, or --match (all: --match '*')")
+    with opened(url, prefix) as store:
+        infos = list(store.named(sessions) if sessions else store.chosen(user, match))
+        erase_all(store, infos, only_look=dry_run, confirm=(lambda _: True) if yes else ask, as_json=as_json)
 
 
 @app.command()

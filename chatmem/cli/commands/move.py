@@ -52,7 +52,7 @@ def export(
     """Write conversations out. What is encrypted is written in the clear."""
     from chatmem.cli.exporting import export as write_out  # noqa: PLC0415 - when it is called
 
-    one_of(SESSION=sessions, options=user or match)
+    one_of(**{"sessions": sessions, "--user or --match": user or match})
     with opened(url, prefix) as store:
         infos = list(store.named(sessions) if sessions else store.chosen(user, match))
         write_out(store, infos, form=form.value, output=output)
