@@ -48,7 +48,7 @@ def _print(found: Match, *, as_json: bool) -> None:
     if as_json:
         print_json(_as_dict(found))
         return
-    head = Text(one_line(found.session_id), style="bold") + head_of(found.entry)
+    head = Text() + Text(one_line(found.session_id), style="bold") + head_of(found.entry)
     console().print(head + Text("\n     ") + _excerpt(found), soft_wrap=True)
 
 

@@ -66,7 +66,7 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 def head_of(entry: Entry) -> Text:
     """Return the line above a message: position, time, role, notes."""
     time = entry.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if entry.created_at else "(no time)"
-    head = Text(f"{entry.seq:>4} {time} ", style="dim")
+    head = Text() + Text(f"{entry.seq:>4} {time} ", style="dim")
     if entry.message is None:
         return head + Text(f"unreadable: {one_line(entry.error)}", style="red")
     message = entry.message

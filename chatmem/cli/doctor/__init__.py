@@ -59,7 +59,11 @@ def _findings(store: Store, match: str | None, limit: int) -> Iterator[Finding]:
 
 def _print(finding: Finding) -> None:
     out = console()
-    head = Text(f"{finding.level.value:<8}", style=_STYLES[finding.level]) + Text(f"{finding.check:<12} ", style="bold")
+    head = (
+        Text()
+        + Text(f"{finding.level.value:<8}", style=_STYLES[finding.level])
+        + Text(f"{finding.check:<12} ", style="bold")
+    )
     out.print(head + Text(one_line(finding.text)), soft_wrap=True)
     if finding.advice:
         out.print(Text(" " * 21 + one_line(finding.advice), style="italic"), soft_wrap=True)

@@ -68,6 +68,7 @@ def check_rights(store: Store) -> Iterator[Finding]:
     for command, purpose in _useful(keys.state):
         if (reason := _refusal(store, command)) is not None:
             yield Finding("rights", Level.WARNING, f"{_name(command)} does not work: {reason}", f"it serves {purpose}")
+    _refusal(store, ("UNLINK", *keys))
 
 
 def _refusal(store: Store, command: Command) -> str | None:
