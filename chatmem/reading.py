@@ -91,7 +91,7 @@ class Reads:
         entries, more = await self._session.entries(tail), len(tail) == size and tail[:1] != first
         while more and wanted.reaches_beyond(system, [one.message for one in entries if one.message is not None]):
             size = min(4 * size, LARGEST_PAGE)
-            older, more = await self._session.slice(None, entries[0].seq, size, newest=True)
+            older, _, more = await self._session.slice(None, entries[0].seq, size, newest=True)
             if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
             entries = older + entries
@@ -112,16 +112,21 @@ class Reads:
             CorruptRecordError: with `strict`, a record cannot be read.
             UnavailableError: the server did not answer.
         """
+        async for entry, _ in self._stored():
+            if entry.error is not None and strict:
+                raise entry.error
+            yield entry
+
+    async def _stored(self) -> AsyncIterator[tuple[Entry, bytes]]:
+        """Iterate over the entries and the elements that they are made of, as `entries` does."""
         last, more = -1, True
         while more:
-            entries, more = await self._session.slice(last, None, SLICE, newest=False)
+            entries, elements, more = await self._session.slice(last, None, SLICE, newest=False)
             if more and entries[-1].seq <= last:
                 with self._session.named():
                     raise CorruptRecordError("the positions do not grow: something else wrote to this session")
-            for entry in entries:
-                if entry.error is not None and strict:
-                    raise entry.error
-                yield entry
+            for entry, element in zip(entries, elements, strict=True):
+                yield entry, element
                 last = entry.seq
 
     @observed
@@ -150,7 +155,7 @@ class Reads:
         check_count("before", before, least=0)
         check_count("after", after, least=-1)
         check_limit(limit, LARGEST_PAGE)
-        entries, more = await self._session.slice(after, before, limit, newest=newest_first)
+        entries, _, more = await self._session.slice(after, before, limit, newest=newest_first)
         if newest_first:
             entries.reverse()
         return Page(entries, entries[-1].seq if more else None)
@@ -188,15 +193,19 @@ class Reads:
         await self._search(wanted, best)
         return best.ranked()
 
-    async def _search(self, query: Query, best: Best[Match]) -> None:
+    async def _search(self, query: Query, best: Best[Match]) -> int:
+        """Offer what is found; return how many messages could not be read."""
+        unreadable = 0
         async for entry in self.entries():
             if entry.message is None:
+                unreadable += 1
                 continue
             text = text_of(entry.message)
             found = query.match(text)
             if found is not None:
                 age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
                 best.offer(found.score, age, Match(self._session.id, entry, text, found.spans, found.score))
+        return unreadable
 
     @observed
     async def count(self) -> int:

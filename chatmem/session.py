@@ -67,7 +67,12 @@ class Session:
         return replies[: len(commands)]
 
     async def write(
-        self, script: scripts.Script, *arguments: bytes, entry: str | None, expected_version: int | None = None
+        self,
+        script: scripts.Script,
+        *arguments: bytes,
+        entry: str | None,
+        expected_version: int | None = None,
+        time: int | None = None,
     ) -> list[Any]:
         """Run a script that changes messages, and keep the index of the user's sessions.
 
@@ -78,8 +83,9 @@ class Session:
             arguments: what it takes beside what both take.
             entry: how the session enters the index, see `user.lua`; None for not at all.
             expected_version: the version that the session must have; None for any.
+            time: when it is done, in microseconds since 1970; by default now.
         """
-        now = b"%d" % record.now()
+        now = b"%d" % (record.now() if time is None else time)
         command = self.command(script, *arguments, now=now, expected_version=expected_version)
         if self.policy.wait is not None:
             reply = await self._confirmed(command, self.policy.wait)
@@ -142,13 +148,17 @@ class Session:
 
     async def slice(
         self, after: int | None, before: int | None, limit: int, *, newest: bool
-    ) -> tuple[list[Entry], bool]:
-        """Return the entries between two positions, oldest first, at most `limit`, and whether there are more."""
+    ) -> tuple[list[Entry], list[bytes], bool]:
+        """Return what lies between two positions, oldest first, at most `limit`.
+
+        Returns:
+            The entries, the elements that they are made of, and whether there are more.
+        """
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
         side = b"last" if newest else b"first"
         (reply,) = await self.read(scripts.READ.call(self.keys, b"page", *ends, b"%d" % limit, side))
         more, elements, first, *_ = reply
-        return await self.entries(elements, first), bool(more)
+        return await self.entries(elements, first), elements, bool(more)
 
     async def everything(self) -> tuple[list[bytes], int, str | None]:
         """Return all elements, the version and the user, as they are at one moment."""

@@ -46,8 +46,12 @@ class Stores:
         idempotency_key: str | None = None,
         expected_version: int | None = None,
         put: bool = False,
+        time: int | None = None,
     ) -> Appended:
-        """Append messages that are encoded already; see `append`. With `put`, known ids are written over."""
+        """Append messages that are encoded already; see `append`. With `put`, known ids are written over.
+
+        The session takes it as done at `time`, in microseconds since 1970, by default now.
+        """
         check_count("expected_version", expected_version, least=0)
         moved([part.record for part in parts])
         session = self._session
@@ -63,6 +67,7 @@ class Stores:
                 *self._sealed(parts, places),
                 entry="CH" if parts else None,
                 expected_version=expected_version,
+                time=time,
             )
             if reply[VERSION] != _ELSEWHERE:
                 break

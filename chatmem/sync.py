@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
@@ -19,6 +19,8 @@ from chatmem.policy import Policy, Refresh
 from chatmem.transports.blocking import drive
 from chatmem.users import User
 from chatmem.window import StartOn
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     from chatmem.langchain import ChatMessageHistory
@@ -135,7 +137,7 @@ class History:
 
     def entries(self, *, strict: bool = False) -> Iterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times. One round trip a slice."""
-        return _iterate(self._core.entries(strict=strict))
+        return iterate(self._core.entries(strict=strict))
 
     def page(
         self, *, before: int | None = None, after: int | None = None, limit: int = 50, newest_first: bool = True
@@ -176,10 +178,11 @@ class History:
         drive(self._core.clear())
 
 
-def _iterate(entries: AsyncIterator[Entry]) -> Iterator[Entry]:
+def iterate(items: AsyncIterator[T]) -> Iterator[T]:
+    """Yield what a core's iterator yields, which never suspends here."""
     while True:
         try:
-            yield drive(anext(entries))  # type: ignore[arg-type]
+            yield drive(anext(items))  # type: ignore[arg-type]
         except StopAsyncIteration:
             return
 

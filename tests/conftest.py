@@ -27,7 +27,7 @@ settings.load_profile("ci")
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test talks to the server that the developer's own variables name."""
-    for name in ("CHATMEM_URL", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
+    for name in ("CHATMEM_URL", "CHATMEM_PREFIX", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
 

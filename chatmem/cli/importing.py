@@ -1,151 +1,115 @@
-"""`chatmem import`: conversations in OpenAI's format, each stored by one append."""
+"""`chatmem import`: conversations from a file, each where it is not there yet."""
 
 from __future__ import annotations
 
-import codecs
-import gzip
-import hashlib
-import json
-import re
-import sys
-import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from langchain_core.messages import BaseMessage, convert_to_messages
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from chatmem.cli.arriving import Arriving
+from chatmem.cli.conversations import read_conversation
+from chatmem.cli.lines import Head, LineError, read_head, read_message
+from chatmem.cli.progress import counting
+from chatmem.cli.reading import File, parse
+from chatmem.cli.store import Store, slices
+from chatmem.cli.text import console, print_json
+from chatmem.codec import record
+from chatmem.errors import ConflictError, CorruptRecordError, EncodingError
 
-from chatmem.cli.text import console, one_line
-from chatmem.errors import ConflictError, EncodingError
-from chatmem.sync import ChatMemory
-
-_GZIP = b"\x1f\x8b"
+SLICE = 500
+"""How many messages are stored in one step."""
+_KIB = 1024
 
 
 class Import:
-    """One import; counts what becomes of each conversation."""
+    """One import; counts what becomes of each conversation, and complains of what cannot be stored."""
 
-    def __init__(self, memory: ChatMemory, *, prefix: str, append: bool) -> None:
-        self._memory = memory
+    def __init__(self, store: Store, *, prefix: str, append: bool) -> None:
+        self._store = store
         self._prefix = prefix
         self._append = append
-        self._err = console(stderr=True)
+        self._arriving: Arriving | None = None
+        self._place = ""
         self.conversations = self.messages = self.already = self.skipped = 0
 
-    def run(self, file: Path) -> bool:
-        """Store the file's conversations; return whether all of them are stored now.
+    def run(self, path: Path, *, as_json: bool) -> None:
+        """Store the file's conversations.
 
         Raises:
             OSError: the file cannot be read.
             ValueError: it is damaged gzip.
         """
-        rows = list(_rows(_read(file), file))
-        if self._err.is_terminal:
-            columns = (TextColumn("importing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-            with Progress(*columns, console=self._err) as progress:
-                self._store_all(progress.track(rows))
-        else:
-            self._store_all(rows)
-        self._report()
-        return self.skipped == 0
+        file = File(path)
+        with counting("importing (KiB)", self._store.err, file.size and file.size // _KIB) as done:
+            before = 0
+            for place, row in file.rows():
+                self._try(place, self._take, place, row)
+                now = file.done // _KIB
+                done(now - before)
+                before = now
+        self._finish()
+        self._report(as_json=as_json)
 
-    def _store_all(self, rows: Iterable[tuple[str, Any]]) -> None:
-        for place, row in rows:
-            try:
-                self._store(*_parse(row))
-            except _BadLineError as bad:
-                self.skipped += 1
-                self._err.print(f"{place}: {one_line(bad)}", style="red", soft_wrap=True)
-
-    def _store(self, session: str, messages: list[BaseMessage], digest: str) -> None:
-        history = self._memory.history(self._prefix + session)
-        # expected version 0: the session must be new, unless it is this very import that made it
-        expected = None if self._append else 0
+    def _try(self, place: str, do: Callable[..., None], *arguments: Any) -> None:
         try:
-            done = history.append(*messages, idempotency_key=f"import-{digest}", expected_version=expected)
-        except ConflictError:
-            raise _BadLineError(f"session {history.session_id!r} holds something else: --append adds to it") from None
-        except (EncodingError, ValueError) as error:
-            raise _BadLineError(str(error)) from None
-        if done.duplicates == len(messages):
-            self.already += 1
-        else:
-            self.conversations += 1
-            self.messages += len(messages) - done.duplicates
+            do(*arguments)
+        except (LineError, CorruptRecordError, ConflictError, EncodingError, ValueError) as problem:
+            self.skipped += 1
+            self._store.complaints.say(f"{place}: {problem}")
 
-    def _report(self) -> None:
+    def _take(self, place: str, line: Any) -> None:
+        row = parse(line)
+        if "record" in row:
+            self._take_message(place, _session_of(row), row)
+            return
+        self._finish()
+        if "chatmem" in row:
+            self._begin(place, _session_of(row), read_head(row))
+            return
+        session, messages = read_conversation(row)
+        now = record.now()
+        parts = [record.encode(message, index, now) for index, message in enumerate(messages)]
+        arriving = self._begin(place, session, None)
+        for part in slices(parts, SLICE):
+            arriving.store(part)
+
+    def _take_message(self, place: str, session: str, row: dict[str, Any]) -> None:
+        arriving = self._arriving
+        if arriving is None or arriving.session != self._prefix + session:
+            self._finish()
+            arriving = self._begin(place, session, None)
+        if not arriving.failed:
+            arriving.add(read_message(row))
+
+    def _begin(self, place: str, session: str, head: Head | None) -> Arriving:
+        self._place = place
+        self._arriving = Arriving(self._store, self._prefix + session, head, append=self._append, size=SLICE)
+        return self._arriving
+
+    def _finish(self) -> None:
+        """Store the rest of the session that came last."""
+        arriving, self._arriving = self._arriving, None
+        if arriving is None:
+            return
+        if not arriving.failed:
+            self._try(self._place, arriving.finish)
+        self.messages += arriving.stored
+        self.conversations += arriving.stored > 0
+        self.already += arriving.stored == 0 and not arriving.failed
+
+    def _report(self, *, as_json: bool) -> None:
+        if as_json:
+            names = ("conversations", "messages", "already", "skipped")
+            print_json({name: getattr(self, name) for name in names})
+            return
         text = f"{self.conversations} conversations, {self.messages} messages stored"
         text += f", {self.already} already there" if self.already else ""
         text += f", {self.skipped} skipped" if self.skipped else ""
         console().print(text)
 
 
-class _BadLineError(Exception):
-    """A conversation that cannot be stored, and why."""
-
-
-def _read(file: Path) -> bytes:
-    data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-    if not data.startswith(_GZIP):
-        return data
-    try:
-        return gzip.decompress(data)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{file} is damaged gzip: {error}") from None
-
-
-def _rows(data: bytes, file: Path) -> Iterator[tuple[str, Any]]:
-    """Yield each conversation and where it is: a line of JSONL, an item of a JSON array, or one JSON object.
-
-    Lines end at a newline only: text in JSON may hold U+2028 and others that `splitlines` takes for ends.
-    """
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        whole = json.loads(data)
-    except (ValueError, RecursionError):
-        yield from ((f"line {number}", line) for number, line in enumerate(data.split(b"\n"), 1) if line.strip())
-        return
-    if isinstance(whole, list):
-        yield from ((f"item {number}", item) for number, item in enumerate(whole, 1))
-    else:
-        yield "line 1", _with_id(whole, file)
-
-
-def _with_id(whole: Any, file: Path) -> Any:
-    """Name a conversation without an id for its file, which it has for itself: two of them would be mixed up."""
-    if isinstance(whole, dict) and "id" not in whole and str(file) != "-":
-        return {"id": file.name.split(".")[0], **whole}
-    return whole
-
-
-def _parse(row: Any) -> tuple[str, list[BaseMessage], str]:
-    try:
-        conversation = json.loads(row) if isinstance(row, bytes) else row
-    except (ValueError, RecursionError) as error:
-        raise _BadLineError(f"no JSON: {error}") from None
-    if not isinstance(conversation, dict) or not isinstance(conversation.get("messages"), list):
-        raise _BadLineError('no conversation: it must be {"id": ..., "messages": [...]}')
-    session = conversation.get("id")
+def _session_of(row: dict[str, Any]) -> str:
+    session = row.get("session")
     if not isinstance(session, str) or not session:
-        raise _BadLineError('no "id", which must be a string')
-    given = conversation["messages"]
-    if not given:
-        raise _BadLineError("no messages in it")
-    messages = [_message(number, value) for number, value in enumerate(given, 1)]
-    return session, messages, hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:32]
-
-
-def _message(number: int, value: Any) -> BaseMessage:
-    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
-        raise _BadLineError(f"message {number} is no object with a role")
-    if value["role"] == "assistant":  # where it calls tools, OpenAI lets its content be absent
-        value = {"content": None, **value}
-    try:
-        (message,) = convert_to_messages([value])
-    except (ValueError, TypeError, NotImplementedError, AttributeError) as error:
-        reason = re.split("For (?:troubleshooting|further information)", str(error))[0]
-        raise _BadLineError(f"message {number} is not in OpenAI's format: {reason}") from None
-    except KeyError as error:
-        raise _BadLineError(f"message {number} is not in OpenAI's format: it lacks {error}") from None
-    return message
+        raise LineError('no "session", which must be a string')
+    return session

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
+from typing import Any
 
-import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-from chatmem.cli.text import clean, console, one_line
+from chatmem.cli.progress import track
+from chatmem.cli.text import clean, console, one_line, print_json
 from chatmem.connect import connection_to
 from chatmem.migrate.content import Source, Unreadable
 from chatmem.migrate.layouts import KINDS
@@ -19,8 +19,9 @@ from chatmem.transports.blocking import drive
 class Migrate:
     """One migration; counts what becomes of each session."""
 
-    def __init__(self, migration: Migration) -> None:
+    def __init__(self, migration: Migration, *, as_json: bool) -> None:
         self._migration = migration
+        self._as_json = as_json
         self._out, self._err = console(), console(stderr=True)
 
     def run(self, match: str, *, only_look: bool, remove: bool, confirm: Callable[[str], bool]) -> bool:
@@ -48,18 +49,17 @@ class Migrate:
         return self._report(moved, quiet=[one for one in looked if one.unreadable]) and whole
 
     def _each(self, what: str, do: Callable[[Source], Outcome], sources: list[Source]) -> list[Outcome]:
-        if not self._err.is_terminal:
-            return [do(source) for source in sources]
-        columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, console=self._err) as progress:
-            return [do(source) for source in progress.track(sources)]
+        return [do(source) for source in track(sources, what, self._err)]
 
     def _report(self, outcomes: Sequence[Outcome], quiet: Sequence[Outcome] = ()) -> bool:
         """Print what there is to say of the sessions; return whether none needs a person."""
         listed = {one.source for one in quiet}
         for one in outcomes:
             self._say(one, () if one.source in listed else one.unreadable)
-        self._out.print(_summary(outcomes))
+        if self._as_json:
+            print_json(_counts(outcomes))
+        else:
+            self._out.print(_summary(outcomes))
         return not any(one.unreadable or one.reason for one in outcomes)
 
     def _say(self, one: Outcome, unreadable: Sequence[Unreadable]) -> None:
@@ -71,6 +71,16 @@ class Migrate:
             )
         if one.reason:
             self._err.print(f"{one.status}: {name}: {one_line(one.reason)}", style="red", soft_wrap=True)
+
+
+def _counts(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    return {
+        "sessions": dict(Counter(one.status for one in outcomes)),
+        "messages": sum(one.messages for one in outcomes),
+        "unreadable": sum(len(one.unreadable) for one in outcomes),
+        "removed": sum(one.removed for one in outcomes),
+        "bytes": sum(one.size for one in outcomes),
+    }
 
 
 def _summary(outcomes: Sequence[Outcome]) -> str:
@@ -109,6 +119,7 @@ def migrate(
     only_look: bool,
     remove: bool,
     confirm: Callable[[str], bool],
+    as_json: bool,
 ) -> bool:
     """Move the sessions of a layout; return whether all of them are moved.
 
@@ -122,17 +133,8 @@ def migrate(
     server, target = Server(source, token), connection_to(url)
     try:
         made = kind.make(kind.prefix if key_prefix is None else key_prefix)
-        work = Migrate(Migration(server, made, target, prefix))
+        work = Migrate(Migration(server, made, target, prefix), as_json=as_json)
         return work.run(match or "*", only_look=only_look, remove=remove, confirm=confirm)
     finally:
         server.close()
         drive(target.close())
-
-
-def ask(what: str) -> bool:
-    """Ask on the terminal; without one the answer is no."""
-    err = console(stderr=True)
-    if not err.is_terminal:
-        err.print("nobody is there to confirm: --yes does", style="red")
-        return False
-    return typer.confirm(f"{what}?", err=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,31 +10,36 @@ from langchain_core.messages import BaseMessage, message_to_dict
 from rich.text import Text
 
 from chatmem import Entry
-from chatmem.cli.text import clean, console, content_of, one_line
+from chatmem.cli.store import Store
+from chatmem.cli.text import clean, console, content_of, one_line, plain, print_json
 from chatmem.reading import LARGEST_PAGE
 from chatmem.sync import History
 
 _STYLES = {"human": "green", "ai": "cyan", "system": "magenta", "tool": "yellow"}
 
 
-def show(history: History, *, last: int | None, as_json: bool) -> None:
+def show(store: Store, session: str, *, last: int | None, as_json: bool) -> None:
     """Print the session's messages.
 
     Raises:
         ValueError: there is no such session.
     """
+    history = store.memory.history(session)
     if history.count() == 0:
-        raise ValueError(f"no session {history.session_id!r}")
-    entries: Iterable[Entry] = history.entries() if last is None else _last(history, last)
+        raise ValueError(f"no session {session!r}")
+    entries: Iterable[Entry] = history.entries() if last is None else last_of(history, last)
     out = console()
     for entry in entries:
         if as_json:
-            print(json.dumps(_plain(_as_dict(entry)), default=str, allow_nan=False))  # noqa: T201 - for another program
+            print_json(as_dict(entry))
         else:
-            out.print(_as_text(entry), soft_wrap=True)
+            out.print(head_of(entry) + body_of(entry), soft_wrap=True)
+        if entry.error is not None:
+            store.complaints.say(entry.error)
 
 
-def _last(history: History, count: int) -> list[Entry]:
+def last_of(history: History, count: int) -> list[Entry]:
+    """Return the last messages, oldest first."""
     entries: list[Entry] = []
     before = None
     while len(entries) < count:
@@ -47,7 +51,8 @@ def _last(history: History, count: int) -> list[Entry]:
     return entries[::-1]
 
 
-def _as_dict(entry: Entry) -> dict[str, Any]:
+def as_dict(entry: Entry) -> dict[str, Any]:
+    """Return a message as `--json` prints it."""
     return {
         "seq": entry.seq,
         "id": entry.id,
@@ -58,34 +63,34 @@ def _as_dict(entry: Entry) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
-    """Return the value with what JSON has no word for as text: keys that are no strings, NaN, infinities."""
-    if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _as_text(entry: Entry) -> Text:
+def head_of(entry: Entry) -> Text:
+    """Return the line above a message: position, time, role, notes."""
     time = entry.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if entry.created_at else "(no time)"
-    head = Text(f"{entry.seq:>4} {time} ", style="dim")
+    head = Text() + Text(f"{entry.seq:>4} {time} ", style="dim")
     if entry.message is None:
         return head + Text(f"unreadable: {one_line(entry.error)}", style="red")
     message = entry.message
-    line = head + Text(
-        one_line(getattr(message, "role", message.type)), style=f"bold {_STYLES.get(message.type, 'white')}"
-    )
+    role = one_line(getattr(message, "role", message.type))
+    head += Text(role, style=f"bold {_STYLES.get(message.type, 'white')}")
     for note in _notes(entry, message):
-        line += Text(f" {one_line(note)}", style="dim")
+        head += Text(f" {one_line(note)}", style="dim")
+    return head
+
+
+def body_of(entry: Entry) -> Text:
+    """Return a message's content and tool calls; each of its lines begins with a line break."""
+    body = Text()
+    message = entry.message
+    if message is None:
+        return body
     if content := content_of(message):
-        line += Text("\n     " + content.replace("\n", "\n     "))
+        body += Text("\n     " + content.replace("\n", "\n     "))
     for call in getattr(message, "tool_calls", ()):
-        arguments = json.dumps(_plain(call["args"]), default=str, ensure_ascii=False)
-        line += Text("\n     -> " + f"{one_line(call['name'])}({clean(arguments)})", style="yellow")
+        arguments = json.dumps(plain(call["args"]), default=str, ensure_ascii=False)
+        body += Text("\n     -> " + f"{one_line(call['name'])}({clean(arguments)})", style="yellow")
     for call in getattr(message, "invalid_tool_calls", ()):
-        line += Text("\n     -> invalid: " + one_line(f"{call['name']}({call['args']})"), style="red")
-    return line
+        body += Text("\n     -> invalid: " + one_line(f"{call['name']}({call['args']})"), style="red")
+    return body
 
 
 def _notes(entry: Entry, message: BaseMessage) -> Iterable[str]:

@@ -53,6 +53,8 @@ MAX_ID_BYTES = 2**16 - 1
 
 _header = struct.Struct(">BBBHqH")
 _unpack, _HEADER_SIZE = _header.unpack_from, _header.size
+TIME = slice(5, 13)
+"""where in a record its time is"""
 _COLON = b":"
 _UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
@@ -134,8 +136,11 @@ def encode(
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
-    digest = hashlib.blake2b(body.data, digest_size=6).hexdigest().encode() if id_bytes and body.kind.is_chunk else b""
-    return Encoded(name, digest, record)
+    return Encoded(name, _digest(body.data) if id_bytes and body.kind.is_chunk else b"", record)
+
+
+def _digest(body: bytes) -> bytes:
+    return hashlib.blake2b(body, digest_size=6).hexdigest().encode()
 
 
 def position_of(element: bytes) -> int | None:
@@ -203,13 +208,40 @@ def record_of(element: bytes) -> bytes:
     return binascii.a2b_base64(record, strict_mode=True) if record[:1] == b"A" else record
 
 
-def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
-    if element[:1] == b"{":
-        return _decode_json(element)
-    record = record_of(element)
-    if record[:1] == b"{":
-        return _decode_json(record)
-    version, flags, code, mask, created, id_length = _unpack(record)
+def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
+    """Return an element's record as it is before it is compressed or sealed: whoever has it can read it.
+
+    Raises:
+        CorruptRecordError: there is none, or it cannot be opened.
+    """
+    try:
+        record = element if element[:1] == b"{" else record_of(element)
+        if record[:1] == b"{":
+            return encode(_decode_json(record).message, 0, now()).record
+        _, rest = _opened(element, record, sealer)
+        return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:_HEADER_SIZE] + rest
+    except _UNREADABLE as error:
+        raise CorruptRecordError(_reason(error)) from error
+
+
+def encoded(record: bytes) -> Encoded:
+    """Return what `plain_record` returned, ready to be appended.
+
+    Raises:
+        CorruptRecordError: it cannot be read.
+    """
+    record = plain_record(b"0:" + record)
+    message_id = decode(b"0:" + record).id
+    if not message_id:
+        return Encoded(b"", b"", record)
+    _, _, code, _, _, id_length = _unpack(record)
+    is_chunk = BY_CODE[code].is_chunk
+    return Encoded(field(message_id), _digest(record[_HEADER_SIZE + id_length :]) if is_chunk else b"", record)
+
+
+def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes]:
+    """Return what the header of an element's record says, and the id and body behind it."""
+    header = version, flags, *_ = _unpack(record)
     if version != FORMAT:
         raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
     if flags & ~_KNOWN:
@@ -221,6 +253,16 @@ def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
         rest = sealer.open(record, position_of(element) or 0)
     if flags & COMPRESSED:
         rest = decompress(rest)
+    return header, rest
+
+
+def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
+    if element[:1] == b"{":
+        return _decode_json(element)
+    record = record_of(element)
+    if record[:1] == b"{":
+        return _decode_json(record)
+    (_, flags, code, mask, created, id_length), rest = _opened(element, record, sealer)
     if len(rest) < id_length:
         raise ValueError("it is cut short")
     message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None

@@ -1,0 +1,27 @@
+"""What went wrong and did not end the command."""
+
+from __future__ import annotations
+
+import logging
+
+from rich.console import Console
+
+from chatmem.cli.text import one_line
+
+
+class Complaints(logging.Handler):
+    """Each is a line on stderr, and is counted; so is what the library logs of what it cannot read."""
+
+    def __init__(self, err: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._err = err
+        self.count = 0
+
+    def say(self, what: object) -> None:
+        """Complain."""
+        self.count += 1
+        self._err.print(one_line(what), style="red", soft_wrap=True)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Complain of what was logged."""
+        self.say(record.getMessage())

@@ -1,0 +1,151 @@
+"""A memory and the server under it: what the commands work on."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from types import TracebackType
+from typing import Self, TypeVar
+
+from chatmem import KeyRing, SessionInfo
+from chatmem.cli.complaints import Complaints
+from chatmem.cli.text import console
+from chatmem.connect import connection_to
+from chatmem.errors import CorruptRecordError
+from chatmem.history import History
+from chatmem.keys import escape, session_keys, unescape
+from chatmem.migrate.server import Server
+from chatmem.policy import Policy
+from chatmem.session import info_commands, to_info
+from chatmem.sync import ChatMemory
+
+T = TypeVar("T")
+
+SLICE = 100
+"""How many sessions are asked for in one round trip."""
+_logger = logging.getLogger("chatmem")
+
+
+class Store:
+    """One memory. A context manager; opens nothing before the first round trip."""
+
+    def __init__(self, url: str | None, prefix: str, keys: str | None) -> None:
+        """Describe where it is.
+
+        Args:
+            url: as `chatmem.connect` takes it.
+            prefix: what its keys begin with.
+            keys: those that records are encrypted with, as `KeyRing.parse` takes them.
+
+        Raises:
+            ValueError: one of them is wrong.
+        """
+        self.policy = Policy(prefix, encryption=KeyRing.parse(keys) if keys else None)
+        self.server = Server(url or "")
+        """for what a memory does not do: SCAN, sizes, times to live"""
+        self._connection = connection_to(url)
+        self.memory = ChatMemory(self._connection, self.policy)
+        self.err = console(stderr=True)
+        self.complaints = Complaints(self.err)
+
+    def __enter__(self) -> Self:
+        _logger.addHandler(self.complaints)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        _logger.removeHandler(self.complaints)
+        self.memory.close()
+        self.server.close()
+
+    def core(self, session: str, *, user: str | None = None, ttl: float | None = None) -> History:
+        """Return a session's core, whose coroutines never suspend.
+
+        Args:
+            session: its id.
+            user: whose it is.
+            ttl: seconds that a write gives it; None leaves the one it has.
+        """
+        policy = self.policy if ttl is None else Policy(self.policy.prefix, ttl, encryption=self.policy.encryption)
+        return History(self._connection.blocking(), policy, session, user)
+
+    def find(self, match: str = "*") -> Iterator[str]:
+        """Yield the ids of the sessions that match a glob, each once, by SCAN: in a cluster on all masters.
+
+        Raises:
+            UnavailableError: the server did not answer, or does not let this user SCAN.
+        """
+        head, seen = self.policy.prefix.encode() + b":{", set[bytes]()
+        for key in self.server.scan(head, escape(match) + b"}:[mis]", b""):
+            name = key[len(head) : -len(b"}:m")]
+            if name not in seen:
+                seen.add(name)
+                if (session := _session_of(name)) is not None:
+                    yield session
+
+    def infos(self, sessions: Iterable[str]) -> Iterator[SessionInfo]:
+        """Yield what is known of those sessions that exist; it complains of those that are none of chatmem's."""
+        for part in slices(sessions, SLICE):
+            try:
+                found = self._infos(part)
+            except CorruptRecordError:  # one of them: which?
+                found = [info for one in part for info in self._info(one)]
+            yield from (info for info in found if info.count or info.version or info.created_at)
+
+    def named(self, sessions: Iterable[str]) -> Iterator[SessionInfo]:
+        """Yield what is known of some sessions; it complains of those that do not exist."""
+        wanted = dict.fromkeys(sessions)
+        for info in self.infos(wanted):
+            del wanted[info.session_id]
+            yield info
+        for session in wanted:
+            self.complaints.say(f"no session {session!r}")
+
+    def _info(self, session: str) -> list[SessionInfo]:
+        try:
+            return self._infos([session])
+        except CorruptRecordError as error:
+            self.complaints.say(f"{CorruptRecordError(error.args[0], session=session)}")
+            return []
+
+    def _infos(self, sessions: list[str]) -> list[SessionInfo]:
+        keys = (session_keys(self.policy.prefix, one) for one in sessions)
+        replies = self.server.run(*(command for one in keys for command in info_commands(one)))
+        return [to_info(self.policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(sessions)]
+
+    def of_user(self, user: str) -> Iterator[SessionInfo]:
+        """Yield what is known of a user's sessions, the one written last first."""
+        before = None
+        while True:
+            page = self.memory.sessions(user, limit=SLICE, before=before)
+            yield from page.sessions
+            before = page.next
+            if before is None:
+                return
+
+    def chosen(self, user: str | None, match: str | None) -> Iterator[SessionInfo]:
+        """Yield what is known of the sessions of a user, or that match a glob, or both, or of all sessions."""
+        if user is not None and match is None:
+            yield from self.of_user(user)
+            return
+        for info in self.infos(self.find(match or "*")):
+            if user in (None, info.user):
+                yield info
+
+
+def _session_of(name: bytes) -> str | None:
+    """Return the id that stands in a key so; None where something else than chatmem made it."""
+    try:
+        session = unescape(name)
+    except UnicodeDecodeError:
+        return None
+    return session if session and escape(session) == name else None
+
+
+def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yield the items in lists of at most so many."""
+    rest = iter(items)
+    while part := list(islice(rest, size)):
+        yield part
