@@ -155,6 +155,20 @@ def reencrypt(
 
 
 @app.command()
+def demo(
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8000,
+    url: Url = None,
+) -> None:
+    """Serve a chat application, and print its address. CHATMEM_DEMO_MODEL=provider:name gives it another model."""
+    from chatmem.cli.demo import serve  # noqa: PLC0415 - when it is called
+
+    with _memory(url) as memory:
+        memory.ping()
+        serve(host, port, url)
+
+
+@app.command()
 def migrate(
     source: Annotated[
         str,

@@ -172,11 +172,10 @@ function showChat() {
   const atEnd = isAtEnd();
   const question = shown.messages.findLast((one) => one.kind === "human");
   const again = render.element("button", { type: "button", onclick: () => regenerate(question.seq) }, "Regenerate");
-  const articles = shown.messages.map((one, index) =>
-    render.message(one, undefined, ...(question && index === shown.messages.length - 1 ? [again] : [])),
-  );
+  const last = question && !answers.has(open) ? shown.messages.at(-1) : undefined;
+  const articles = shown.messages.map((one) => render.message(one, "", ...(one === last ? [again] : [])));
   $("messages").replaceChildren(...articles);
-  $("empty").hidden = articles.length > 0;
+  $("empty").hidden = open !== null;
   $("older").hidden = shown.next === null;
   $("actions").hidden = !open;
   $("title").textContent = open ? (shown.title ?? "") : "New chat";
@@ -241,7 +240,10 @@ $("text").onkeydown = (event) => {
   }
 };
 
-$("stop").onclick = () => answers.get(open)?.abort();
+$("stop").onclick = () => {
+  answers.get(open)?.abort();
+  $("text").focus();
+};
 
 async function begin(text) {
   const chat = await call("/chats", { method: "POST", body: { text } });

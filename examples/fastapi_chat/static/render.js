@@ -32,8 +32,9 @@ const NAMES = { human: "You", ai: "Answer" };
 
 export function message({ seq, kind, text, created_at, finished }, state, ...actions) {
   const time = created_at ? new Date(created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
-  const note = state ?? (finished ? "" : "unfinished");
-  const footer = element("footer", {}, time, element("span", { className: "state" }, note), ...actions);
+  const note = state || (finished ? "" : "unfinished");
+  const notes = note ? [element("span", { className: "state" }, note)] : [];
+  const footer = element("footer", {}, time, ...notes, ...actions);
   const made = element("article", { className: kind }, element("div", { className: "body" }), footer);
   made.setAttribute("aria-label", NAMES[kind] ?? kind);
   if (seq !== undefined) made.dataset.seq = seq;
