@@ -163,8 +163,7 @@ def demo(
     """Serve a chat application, and print its address. CHATMEM_DEMO_MODEL=provider:name gives it another model."""
     from chatmem.cli.demo import serve  # noqa: PLC0415 - when it is called
 
-    with _memory(url) as memory:
-        memory.ping()
+    with _errors():
         serve(host, port, url)
 
 

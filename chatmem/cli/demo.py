@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from chatmem.errors import UnsupportedError
+from chatmem.sync import connect
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -31,13 +32,17 @@ def serve(host: str, port: int, url: str | None) -> None:
 
     Raises:
         OSError: nothing can listen there.
+        UnavailableError: the memory does not answer.
         UnsupportedError: the extra `demo` is not installed.
+        ValueError: `url` is none.
     """
     if url is not None:
         os.environ["CHATMEM_URL"] = url
     app = _application()
     import uvicorn  # noqa: PLC0415 - of the extra, which is there now
 
+    with connect() as memory:
+        memory.ping()
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.create_server((host, port), family=family) as listening:
         shown = f"[{host}]" if ":" in host else host

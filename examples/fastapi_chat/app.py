@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.middleware.sessions import SessionMiddleware
@@ -32,7 +33,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 app = FastAPI(title="chatmem demo", lifespan=lifespan)
 app.add_middleware(SessionMiddleware, secret_key=secret(), session_cookie="chatmem_demo", same_site="strict")
-app.add_exception_handler(chatmem.ChatMemError, errors.respond)
+app.exception_handler(chatmem.ChatMemError)(errors.respond)
+app.exception_handler(RequestValidationError)(errors.refuse)
 app.include_router(users.router)
 app.include_router(chats.router)
 app.mount("/static", StaticFiles(directory=STATIC))

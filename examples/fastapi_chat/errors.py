@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from fastapi import HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 
 from chatmem import (
@@ -31,15 +32,21 @@ STATUS: dict[type, tuple[int, str]] = {
 }
 
 
-def explain(error: Exception) -> tuple[int, str]:
+def explain(error: ChatMemError) -> tuple[int, str]:
     """Return an error's status, and what to tell the user. The error's own text is for the log: it names keys."""
     return next(STATUS[kind] for kind in type(error).__mro__ if kind in STATUS)
 
 
-def respond(_: Request, error: Exception) -> JSONResponse:
+def respond(_: Request, error: ChatMemError) -> JSONResponse:
     """Make a response of an error of chatmem's."""
     status, text = explain(error)
     return JSONResponse({"detail": text}, status)
+
+
+def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
+    """Say what is wrong with a request, in words, and without what was sent, which may be nothing that JSON carries."""
+    texts = (f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in error.errors())
+    return JSONResponse({"detail": "; ".join(texts)}, 422)
 
 
 @contextmanager
