@@ -75,16 +75,20 @@ def test_it_works_alone(wheel: Path, tmp_path: Path, url: str) -> None:
 def test_it_serves_the_demo(wheel: Path, tmp_path: Path, url: str) -> None:
     """`chatmem demo` from the unpacked wheel runs the application that is in it, and shows its page."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    script = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\nfrom chatmem.cli import main\nmain()\n"
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import chatmem.cli, chatmem.examples.fastapi_chat as example\n"
+        "print(example.__file__, flush=True)\n"
+        "chatmem.cli.main()\n"
+    )
     command = [sys.executable, "-c", script, "demo", "--port", "0", "--url", url]
     environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests"}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as demo:
         try:
             assert demo.stdout is not None
+            assert demo.stdout.readline().startswith(str(tmp_path / "site" / "chatmem" / "examples"))
             address = demo.stdout.readline().split()[0]
             for path in ("/", "/static/app.js", "/healthz"):
                 assert httpx.get(address + path, trust_env=False).status_code == 200
-            (loaded,) = Path(tmp_path).rglob("fastapi_chat/__pycache__/app.*.pyc")
-            assert loaded.is_relative_to(tmp_path / "site" / "chatmem" / "examples")
         finally:
             demo.kill()
