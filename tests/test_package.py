@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import email
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -24,12 +26,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
-    """Every source file, every script, `py.typed`, the licence; no test and no data."""
+    """Every source file, every script, `py.typed`, the licence, what `chatmem demo` runs; no test and no data."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    tracked = subprocess.run(["git", "ls-files", "chatmem"], cwd=ROOT, capture_output=True, text=True)
-    expected = set(tracked.stdout.split()) if tracked.returncode == 0 else held
-    assert held == expected
+    command = ["git", "ls-files", "chatmem", "examples/fastapi_chat"]
+    tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    expected = {name.replace("examples/", "chatmem/examples/") for name in tracked.stdout.split()}
+    assert held == (expected if tracked.returncode == 0 else held)
     assert {"chatmem/py.typed", "chatmem/scripts/append.lua", "chatmem/supervisor.py"} <= held
+    assert {"chatmem/examples/fastapi_chat/app.py", "chatmem/examples/fastapi_chat/static/index.html"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 
 
@@ -47,7 +51,7 @@ def test_its_metadata(wheel: Path) -> None:
         "msgspec",
         "redis[hiredis]",
     ]
-    assert {"embedded", "cli", "upstash", "zstd", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+    assert {"embedded", "cli", "upstash", "zstd", "demo", "dev"} <= set(metadata.get_all("Provides-Extra", []))
     assert b"chatmem = chatmem.cli:main" in archive.read(f"{folder}/entry_points.txt")
 
 
@@ -66,3 +70,25 @@ def test_it_works_alone(wheel: Path, tmp_path: Path, url: str) -> None:
     paths = f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
     done = subprocess.run([sys.executable, "-c", paths + script], cwd=tmp_path, capture_output=True, text=True)
     assert (done.stdout, done.returncode) == ("hi\n", 0), done.stderr
+
+
+def test_it_serves_the_demo(wheel: Path, tmp_path: Path, url: str) -> None:
+    """`chatmem demo` from the unpacked wheel runs the application that is in it, and shows its page."""
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    script = (
+        f"import sys; sys.path.insert(0, {str(tmp_path / 'site')!r})\n"
+        "import chatmem.cli, chatmem.examples.fastapi_chat as example\n"
+        "print(example.__file__, flush=True)\n"
+        "chatmem.cli.main()\n"
+    )
+    command = [sys.executable, "-c", script, "demo", "--port", "0", "--url", url]
+    environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests"}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment) as demo:
+        try:
+            assert demo.stdout is not None
+            assert demo.stdout.readline().startswith(str(tmp_path / "site" / "chatmem" / "examples"))
+            address = demo.stdout.readline().split()[0]
+            for path in ("/", "/static/app.js", "/healthz"):
+                assert httpx.get(address + path, trust_env=False).status_code == 200
+        finally:
+            demo.kill()

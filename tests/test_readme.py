@@ -97,6 +97,14 @@ def test_the_page_on_conversations(server: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize(
+    "block", re.findall(r"```python\n(.+?)```", (ROOT / "docs" / "fastapi.md").read_text(), re.DOTALL)
+)
+def test_the_page_on_fastapi(block: str) -> None:
+    """What it quotes is in the example, which has tests of its own."""
+    assert any(block in file.read_text() for file in (ROOT / "examples" / "fastapi_chat").glob("*.py"))
+
+
 def test_ci_calls_the_readmes_test_command() -> None:
     """What CI runs is what the README tells a user to run."""
     (command,) = re.findall(r"^pip install -e .+$", README, re.MULTILINE)

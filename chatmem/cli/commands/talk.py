@@ -1,4 +1,4 @@
-"""Talking: `chat`."""
+"""Talking: `chat`, `demo`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from chatmem.cli.options import Prefix, Url, opened
+from chatmem.cli.options import Prefix, Url, errors, opened
 
 app = typer.Typer()
 
@@ -27,3 +27,16 @@ def chat(
 
     with opened(url, prefix) as store:
         Chat(store.memory.history(session), find_model(model), system).run()
+
+
+@app.command()
+def demo(
+    host: Annotated[str, typer.Option(help="The address to listen at.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 for any that is free.")] = 8000,
+    url: Url = None,
+) -> None:
+    """Serve a chat application, and print its address. CHATMEM_DEMO_MODEL=provider:name gives it another model."""
+    from chatmem.cli.demo import serve  # noqa: PLC0415 - when it is called
+
+    with errors():
+        serve(host, port, url)

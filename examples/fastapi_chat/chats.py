@@ -1,0 +1,147 @@
+"""The chats of the signed-in user: list, open, send, regenerate, rename, delete, search.
+
+Whatever may fail with a status of its own is done in dependencies: once an answer is streamed, its status is sent.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, HTTPException, Query
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+from langchain_core.messages import BaseMessage, HumanMessage
+from pydantic import BaseModel, StringConstraints
+
+import chatmem
+
+from .answers import Events, already_stored, answer, empty_answer
+from .dependencies import Chat, Memory, Model, User
+from .errors import arguments_checked
+from .views import ChatList, ChatView, Hit, MessagePage, MessageView
+
+router = APIRouter(prefix="/chats", tags=["chats"])
+
+TITLE, TOKENS = 60, 4000
+
+Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
+
+
+class NewChat(BaseModel):
+    """What a new chat is about: its first words are its title."""
+
+    text: Text
+
+
+class Title(BaseModel):
+    """A chat's new title."""
+
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+
+class Question(BaseModel):
+    """A message of the user's. The browser makes its id, so that one that is sent again is stored once."""
+
+    id: uuid.UUID
+    text: Text
+
+
+class Again(BaseModel):
+    """Which question to answer anew, by its position, and the version of the chat that the user has seen."""
+
+    question: int
+    version: int
+
+
+@router.get("")
+async def chats(user: User, memory: Memory, before: str | None = None) -> ChatList:
+    """Return the user's chats, the one written last first."""
+    with arguments_checked():
+        page = await memory.sessions(user, before=before, limit=30)
+    return ChatList(chats=[ChatView.of(info) for info in page.sessions], next=page.next)
+
+
+@router.post("", status_code=201)
+async def new(chat: NewChat, user: User, memory: Memory) -> ChatView:
+    """Make a chat. Its id is nobody's choice, so nobody can take another's."""
+    history = memory.history(str(uuid.uuid4()), user=user)
+    await history.update(title=" ".join(chat.text.split())[:TITLE])
+    return ChatView.of(await history.info())
+
+
+@router.get("/search")
+async def search(user: User, memory: Memory, query: str) -> list[Hit]:
+    """Return the messages that hold a query's words, from all chats of the user."""
+    with arguments_checked():
+        return [Hit.of(match) for match in await memory.search(user, query, limit=20)]
+
+
+@router.get("/{session_id}")
+async def look(chat: Chat) -> ChatView:
+    """Return what is known of a chat; a new version says that there is something new to read."""
+    return ChatView.of(chat.info)
+
+
+@router.get("/{session_id}/messages")
+async def read(chat: Chat, before: Annotated[int | None, Query(ge=0)] = None) -> MessagePage:
+    """Return the newest messages, or those before a position."""
+    page = await chat.history.page(before=before, limit=50)
+    messages = [MessageView.of(entry) for entry in reversed(page.entries)]
+    return MessagePage(messages=messages, next=page.next, chat=ChatView.of(chat.info))
+
+
+@router.patch("/{session_id}", status_code=204)
+async def rename(chat: Chat, new: Title) -> None:
+    """Give a chat a title."""
+    await chat.history.update(title=new.title)
+
+
+@router.delete("/{session_id}", status_code=204)
+async def delete(chat: Chat) -> None:
+    """Remove a chat, whole."""
+    await chat.history.clear()
+
+
+async def _asked(question: Question, chat: Chat, model: Model) -> AsyncIterator[Events]:
+    """Store a question and the place of its answer, in one step and once."""
+    asked, place = HumanMessage(question.text, id=str(question.id)), empty_answer()
+    prompt = await _prompt(chat.history, asked)
+    done = await chat.history.append(asked, place, idempotency_key=f"question {asked.id}")
+    again = done.duplicates > 0
+    events = already_stored(done.version) if again else answer(chat.history, model, prompt, place)
+    async with aclosing(events):  # this ends after the response, however that ends
+        yield events
+
+
+async def _asked_again(again: Again, chat: Chat, model: Model) -> AsyncIterator[Events]:
+    """Remove what follows a question, unless the chat has changed since the user saw it, and make place anew."""
+    entry = await chat.history.get(again.question)
+    if entry is None or not isinstance(entry.message, HumanMessage):
+        raise HTTPException(404, "There is no such question.")
+    left = await chat.history.truncate(after=again.question, expected_version=again.version)
+    prompt, place = await _prompt(chat.history, entry.message), empty_answer()
+    await chat.history.append(place, expected_version=left.version)
+    async with aclosing(answer(chat.history, model, prompt, place)) as events:
+        yield events
+
+
+async def _prompt(history: chatmem.History, question: HumanMessage) -> list[BaseMessage]:
+    """Return what the model is told: the end of the chat, without answers that were never begun, and the question."""
+    window = await history.window(tokens=TOKENS)
+    return [*(message for message in window if message.content and message.id != question.id), question]
+
+
+@router.post("/{session_id}/messages", response_class=EventSourceResponse)
+async def send(events: Annotated[Events, Depends(_asked)]) -> AsyncIterator[ServerSentEvent]:
+    """Store a question and stream its answer; sent again, it is stored once and answered once."""
+    async for event in events:
+        yield event
+
+
+@router.post("/{session_id}/regenerate", response_class=EventSourceResponse)
+async def regenerate(events: Annotated[Events, Depends(_asked_again)]) -> AsyncIterator[ServerSentEvent]:
+    """Remove an answer and all behind it, and stream another."""
+    async for event in events:
+        yield event
