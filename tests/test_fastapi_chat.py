@@ -134,6 +134,15 @@ class TestBrokenOff:
         assert "word59" not in last(user, chat)["text"]
         assert not last(user, chat)["finished"]
 
+    def test_the_first_words_are_kept_too(self, user: User) -> None:
+        """A browser that goes before anything is stored for the first time leaves what it saw."""
+        chat = user.new()
+        user.ask(chat, LONG)
+        with user.asking(chat, RECALL) as events:
+            said = "".join(next(events)[1] for _ in range(2))
+        wait_until(lambda: last(user, chat)["text"].startswith(said))
+        assert not last(user, chat)["finished"]
+
     def test_it_is_stored_while_it_grows(self, user: User) -> None:
         """Another reader sees more and more of it, unfinished, before it ends."""
         chat = user.new()
