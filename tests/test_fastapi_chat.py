@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, FakeListChatModelError
 from langchain_core.messages import AIMessage, HumanMessage
 
 import chatmem
@@ -177,6 +178,37 @@ class TestBrokenOff:
             again = regenerate_until_done(user, chat, question=2)
             assert list(events)[-1][0] == "error"
         assert user.texts(chat)[2:] == [RECALL, again]
+
+    @pytest.fixture
+    async def growing(self, url: str) -> AsyncIterator[tuple[chatmem.History, AIMessage]]:
+        """A chat with a question and the place of its answer."""
+        async with chatmem.connect(url, ttl=600) as memory:
+            history, place = memory.history(str(uuid.uuid4())), AIMessage("", id="answer")
+            await history.append("What did I say?", place)
+            yield history, place
+
+    async def test_a_model_that_fails(self, growing: tuple[chatmem.History, AIMessage]) -> None:
+        """Its error goes on, to the log; what it said before is kept."""
+        answers: Any = importlib.import_module("examples.fastapi_chat.answers")
+        history, place = growing
+        model = FakeListChatModel(responses=["Yes, and no"], error_on_chunk_number=5)
+        with pytest.raises(FakeListChatModelError):
+            async for _ in answers.answer(history, model, [HumanMessage("x")], place):
+                pass
+        (_, kept) = await history.messages()
+        assert (kept.text, answers.is_finished(kept)) == ("Yes, ", False)
+
+    async def test_an_answer_that_is_closed(self, growing: tuple[chatmem.History, AIMessage]) -> None:
+        """When `aclose` has returned, what was said is stored; an answer that was read to its end stays whole."""
+        answers: Any = importlib.import_module("examples.fastapi_chat.answers")
+        history, place = growing
+        for count, said, finished in ((3, "Yes", False), (12, "Yes, and no", True)):
+            events = answers.answer(history, FakeListChatModel(responses=["Yes, and no"]), [HumanMessage("x")], place)
+            for _ in range(count):
+                await anext(events)
+            await events.aclose()
+            (_, kept) = await history.messages()
+            assert (kept.text, answers.is_finished(kept)) == (said, finished)
 
 
 def regenerate_until_done(user: User, chat: str, question: int) -> str:
