@@ -480,6 +480,14 @@ class TestDemo:
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (1, "error: the demo needs: pip install 'chatmem[demo]'\n")
 
+    def test_a_model_that_is_not_to_be_had(self, url: str) -> None:
+        """It does not start, and says which it was."""
+        environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests", "CHATMEM_DEMO_MODEL": "nobody:nothing"}
+        command = [sys.executable, "-m", "chatmem.cli", "demo", "--port", "0", "--url", url]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode == 1
+        assert "nobody" in done.stderr
+
     def test_where_nothing_can_listen(self, url: str, app: ChatApp) -> None:
         port = app.address.rpartition(":")[2]
         command = [sys.executable, "-m", "chatmem.cli", "demo", "--port", port, "--url", url]
