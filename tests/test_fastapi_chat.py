@@ -485,7 +485,7 @@ class TestDemo:
         environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests", "CHATMEM_DEMO_MODEL": "nobody:nothing"}
         command = [sys.executable, "-m", "chatmem.cli", "demo", "--port", "0", "--url", url]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)
-        assert done.returncode == 1
+        assert done.returncode != 0
         assert "nobody" in done.stderr
 
     def test_where_nothing_can_listen(self, url: str, app: ChatApp) -> None:

@@ -51,7 +51,7 @@ def serve(host: str, port: int, url: str | None) -> None:
         server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):
             server.run([listening])
-    if not server.started:  # it has logged why
+    if not server.started:  # it has logged why; later releases of uvicorn end here by themselves
         sys.exit(1)
 
 
