@@ -7,9 +7,10 @@ import re
 import shutil
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, Route, expect, sync_playwright
 
 from tests.chat_app import LONG, RECALL, ChatApp, running
 from tests.servers import embedded, wait_until
@@ -100,6 +101,29 @@ def begin_long_answer(page: Page) -> str:
     return messages(page).last.inner_text()
 
 
+@contextmanager
+def hold(page: Page, pattern: str, method: str) -> Iterator[None]:
+    """Let requests wait from the first one on, until the end; at least one must have come."""
+    held: list[Route] = []
+
+    def take(route: Route) -> None:
+        if route.request.method == method:
+            held.append(route)
+        else:
+            route.continue_()
+
+    def has_come() -> bool:
+        page.wait_for_timeout(10)  # in which the page's events are taken
+        return bool(held)
+
+    page.route(pattern, take)
+    yield
+    wait_until(has_come)
+    for route in held:
+        route.continue_()
+    page.unroute(pattern, take)
+
+
 def notice(page: Page) -> Locator:
     return page.get_by_role("alert")
 
@@ -187,6 +211,25 @@ class TestTalking:
         chats(page).last.press("Enter")
         expect(messages(page).first).to_contain_text("first line")
 
+    def test_a_slow_server_and_an_impatient_user(self, page: Page) -> None:
+        """Enter twice is one message in one chat; opening another chat meanwhile shows nothing of it there."""
+        talk(page, "My cat is black.")
+        page.get_by_role("button", name="New chat").click()
+        with hold(page, "**/chats", "POST"):
+            send(page, "My dog is white.")
+            box(page).press("Enter")
+        expect(chats(page)).to_have_count(2)
+        expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+        expect(messages(page)).to_have_count(2)
+        with hold(page, "**/messages", "POST"):
+            send(page, "What is my dog?")
+            chats(page).last.click()
+            expect(messages(page).first).to_have_text("My cat is black.")
+        expect(page.get_by_role("button", name="Regenerate")).to_be_visible()
+        expect(messages(page)).to_have_count(2)
+        chats(page).filter(has_text="dog").click()
+        expect(messages(page)).to_have_count(4)
+
 
 class TestBrokenOff:
     def test_a_reload_in_the_middle_of_an_answer(self, page: Page) -> None:
@@ -264,7 +307,7 @@ class TestTabs:
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete").click()
         expect(chats(page)).to_have_count(0)
-        expect(notice(other)).to_have_text("This chat was deleted, perhaps in another tab.")
+        expect(notice(other)).to_have_text("This chat is no longer there.")
         expect(messages(other)).to_have_count(0)
 
     def test_an_answer_goes_on_while_another_chat_is_open(self, page: Page) -> None:

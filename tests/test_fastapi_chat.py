@@ -10,7 +10,7 @@ import stat
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from itertools import pairwise
@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from langchain_core.language_models.fake_chat_models import FakeListChatModel, FakeListChatModelError
 from langchain_core.messages import AIMessage, HumanMessage
 
 import chatmem
@@ -134,6 +135,15 @@ class TestBrokenOff:
         assert "word59" not in last(user, chat)["text"]
         assert not last(user, chat)["finished"]
 
+    def test_the_first_words_are_kept_too(self, user: User) -> None:
+        """A browser that goes before anything is stored for the first time leaves what it saw."""
+        chat = user.new()
+        user.ask(chat, LONG)
+        with user.asking(chat, RECALL) as events:
+            said = "".join(next(events)[1] for _ in range(2))
+        wait_until(lambda: last(user, chat)["text"].startswith(said))
+        assert not last(user, chat)["finished"]
+
     def test_it_is_stored_while_it_grows(self, user: User) -> None:
         """Another reader sees more and more of it, unfinished, before it ends."""
         chat = user.new()
@@ -168,6 +178,37 @@ class TestBrokenOff:
             again = regenerate_until_done(user, chat, question=2)
             assert list(events)[-1][0] == "error"
         assert user.texts(chat)[2:] == [RECALL, again]
+
+    @pytest.fixture
+    async def growing(self, url: str) -> AsyncIterator[tuple[chatmem.History, AIMessage]]:
+        """A chat with a question and the place of its answer."""
+        async with chatmem.connect(url, ttl=600) as memory:
+            history, place = memory.history(str(uuid.uuid4())), AIMessage("", id="answer")
+            await history.append("What did I say?", place)
+            yield history, place
+
+    async def test_a_model_that_fails(self, growing: tuple[chatmem.History, AIMessage]) -> None:
+        """Its error goes on, to the log; what it said before is kept."""
+        answers: Any = importlib.import_module("examples.fastapi_chat.answers")
+        history, place = growing
+        model = FakeListChatModel(responses=["Yes, and no"], error_on_chunk_number=5)
+        with pytest.raises(FakeListChatModelError):
+            async for _ in answers.answer(history, model, [HumanMessage("x")], place):
+                pass
+        (_, kept) = await history.messages()
+        assert (kept.text, answers.is_finished(kept)) == ("Yes, ", False)
+
+    async def test_an_answer_that_is_closed(self, growing: tuple[chatmem.History, AIMessage]) -> None:
+        """When `aclose` has returned, what was said is stored; an answer that was read to its end stays whole."""
+        answers: Any = importlib.import_module("examples.fastapi_chat.answers")
+        history, place = growing
+        for count, said, finished in ((3, "Yes", False), (12, "Yes, and no", True)):
+            events = answers.answer(history, FakeListChatModel(responses=["Yes, and no"]), [HumanMessage("x")], place)
+            for _ in range(count):
+                await anext(events)
+            await events.aclose()
+            (_, kept) = await history.messages()
+            assert (kept.text, answers.is_finished(kept)) == (said, finished)
 
 
 def regenerate_until_done(user: User, chat: str, question: int) -> str:
@@ -438,6 +479,14 @@ class TestDemo:
         command = [sys.executable, "-c", script, "demo", "--url", f"redis://127.0.0.1:{free_port()}"]
         done = subprocess.run(command, capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (1, "error: the demo needs: pip install 'chatmem[demo]'\n")
+
+    def test_a_model_that_is_not_to_be_had(self, url: str) -> None:
+        """It does not start, and says which it was."""
+        environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests", "CHATMEM_DEMO_MODEL": "nobody:nothing"}
+        command = [sys.executable, "-m", "chatmem.cli", "demo", "--port", "0", "--url", url]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert done.returncode != 0
+        assert "nobody" in done.stderr
 
     def test_where_nothing_can_listen(self, url: str, app: ChatApp) -> None:
         port = app.address.rpartition(":")[2]

@@ -34,7 +34,7 @@ def serve(host: str, port: int, url: str | None) -> None:
         OSError: nothing can listen there.
         UnavailableError: the memory does not answer.
         UnsupportedError: the extra `demo` is not installed.
-        ValueError: `url` is none.
+        ValueError: `url` names no server.
     """
     if url is not None:
         os.environ["CHATMEM_URL"] = url
@@ -48,8 +48,11 @@ def serve(host: str, port: int, url: str | None) -> None:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl-C stops it)", flush=True)  # noqa: T201
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOPS_WITHIN)
+        server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):
-            uvicorn.Server(config).run([listening])
+            server.run([listening])
+    if not server.started:  # it has logged why; later releases of uvicorn end here by themselves
+        sys.exit(1)
 
 
 def _application() -> FastAPI:

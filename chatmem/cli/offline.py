@@ -92,7 +92,7 @@ def reply(said: list[str], *, introduced: bool = False) -> str:
 
 _ABOUT = (
     "I am a small offline model: all I can do is recall. Tell me your name, or that your favourite colour is green, "
-    "and ask me later; use --model for a real one."
+    "and ask me later; --help says how to have a real one."
 )
 
 

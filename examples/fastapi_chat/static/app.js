@@ -12,6 +12,7 @@ let shown = { messages: [], next: null, version: 0 };
 let live = null; // the article of the open chat into which an answer is written as it comes
 const answers = new Map(); // by chat, the AbortController of an answer that is under way here
 let draft = null; // the message that is being sent: {id, text}; sent again it keeps its id, so it is stored once
+let beginning = false; // a chat is being made for the message that is being sent
 let looking = false;
 
 // Runs what a user asked for; shows what went wrong.
@@ -36,7 +37,7 @@ async function attemptQuietly(task) {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) showSignIn();
-    if (error.status === 404 && open) leave("This chat was deleted, perhaps in another tab.");
+    if (error.status === 404 && open) leave("This chat is no longer there.");
   }
 }
 
@@ -67,15 +68,14 @@ $("sign-in").onsubmit = (event) => {
   event.preventDefault();
   attempt(async () => {
     await call("/sign-in", { method: "POST", body: { name: $("name").value } });
-    await start();
+    location.reload(); // nothing of another user is left
   });
 };
 
 $("sign-out").onclick = () =>
   attempt(async () => {
-    leave();
     await call("/sign-out", { method: "POST" });
-    showSignIn();
+    location.replace(location.pathname);
   });
 
 // The list
@@ -201,7 +201,10 @@ function toEnd() {
 
 // Looks for what others wrote: another tab, another device.
 setInterval(look, LOOK_EVERY);
-document.addEventListener("visibilitychange", look);
+document.addEventListener("visibilitychange", () => {
+  look();
+  if (!document.hidden && !$("chat").hidden) attemptQuietly(listChats);
+});
 
 async function look() {
   if (!open || live || looking || document.hidden || $("chat").hidden) return;
@@ -221,13 +224,13 @@ async function look() {
 $("compose").onsubmit = (event) => {
   event.preventDefault();
   const text = $("text").value;
-  if (!text.trim() || answers.has(open)) return;
+  if (!text.trim() || beginning || answers.has(open)) return;
   if (draft?.text !== text) draft = { id: crypto.randomUUID(), text };
   attempt(async () => {
     if (!open) await begin(text);
     const sent = { kind: "human", text, finished: true };
     await converse(`/chats/${encodeURIComponent(open)}/messages`, draft, [...shown.messages, sent], () => {
-      $("text").value = "";
+      if ($("text").value === text) $("text").value = "";
       draft = null;
     });
   });
@@ -246,11 +249,16 @@ $("stop").onclick = () => {
 };
 
 async function begin(text) {
-  const chat = await call("/chats", { method: "POST", body: { text } });
-  open = chat.session_id;
-  shown = { messages: [], next: null, version: chat.version, title: chat.title };
-  history.replaceState(null, "", `#${open}`);
-  chats.list.unshift(chat);
+  beginning = true;
+  try {
+    const chat = await call("/chats", { method: "POST", body: { text } });
+    open = chat.session_id;
+    shown = { messages: [], next: null, version: chat.version, title: chat.title };
+    history.replaceState(null, "", `#${open}`);
+    chats.list.unshift(chat);
+  } finally {
+    beginning = false;
+  }
 }
 
 const regenerate = (question) =>
@@ -269,9 +277,15 @@ async function converse(path, body, messages, onStored = () => {}) {
   try {
     const events = await stream(path, { body, signal: stopping.signal });
     onStored();
-    shown = { ...shown, messages };
-    showChat();
-    ended = await writeLive(events);
+    const article = render.message({ kind: "ai", text: "", finished: true }, "writing …");
+    if (id === open) {
+      shown = { ...shown, messages };
+      showChat();
+      $("messages").append(article);
+      live = article;
+      toEnd();
+    }
+    ended = await write(events, article);
   } catch (error) {
     if (error instanceof Refused) throw error;
     ended = error.name === "AbortError"; // else the connection broke
@@ -286,19 +300,12 @@ async function converse(path, body, messages, onStored = () => {}) {
   await attemptQuietly(refresh);
 }
 
-// Writes an answer into an article of its own; returns whether it came to an end.
-async function writeLive(events) {
-  const article = render.message({ kind: "ai", text: "", finished: true }, "writing …");
-  $("messages").append(article);
-  live = article;
-  toEnd();
+// Writes an answer into an article; returns whether it came to an end.
+async function write(events, article) {
   let text = "";
   for await (const [event, data] of events) {
-    if (event === "end") return true;
-    if (event === "error") {
-      notice(data);
-      return true;
-    }
+    if (event === "error" && live === article) notice(data);
+    if (event !== "text") return true;
     const atEnd = isAtEnd();
     render.showText(article, (text += data));
     if (atEnd && live === article) toEnd();

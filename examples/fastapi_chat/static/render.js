@@ -30,8 +30,14 @@ export function showText(article, text) {
 
 const NAMES = { human: "You", ai: "Answer" };
 
+function when(date) {
+  const isToday = date.toDateString() === new Date().toDateString();
+  const day = isToday ? {} : { year: "numeric", month: "short", day: "numeric" };
+  return date.toLocaleString([], { ...day, hour: "2-digit", minute: "2-digit" });
+}
+
 export function message({ seq, kind, text, created_at, finished }, state, ...actions) {
-  const time = created_at ? new Date(created_at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) : "";
+  const time = created_at ? when(new Date(created_at)) : "";
   const note = state || (finished ? "" : "unfinished");
   const notes = note ? [element("span", { className: "state" }, note)] : [];
   const footer = element("footer", {}, time, ...notes, ...actions);
