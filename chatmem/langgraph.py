@@ -14,7 +14,7 @@ from chatmem.extras import needed
 from chatmem.memory import ChatMemory
 from chatmem.window import StartOn
 
-with needed("graphs", "langgraph", "langgraph"):
+with needed("graphs need", "langgraph", "langgraph"):
     from chatmem.langchain.state import StateHistory
 
 if TYPE_CHECKING:

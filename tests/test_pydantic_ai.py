@@ -523,9 +523,21 @@ class TestOthers:
             {"type": "function_call_output", "call_id": "2", "output": "bad"},
             {"role": "assistant", "content": "Fine. Bye."},
         ]
-        await history.append([response(pm.ThinkingPart("hm", signature="Eu8="), pm.TextPart("so"))])
-        with pytest.raises(chatmem.UnsupportedError, match="AIMessage"):
-            await session.get_items()
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            response(pm.ThinkingPart("hm", signature="Eu8="), pm.TextPart("so")),
+            response(pm.NativeToolCallPart("web_search", {"q": "x"}, "1", provider_name="anthropic")),
+            request(pm.UserPromptPart(["see", pm.ImageUrl("https://example.com/a.png")])),
+            request(pm.ToolReturnPart("f", ["map:", pm.ImageUrl("https://example.com/m.png")], "1")),
+        ],
+        ids=lambda model: type(model.parts[0]).__name__,
+    )
+    async def test_what_no_item_says(self, memory: chatmem.ChatMemory, wrong: pm.ModelMessage) -> None:
+        await ModelMessageHistory(memory, "s").append([wrong])
+        with pytest.raises(chatmem.UnsupportedError, match="no item"):
+            await ChatmemSession(memory, "s").get_items()
 
     async def test_both_kinds_in_one_session(self, memory: chatmem.ChatMemory) -> None:
         """Each reads its own exactly and the other's as what it says."""
