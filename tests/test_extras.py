@@ -13,6 +13,7 @@ ADAPTERS = {
     "pydantic_ai": "from chatmem.pydantic_ai import ModelMessageHistory",
 }
 FRAMEWORKS = [*ADAPTERS, "agents", "openai"]
+DEPRECATED = "langchain_core.chat_history"
 
 
 def run(script: str) -> None:
@@ -37,8 +38,9 @@ def test_without_its_framework(package: str, statement: str) -> None:
 
 @pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
 def test_with_no_other_framework(package: str, statement: str) -> None:
-    """LangChain's agents are made of graphs, so they bring LangGraph."""
-    others = [one for one in FRAMEWORKS if one != package and (package, one) != ("langchain", "langgraph")]
+    """Nor with LangChain's deprecated classes. LangChain's agents are made of graphs, so they bring LangGraph."""
+    needed = {package, "langgraph"} if package == "langchain" else {package}
+    others = [DEPRECATED, *(one for one in FRAMEWORKS if one not in needed)]
     run(f"import sys; sys.modules.update(dict.fromkeys({others!r}))\n{statement}\n")
 
 
