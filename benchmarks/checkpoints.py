@@ -106,6 +106,8 @@ def measure(ways: list[str], url: str, rounds: int) -> dict[str, Any]:
     shuffle = random.Random(0)
     result: dict[str, Any] = {"machine": machine(url), "turns": TURNS, "ways": {}, "absent": {}}
     with recorded() as file, redis.Redis.from_url(url) as client:
+        if client.info("keyspace"):
+            raise SystemExit("the server is not empty; this empties it, so give it one of its own")
         result["messages"] = len(json.loads(file.read_text()))
         for way in ways:
             try:
@@ -148,9 +150,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--ways", default=";".join(WAYS), help="names with semicolons between; all by default")
-    parser.add_argument(
-        "--url", help="a server with RediSearch and ReJSON, which is emptied; by default one is started"
-    )
+    parser.add_argument("--url", help="an empty server with RediSearch and ReJSON; by default one is started")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the result")
     asked = parser.parse_args()
     ways = asked.ways.split(";")

@@ -11,7 +11,7 @@ from chatmem.addresses.cluster import ClusterAddress
 from chatmem.addresses.embedded import EmbeddedAddress
 from chatmem.addresses.redis import RedisAddress
 from chatmem.addresses.sentinel import SentinelAddress
-from chatmem.errors import UnsupportedError
+from chatmem.extras import needed
 from chatmem.transports.base import Transport
 
 __all__ = ["Client", "Connection", "address_at", "connection_to"]
@@ -110,9 +110,6 @@ def _default() -> UrlAddress:
 
 
 def _upstash(url: str, token: str | None) -> UrlAddress:
-    try:
-        from chatmem.addresses.upstash import UpstashAddress  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        what = "Upstash needs a package that is not installed: pip install 'chatmem[upstash]'"
-        raise UnsupportedError(what) from error
+    with needed("Upstash needs", "upstash", "upstash_redis"):
+        from chatmem.addresses.upstash import UpstashAddress  # noqa: PLC0415
     return UpstashAddress(url, token)

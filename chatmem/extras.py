@@ -1,4 +1,4 @@
-"""What an adapter says where the package that it adapts to is not installed."""
+"""What is said where a package of an extra is not installed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def needed(what: str, extra: str, package: str) -> Iterator[None]:
     """Turn a failed import of a package into an error that names the extra.
 
     Args:
-        what: who needs it, in the plural.
+        what: who needs it, with the verb.
         extra: the extra of chatmem that installs it.
         package: its top-level module.
 
@@ -25,5 +25,5 @@ def needed(what: str, extra: str, package: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        reason = f"{what} need a package that is not installed: pip install 'chatmem[{extra}]'"
+        reason = f"{what} a package that is not installed: pip install 'chatmem[{extra}]'"
         raise UnsupportedError(reason) from error

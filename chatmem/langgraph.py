@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
@@ -14,7 +14,7 @@ from chatmem.extras import needed
 from chatmem.memory import ChatMemory
 from chatmem.window import StartOn
 
-with needed("graphs", "langgraph", "langgraph"):
+with needed("graphs need", "langgraph", "langgraph"):
     from chatmem.langchain.state import StateHistory
 
 if TYPE_CHECKING:
@@ -25,11 +25,16 @@ __all__ = ["HistoryNodes"]
 _Update = dict[str, Any] | None
 
 
+def _latest(before: str | None, after: str | None) -> str | None:
+    """Return what the last of several nodes in one step says: they saw the same state."""
+    return after
+
+
 class _State(TypedDict):
     """What the nodes see of a graph's state. LangGraph adds `history_saved` to it, for no other node to see."""
 
     messages: list[AnyMessage]
-    history_saved: NotRequired[str | None]
+    history_saved: NotRequired[Annotated[str | None, _latest]]
 
 
 class _Node(Runnable[_State, _Update]):

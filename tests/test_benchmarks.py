@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import AbsentError, debian_binary
+from tests.servers import AbsentError, debian_binary, redis_7
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,3 +27,20 @@ def test_a_smoke_run_writes_figures_of_every_scenario(tmp_path: Path) -> None:
     for scenario in result["scenarios"].values():
         assert set(scenario["systems"]) == {"chatmem", "redis-py"}
         assert scenario["absent"] == {}
+
+
+def test_a_round_of_the_comparison_with_savers(tmp_path: Path) -> None:
+    """The harness, with chatmem's ways alone: they need no module in the server."""
+    ways = "chatmem, each step;chatmem, each turn"
+    try:
+        with redis_7() as url:
+            arguments = ["--rounds", "1", "--url", url, "--ways", ways, "--output", str(tmp_path)]
+            subprocess.run([sys.executable, "-m", "benchmarks.checkpoints", *arguments], cwd=ROOT, check=True)
+    except AbsentError as error:
+        pytest.skip(str(error))
+    result = json.loads((tmp_path / "checkpoints.json").read_text())
+    assert result["absent"] == {}
+    steps, turns = (result["ways"][way] for way in ways.split(";"))
+    assert steps["keys"] == turns["keys"] == 3
+    assert turns["round_trips"] == 2
+    assert 2 < steps["round_trips"] < 4

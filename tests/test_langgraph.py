@@ -206,6 +206,25 @@ class TestInterruptions:
         assert len(tries) == 2
         assert await stored(memory) == [("human", "Hi")]
 
+    @pytest.mark.parametrize("checkpointer", [False, True])
+    async def test_branches(self, memory: chatmem.ChatMemory, checkpointer: bool) -> None:
+        """Several nodes at once, each with a `save` behind it, and one more at the end."""
+        nodes = HistoryNodes(memory)
+        graph: Any = StateGraph(MessagesState)
+        graph.add_node("load", nodes.load)
+        graph.add_node("end", nodes.save)
+        graph.add_edge(START, "load")
+        for name in ("a", "b"):
+            graph.add_node(name, lambda state, name=name: {"messages": [lc.AIMessage(name)]})
+            graph.add_node(f"save {name}", nodes.save)
+            graph.add_edge("load", name)
+            graph.add_edge(name, f"save {name}")
+            graph.add_edge(f"save {name}", "end")
+        agent = graph.compile(checkpointer=InMemorySaver() if checkpointer else None)
+        for _ in range(2):
+            await agent.ainvoke({"messages": [("human", "Hi")]}, CONFIG)
+        assert await stored(memory) == [("human", "Hi"), ("ai", "a"), ("ai", "b")] * 2
+
     async def test_messages_that_a_node_removes(self, memory: chatmem.ChatMemory) -> None:
         """The last stored one among them: what is left is known by its ids."""
         await memory.history("s").append("without an id", ("ai", "yes"))

@@ -6,13 +6,29 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from agents import Agent, ModelResponse, Runner, SessionSettings, Usage, function_tool, set_tracing_disabled
+from agents import (
+    Agent,
+    ModelResponse,
+    RunConfig,
+    Runner,
+    RunState,
+    SessionSettings,
+    Usage,
+    function_tool,
+    set_tracing_disabled,
+)
 from agents.memory import Session
 from agents.models.interface import Model
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core import messages as lc
-from openai.types.responses import ResponseFunctionToolCall, ResponseOutputMessage, ResponseOutputText
+from openai.types.responses import (
+    Response,
+    ResponseCompletedEvent,
+    ResponseFunctionToolCall,
+    ResponseOutputMessage,
+    ResponseOutputText,
+)
 
 import chatmem
 from chatmem.openai_agents import ChatmemSession
@@ -56,16 +72,30 @@ ITEMS: list[Any] = [
 class Offline(Model):
     """Says what the script says, and keeps what it was sent."""
 
-    def __init__(self, *script: list[Any]) -> None:
+    def __init__(self, *script: list[Any] | Exception) -> None:
         self.script = list(script)
         self.seen: list[Any] = []
 
     async def get_response(self, system_instructions: Any, input: Any, *args: Any, **kwargs: Any) -> ModelResponse:  # noqa: A002
-        self.seen.append(input)
-        return ModelResponse(output=self.script.pop(0), usage=Usage(), response_id=None)
+        self.seen.append(list(input))
+        output = self.script.pop(0)
+        if isinstance(output, Exception):
+            raise output
+        return ModelResponse(output=output, usage=Usage(), response_id=None)
 
-    def stream_response(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError
+    async def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        output = (await self.get_response(*args, **kwargs)).output
+        response = Response(
+            id="resp_1",
+            created_at=0,
+            model="offline",
+            object="response",
+            output=output,
+            tool_choice="auto",
+            tools=[],
+            parallel_tool_calls=True,
+        )
+        yield ResponseCompletedEvent(type="response.completed", response=response, sequence_number=0)
 
 
 def said(text: str, number: int) -> ResponseOutputMessage:
@@ -75,10 +105,12 @@ def said(text: str, number: int) -> ResponseOutputMessage:
     )
 
 
-@function_tool
-def weather(city: str) -> str:
+def weather_of(city: str) -> str:
     """Return the weather of a city."""
     return f"fine in {city}"
+
+
+weather = function_tool(weather_of, name_override="weather")
 
 
 @pytest.fixture
@@ -117,6 +149,82 @@ async def test_the_runner(memory: chatmem.ChatMemory) -> None:
         ("human", "Thanks"),
         ("ai", "Bye."),
     ]
+
+
+def calling(*cities: str) -> list[Any]:
+    return [
+        ResponseFunctionToolCall(arguments=f'{{"city": "{city}"}}', call_id=city, name="weather", type="function_call")
+        for city in cities
+    ]
+
+
+TURN = [("human", "Lima?"), ("ai", ""), ("ai", ""), ("tool", "fine in Lima"), ("tool", "fine in Rome"), ("ai", "Fine.")]
+
+
+class TestRuns:
+    @staticmethod
+    async def stored(memory: chatmem.ChatMemory) -> list[tuple[str, str]]:
+        return [(message.type, message.text) for message in await memory.history("s").messages()]
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_parallel_calls(self, memory: chatmem.ChatMemory, streamed: bool) -> None:
+        """In one piece and streamed; the next run is sent all of it."""
+        model = Offline(calling("Lima", "Rome"), [said("Fine.", 1)], [said("Bye.", 2)])
+        agent = Agent("helper", model=model, tools=[weather])
+        for text in ("Lima?", "Thanks"):
+            session = ChatmemSession(memory, "s")
+            if streamed:
+                run = Runner.run_streamed(agent, text, session=session)
+                assert [event async for event in run.stream_events()]
+            else:
+                await Runner.run(agent, text, session=session)
+        assert await self.stored(memory) == [*TURN, ("human", "Thanks"), ("ai", "Bye.")]
+        assert len(model.seen[-1]) == 7
+
+    @pytest.mark.parametrize("streamed", [False, True])
+    async def test_an_error_in_the_middle(self, memory: chatmem.ChatMemory, streamed: bool) -> None:
+        """The next run is sent no half of an exchange, and nothing twice."""
+        model = Offline(calling("Lima"), RuntimeError("overloaded"), [said("Hello.", 1)])
+        agent = Agent("helper", model=model, tools=[weather])
+        with pytest.raises(RuntimeError):
+            if streamed:
+                run = Runner.run_streamed(agent, "Lima?", session=ChatmemSession(memory, "s"))
+                assert [event async for event in run.stream_events()]
+            else:
+                await Runner.run(agent, "Lima?", session=ChatmemSession(memory, "s"))
+        await Runner.run(agent, "Hi", session=ChatmemSession(memory, "s"))
+        calls, results = (
+            [one["call_id"] for one in model.seen[-1] if one.get("type") == kind]
+            for kind in ("function_call", "function_call_output")
+        )
+        assert calls == results
+        texts = [text for kind, text in await self.stored(memory) if kind == "human"]
+        assert texts == ["Lima?", "Hi"]
+        assert (await self.stored(memory))[-1] == ("ai", "Hello.")
+
+    async def test_a_call_that_a_person_approves(self, memory: chatmem.ChatMemory) -> None:
+        """The run is interrupted, its state goes elsewhere and comes back; nothing is stored twice."""
+        model = Offline(calling("Lima"), [said("Fine.", 1)])
+        asking = function_tool(weather_of, needs_approval=True, name_override="weather")
+        agent = Agent("helper", model=model, tools=[asking])
+        paused = await Runner.run(agent, "Lima?", session=ChatmemSession(memory, "s"))
+        (interruption,) = paused.interruptions
+        state = await RunState.from_json(agent, paused.to_state().to_json())
+        (interruption,) = state.get_interruptions()
+        state.approve(interruption)
+        done = await Runner.run(agent, state, session=ChatmemSession(memory, "s"))
+        assert done.final_output == "Fine."
+        assert await self.stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("ai", "Fine.")]
+
+    @pytest.mark.parametrize("of_the_run", [False, True])
+    async def test_a_limit(self, memory: chatmem.ChatMemory, of_the_run: bool) -> None:
+        """Of the session, or of the run."""
+        await memory.history("s").append("one", ("ai", "two"), "three", ("ai", "four"))
+        model, settings = Offline([said("Hello.", 1)]), SessionSettings(limit=2)
+        session = ChatmemSession(memory, "s", session_settings=None if of_the_run else settings)
+        config = RunConfig(session_settings=settings if of_the_run else None)
+        await Runner.run(Agent("helper", model=model), "five", session=session, run_config=config)
+        assert [item["content"] for item in model.seen[-1]] == ["three", "four", "five"]
 
 
 class TestSession:

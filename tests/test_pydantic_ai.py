@@ -282,6 +282,22 @@ class TestSaysTheSame:
         await memory.history("s").replace(entry.seq, entry.message.model_copy(update={"content": "[removed]"}))
         assert await history.messages() == [request(pm.UserPromptPart("[removed]", timestamp=NOW), run_id="r")]
 
+    async def test_an_edit_that_says_other_things(self, memory: chatmem.ChatMemory) -> None:
+        """One text in the place of several blocks: it is read as a message of LangChain's, and the others stay."""
+        history = ModelMessageHistory(memory, "s")
+        await history.append(MODELS[1:3])
+        for entry in (await memory.history("s").page()).entries:
+            assert entry.message is not None
+            edited = entry.message.model_copy(
+                update={"content": "[removed]", "tool_calls": [], "invalid_tool_calls": []}
+            )
+            await memory.history("s").replace(entry.seq, edited)
+        found: list[Any] = [part for one in await history.messages() for part in one.parts]
+        assert [(type(part), part.content) for part in found] == [
+            (pm.UserPromptPart, "[removed]"),
+            (pm.TextPart, "[removed]"),
+        ]
+
     async def test_half_a_request(self, memory: chatmem.ChatMemory) -> None:
         """Of one whose first part was removed the others stay, and join no other request."""
         history = ModelMessageHistory(memory, "s")
@@ -377,6 +393,15 @@ class TestAgents:
         assert result.output == "turn 1 | turn 2 | turn 3"
         head = (await history.window(turns=1))[0]
         assert [type(part).__name__ for part in head.parts] == ["SystemPromptPart"]
+
+    async def test_a_window_of_everything(self, memory: chatmem.ChatMemory) -> None:
+        """Every kind of part can be counted; what is left is whole exchanges."""
+        history = ModelMessageHistory(memory, "s")
+        await history.append(MODELS)
+        for tokens in (10, 100, 1_000, 100_000):
+            await history.window(tokens=tokens)
+            left = halves(await memory.history("s").window(tokens=tokens))
+            assert left in ([], ["call-4"])  # whose arguments are no JSON, so `halves` does not see the call
 
     async def test_an_append_again(self, memory: chatmem.ChatMemory) -> None:
         """Of messages made by hand, under a key; without one they are stored as often as they are appended."""
@@ -523,9 +548,21 @@ class TestOthers:
             {"type": "function_call_output", "call_id": "2", "output": "bad"},
             {"role": "assistant", "content": "Fine. Bye."},
         ]
-        await history.append([response(pm.ThinkingPart("hm", signature="Eu8="), pm.TextPart("so"))])
-        with pytest.raises(chatmem.UnsupportedError, match="AIMessage"):
-            await session.get_items()
+
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            response(pm.ThinkingPart("hm", signature="Eu8="), pm.TextPart("so")),
+            response(pm.NativeToolCallPart("web_search", {"q": "x"}, "1", provider_name="anthropic")),
+            request(pm.UserPromptPart(["see", pm.ImageUrl("https://example.com/a.png")])),
+            request(pm.ToolReturnPart("f", ["map:", pm.ImageUrl("https://example.com/m.png")], "1")),
+        ],
+        ids=lambda model: type(model.parts[0]).__name__,
+    )
+    async def test_what_no_item_says(self, memory: chatmem.ChatMemory, wrong: pm.ModelMessage) -> None:
+        await ModelMessageHistory(memory, "s").append([wrong])
+        with pytest.raises(chatmem.UnsupportedError, match="no item"):
+            await ChatmemSession(memory, "s").get_items()
 
     async def test_both_kinds_in_one_session(self, memory: chatmem.ChatMemory) -> None:
         """Each reads its own exactly and the other's as what it says."""

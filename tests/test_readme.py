@@ -44,9 +44,10 @@ def test_an_example_prints_what_it_says(server: str, title: str) -> None:
     assert (done.stdout, done.returncode) == (output, 0), done.stderr
 
 
-@pytest.mark.parametrize(("code", "output"), BLOCK.findall((ROOT / "docs" / "agents.md").read_text()))
-def test_the_page_on_agents(server: str, code: str, output: str) -> None:
-    """Each of its examples prints what stands below it, and once more goes on with the same conversation."""
+@pytest.mark.parametrize("page", ["langchain", "langgraph", "openai-agents", "pydantic-ai"])
+def test_the_pages_on_agents(server: str, page: str) -> None:
+    """The example of each prints what stands below it, and once more goes on with the same conversation."""
+    ((code, output),) = BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
     environment = {**os.environ, "CHATMEM_URL": server}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert (done.stdout, done.returncode) == (output, 0), done.stderr

@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from chatmem.codec import messages
-from chatmem.errors import UnsupportedError
+from chatmem.extras import needed
 
 LEVEL = 3
 LARGEST = 16 * 2**20
@@ -210,9 +210,6 @@ _tools = _Tools()
 
 
 def _zstd() -> Any:
-    try:
-        import zstandard  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        what = "compressed records need a package that is not installed: pip install 'chatmem[zstd]'"
-        raise UnsupportedError(what) from error
+    with needed("compressed records need", "zstd", "zstandard"):
+        import zstandard  # noqa: PLC0415
     return zstandard

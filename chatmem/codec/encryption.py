@@ -21,7 +21,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from chatmem.errors import UnsupportedError
+from chatmem.extras import needed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -167,9 +167,6 @@ def no_key(record: bytes) -> ValueError:
 
 
 def _cipher() -> type[AESGCM]:
-    try:
-        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - an extra
-    except ModuleNotFoundError as error:
-        what = "encryption needs a package that is not installed: pip install 'chatmem[crypto]'"
-        raise UnsupportedError(what) from error
+    with needed("encryption needs", "crypto", "cryptography"):
+        from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
     return AESGCM

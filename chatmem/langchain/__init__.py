@@ -19,5 +19,5 @@ _MODULES = {"ChatMessageHistory": "history", "HistoryMiddleware": "middleware"}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with needed("agents", "langchain", "langchain"):
+    with needed("agents need", "langchain", "langchain"):
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -2,7 +2,7 @@
 
 from chatmem.extras import needed
 
-with needed("histories of pydantic-ai", "pydantic-ai", "pydantic_ai"):
+with needed("histories of pydantic-ai need", "pydantic-ai", "pydantic_ai"):
     from chatmem.pydantic_ai.history import ModelMessageHistory
     from chatmem.pydantic_ai.reading import to_model_messages
     from chatmem.pydantic_ai.writing import to_messages

@@ -26,7 +26,7 @@ def to_model_messages(messages: Iterable[BaseMessage]) -> list[ModelMessage]:
     dumps: list[dict[str, Any]] = []
     group, tools = None, dict[str, str]()
     for message in messages:
-        kept = message.additional_kwargs.get(ORIGIN)
+        kept = _kept(message)
         if kept is None:
             dumps.append(dumped_of(message, tools))
             group = None
@@ -51,6 +51,22 @@ def first_of(error: ValidationError) -> str:
     return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
 
 
+def _kept(message: BaseMessage) -> dict[str, Any] | None:
+    """Return what a message keeps of its `ModelMessage`; None where it keeps none, or its content was changed."""
+    kept = message.additional_kwargs.get(ORIGIN)
+    return kept if isinstance(kept, dict) and _fits(kept, message) else None
+
+
+def _fits(kept: dict[str, Any], message: BaseMessage) -> bool:
+    """Return whether the message has as many blocks as its `ModelMessage` has parts or items that they say."""
+    blocks = len(_blocks(message))
+    if "parts" in kept:
+        said = sum(part is None or part["part_kind"] != "tool-call" for part in kept["parts"])
+        return blocks == said if said else not message.content
+    part = kept.get("part", {})
+    return part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == blocks
+
+
 def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
     if "part" in kept:
         return [_restored(kept["part"], message)]
@@ -59,8 +75,8 @@ def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
 
 
 def _blocks(message: BaseMessage) -> list[Any]:
-    content = message.content
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
+    content = [message.content] if isinstance(message.content, str) else message.content
+    return [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
 
 
 def _restored(part: dict[str, Any], message: BaseMessage) -> dict[str, Any]:

@@ -138,7 +138,10 @@ def _user(part: Any, rest: dict[str, Any]) -> BaseMessage:
 
 
 def _tool_return(part: Any, rest: dict[str, Any]) -> BaseMessage:
-    said = rest.pop("content") if isinstance(part.content, str) else part.model_response_str()
+    said: Any = rest.pop("content") if isinstance(part.content, str) else part.model_response_str()
+    if part.files:
+        files = [_block(file, {"data": getattr(file, "data", b"")}) for file in part.files]
+        said = [{"type": "text", "text": said}, *files]
     status = "error" if getattr(part, "outcome", "success") in _FAILED else "success"
     return ToolMessage(said, tool_call_id=part.tool_call_id, name=part.tool_name, status=status)
 

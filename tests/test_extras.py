@@ -1,0 +1,58 @@
+"""Each adapter is an optional import: without its framework it says which extra installs it, and the rest works."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+ADAPTERS = {
+    "langchain": "from chatmem.langchain import HistoryMiddleware",
+    "langgraph": "from chatmem.langgraph import HistoryNodes",
+    "pydantic_ai": "from chatmem.pydantic_ai import ModelMessageHistory",
+}
+FRAMEWORKS = [*ADAPTERS, "agents", "openai"]
+DEPRECATED = "langchain_core.chat_history"
+
+
+def run(script: str) -> None:
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
+def test_without_its_framework(package: str, statement: str) -> None:
+    extra = package.replace("_", "-")
+    run(
+        f"import sys; sys.modules[{package!r}] = None\n"
+        "import chatmem\n"
+        "try:\n"
+        f"    {statement}\n"
+        "except chatmem.UnsupportedError as error:\n"
+        f"    assert str(error).endswith(\"pip install 'chatmem[{extra}]'\"), error\n"
+        "else:\n"
+        "    raise AssertionError('it was imported')\n"
+    )
+
+
+@pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
+def test_with_no_other_framework(package: str, statement: str) -> None:
+    """Nor with LangChain's deprecated classes. LangChain's agents are made of graphs, so they bring LangGraph."""
+    needed = {package, "langgraph"} if package == "langchain" else {package}
+    others = [DEPRECATED, *(one for one in FRAMEWORKS if one not in needed)]
+    run(f"import sys; sys.modules.update(dict.fromkeys({others!r}))\n{statement}\n")
+
+
+def test_sessions_of_openais_sdk_need_nothing_of_it(url: str, prefix: str) -> None:
+    run(
+        f"import sys; sys.modules.update(dict.fromkeys({FRAMEWORKS!r}))\n"
+        "import asyncio, chatmem\n"
+        "from chatmem.openai_agents import ChatmemSession\n"
+        "async def main():\n"
+        f"    async with chatmem.connect({url!r}, prefix={prefix!r}, ttl=60) as memory:\n"
+        "        session = ChatmemSession(memory, 's')\n"
+        "        await session.add_items([{'role': 'user', 'content': 'hi'}])\n"
+        "        assert await session.get_items() == [{'role': 'user', 'content': 'hi'}]\n"
+        "asyncio.run(main())\n"
+    )
