@@ -40,13 +40,12 @@ def _needed(first: bytes, second: bytes) -> Iterator[Command]:
     yield "UNLINK", first, second
 
 
-def _useful(key: bytes) -> Iterator[tuple[list[Command], str]]:
+def _useful(key: bytes) -> Iterator[tuple[Command, str]]:
     """Yield what only some need, and for what."""
-    yield [("SCAN", b"0", b"COUNT", b"1")], "the commands that look over all sessions"
-    yield [("MEMORY", "USAGE", key)], "the sizes in `chatmem stats`"
-    yield [("SET", key, b"", b"PX", b"1")], "compression with a dictionary"
-    yield [("GET", key)], "compression with a dictionary"
-    yield [("EXISTS", key), ("WAIT", b"0", b"1")], "wait_replicas"
+    yield ("SCAN", b"0", b"COUNT", b"1"), "the commands that look over all sessions"
+    yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
+    yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
+    yield ("GET", key), "compression with a dictionary"
 
 
 def check_rights(store: Store) -> Iterator[Finding]:
@@ -65,17 +64,15 @@ def check_rights(store: Store) -> Iterator[Finding]:
             Level.OK,
             f"all of the {len(set(map(_name, needed)))} commands that chatmem needs work for this user",
         )
-    for commands, purpose in _useful(keys.state):
-        if (reason := _refusal(store, *commands)) is not None:
-            yield Finding(
-                "rights", Level.WARNING, f"{_name(commands[-1])} does not work: {reason}", f"it serves {purpose}"
-            )
+    for command, purpose in _useful(keys.state):
+        if (reason := _refusal(store, command)) is not None:
+            yield Finding("rights", Level.WARNING, f"{_name(command)} does not work: {reason}", f"it serves {purpose}")
     _refusal(store, ("UNLINK", *keys))
 
 
-def _refusal(store: Store, *commands: Command) -> str | None:
+def _refusal(store: Store, command: Command) -> str | None:
     try:
-        store.server.run(*commands)
+        store.server.run(command)
     except ChatMemError as error:
         return str(error)
     return None
