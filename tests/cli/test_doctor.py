@@ -51,6 +51,8 @@ def test_each_server(server: Any) -> None:
                 assert [found[name] for name in ("rights", "sessions", "records", "index")] == ["ok"] * 4
                 listed = program("sessions", "--json", "--prefix", prefix, CHATMEM_URL=url)
                 assert [json.loads(line)["session_id"] for line in listed.stdout.splitlines()] == ["a"]
+                erased = program("erase", "--match", "*", "--yes", "--prefix", prefix, CHATMEM_URL=url)
+                assert erased.stdout == "1 session with 1 message erased\n"
 
 
 class TestServer:
