@@ -141,7 +141,7 @@ class TestLists:
         done = run("langchain-community", "--dry-run")
         assert (done.exit_code, "2 sessions to move (4 messages)" in done.output) == (0, True)
         done = run("langchain-community", yes=False)
-        assert (done.exit_code, "nobody is there to confirm" in done.output) == (1, True)
+        assert (done.exit_code, "nobody is there to confirm" in done.output) == (2, True)
         assert (snapshot(source), snapshot(target)) == (before, {})
 
     def test_times_to_live(self, run: Run, source: Any, target: Any) -> None:

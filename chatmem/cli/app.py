@@ -31,7 +31,7 @@ def run() -> None:
         if isinstance(stream, io.TextIOWrapper):  # a terminal that knows few characters
             stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        app(prog_name="chatmem")
     except BrokenPipeError:  # `chatmem show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -20,7 +20,7 @@ from chatmem.cli.lines import head_line, message_line
 from chatmem.cli.markdown import markdown
 from chatmem.cli.progress import counting
 from chatmem.cli.store import Store
-from chatmem.cli.text import plain
+from chatmem.cli.text import plain, plural
 from chatmem.codec.record import plain_record
 from chatmem.sync import iterate
 
@@ -47,6 +47,8 @@ def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Pat
             for info in infos:
                 for text in FORMATS[form](store, info, _readable(store, info, done)):
                     file.write(text)
+    if file is not sys.stdout:
+        store.err.print(f"{plural(len(infos), 'session')} written", style="dim")
 
 
 def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:

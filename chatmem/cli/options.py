@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chatmem.cli.completing import session_ids
+
 if TYPE_CHECKING:
     from chatmem.cli.store import Store
 
+Session = Annotated[str, typer.Argument(help="The conversation's id.", autocompletion=session_ids)]
+Sessions = Annotated[
+    list[str] | None, typer.Argument(metavar="[SESSION]...", help="Their ids.", autocompletion=session_ids)
+]
 Url = Annotated[
     str | None,
     typer.Option(

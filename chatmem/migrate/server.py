@@ -35,7 +35,7 @@ class Server:
 
     def scan(self, prefix: bytes, pattern: bytes, suffix: bytes) -> Iterator[bytes]:
         """Yield the keys that lie between prefix and suffix, each once; the pattern between them is a glob."""
-        match = _literally(prefix) + pattern + _literally(suffix)
+        match = literally(prefix) + pattern + literally(suffix)
         seen: set[bytes] = set()
         for key in self._keys(match):
             if key not in seen:
@@ -69,5 +69,6 @@ class Server:
         self._address.release()
 
 
-def _literally(text: bytes) -> bytes:
+def literally(text: bytes) -> bytes:
+    """Return a glob that matches this text alone."""
     return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)

@@ -7,14 +7,14 @@ from typing import Annotated
 
 import typer
 
-from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Url, User, Yes, errors, one_of, opened
+from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Sessions, Url, User, Yes, errors, one_of, opened
 
 app = typer.Typer()
 
 
 @app.command()
 def erase(
-    sessions: Annotated[list[str] | None, typer.Argument(metavar="[SESSION]...", help="Their ids.")] = None,
+    sessions: Sessions = None,
     user: User = None,
     match: Match = None,
     dry_run: DryRun = False,

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from chatmem.cli.options import AsJson, Match, Prefix, Url, User, one_of, opened
+from chatmem.cli.options import AsJson, Match, Prefix, Session, Url, User, one_of, opened
 
 app = typer.Typer()
 
@@ -30,7 +30,7 @@ def sessions(
 
 @app.command()
 def show(
-    session: Annotated[str, typer.Argument(help="The conversation's id.")],
+    session: Session,
     last: Annotated[int | None, typer.Option(min=1, help="Only so many messages from the end.")] = None,
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
@@ -82,7 +82,7 @@ def stats(
 
 @app.command()
 def tail(
-    session: Annotated[str, typer.Argument(help="The conversation's id.")],
+    session: Session,
     last: Annotated[int, typer.Option(min=0, help="How many messages to begin with.")] = 10,
     interval: Annotated[float, typer.Option(min=0.01, help="Seconds between two looks.")] = 0.5,
     as_json: AsJson = False,

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Url, User, Yes, errors, one_of, opened
+from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Sessions, Url, User, Yes, errors, one_of, opened
 
 app = typer.Typer()
 
@@ -35,9 +35,7 @@ class Form(StrEnum):
 
 @app.command()
 def export(
-    sessions: Annotated[
-        list[str] | None, typer.Argument(metavar="[SESSION]...", help="Their ids; all by default.")
-    ] = None,
+    sessions: Sessions = None,
     user: User = None,
     match: Match = None,
     form: Annotated[
@@ -49,7 +47,7 @@ def export(
     prefix: Prefix = "chatmem",
     url: Url = None,
 ) -> None:
-    """Write conversations out. What is encrypted is written in the clear."""
+    """Write conversations out, by default all. What is encrypted is written in the clear."""
     from chatmem.cli.exporting import export as write_out  # noqa: PLC0415 - when it is called
 
     one_of(**{"sessions": sessions, "--user or --match": user or match})

@@ -46,7 +46,6 @@ def _useful(key: bytes) -> Iterator[tuple[Command, str]]:
     yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
-    yield ("WAIT", b"0", b"1"), "wait_replicas"
 
 
 def check_rights(store: Store) -> Iterator[Finding]:
