@@ -45,7 +45,8 @@ def stored(url: str, session: str) -> list[tuple[str | None, Any, lc.BaseMessage
 def records(url: str, session: str) -> list[bytes]:
     """Return the stored records themselves."""
     with redis.Redis.from_url(url) as raw:
-        return raw.lrange(session_keys("chatmem", session).messages.decode(), 0, -1)  # type: ignore[return-value]
+        elements: list[bytes] = raw.lrange(session_keys("chatmem", session).messages.decode(), 0, -1)
+        return elements
 
 
 class TestExactly:
@@ -101,7 +102,7 @@ class TestExactly:
             assert info.ttl - 60 < copy.ttl <= info.ttl + 0.01
         with redis.Redis.from_url(other) as raw:
             keys = list(raw.scan_iter("chatmem:{*"))
-            assert len({raw.pexpiretime(key) for key in keys if b"old" in key}) == 1  # type: ignore[attr-defined]
+            assert len({raw.pexpiretime(key) for key in keys if b"old" in key}) == 1
 
     @settings(max_examples=60)
     @given(message=samples.messages)
