@@ -195,7 +195,7 @@ async def test_positions_that_do_not_grow(
 async def test_records_of_a_thousand_dictionaries(memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
     """Records that each name another dictionary, of which none exists: each is looked for once, and that is all."""
     head = b"\x01\x08h\x00\x01" + bytes(10)
-    frames = [b"\x63" + struct.pack("<I", 2**31 + n) + struct.pack("<H", 500) + b"\x01\x00\x00" for n in range(1500)]
+    frames = [b"\x63" + struct.pack("<I", 2**31 + n) + struct.pack("<H", 200) + b"\x01\x00\x00" for n in range(1500)]
     raw.rpush(session_keys(prefix, "s").messages, *(b"%d:%b" % (n, head + frame) for n, frame in enumerate(frames)))
     history = memory.history("s")
     before = _gets(raw)

@@ -67,6 +67,8 @@ async def test_coroutines_on_a_stopped_server(own: str, monkeypatch: pytest.Monk
         assert results == {"unavailable": 1500}
         assert took < 10  # four tries, each of which waits for room and then for a reply
         assert after - before < 100 * 2**10  # KiB, for 1.5 MB of messages
+        monkeypatch.undo()
+    async with chatmem.connect(own) as memory:  # which waits as long as it does by default
         again = Counter(await asyncio.gather(*(outcome(append(number)) for number in range(1500))))
         assert again == {"done": 1500}
         assert sum([await memory.history(f"s{number}").count() for number in range(50)]) == 1500
