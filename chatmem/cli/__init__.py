@@ -1,4 +1,4 @@
-"""The command line: `chatmem chat`, `show`, `import`. An extra: `pip install 'chatmem[cli]'`."""
+"""The command line, `chatmem`; docs/cli.md. An extra: `pip install 'chatmem[cli]'`."""
 
 import importlib.util
 import sys

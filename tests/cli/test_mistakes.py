@@ -117,8 +117,11 @@ class TestUsage:
             done = run(*command)
             assert (done.exit_code, len(done.stderr.splitlines())) == (1, 1), command
 
-    def test_drawn_arguments(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+    def test_drawn_arguments(
+        self, server: str, memory: chatmem.sync.ChatMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """No arguments at all lead to a traceback or to another exit code."""
+        monkeypatch.chdir(tmp_path)  # some of them are files to write
         memory.history("a", user="u").append("x", "refund")
         drawn = random.Random(5)
         words = (
