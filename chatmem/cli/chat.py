@@ -35,7 +35,7 @@ def find_model(name: str | None) -> BaseChatModel:
     try:
         from langchain.chat_models import init_chat_model  # noqa: PLC0415 - not one of our dependencies
     except ImportError:
-        raise ValueError("--model needs LangChain: pip install langchain, and the provider's package") from None
+        raise ValueError("a model needs LangChain: pip install langchain, and the provider's package") from None
     with _provider_errors(name):
         model: BaseChatModel = init_chat_model(name)
     return model

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from chatmem.cli.chat import find_model
 from chatmem.errors import UnsupportedError
 from chatmem.sync import connect
 
@@ -34,11 +35,12 @@ def serve(host: str, port: int, url: str | None) -> None:
         OSError: nothing can listen there.
         UnavailableError: the memory does not answer.
         UnsupportedError: the extra `demo` is not installed.
-        ValueError: `url` names no server.
+        ValueError: `url` names no server, or CHATMEM_DEMO_MODEL no model that is to be had.
     """
     if url is not None:
         os.environ["CHATMEM_URL"] = url
     app = _application()
+    find_model(os.environ.get("CHATMEM_DEMO_MODEL") or None)  # while what is wrong with it can be said in a line
     import uvicorn  # noqa: PLC0415 - of the extra, which is there now
 
     with connect() as memory:
