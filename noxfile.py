@@ -18,7 +18,7 @@ LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
@@ -59,7 +59,7 @@ def lowest(session: nox.Session) -> None:
     constraints = Path(session.create_tmp(), "lowest.txt")
     constraints.write_text("\n".join(re.sub(r"\[.*?\]|,.*", "", one).replace(">=", "==") for one in wanted))
     session.install("-e", ".[dev]", "--constraint", str(constraints))
-    session.run("pytest", *session.posargs)
+    session.run("pytest", "-n", "2", *session.posargs)
 
 
 @nox.session
