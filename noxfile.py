@@ -12,7 +12,14 @@ nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 
 PYTHONS = ("3.11", "3.12", "3.13")
+PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
+EXTRAS = PROJECT["optional-dependencies"]
 LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
+AGENTS = ("langchain", "langgraph", "openai-agents", "pydantic-ai")
+AGENTS_TESTS = [
+    f"tests/test_{name}.py" for name in ("extras", "kill", "langgraph", "middleware", "openai_agents", "pydantic_ai")
+]
+AGENTS_PAGES = "tests/test_readme.py::test_the_pages_on_agents"
 
 
 @nox.session(python=PYTHONS)
@@ -52,14 +59,24 @@ def wheel(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """The lowest versions that pyproject.toml allows."""
-    project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *(one for name in LOWEST for one in extras[name] if "chatmem[" not in one)]
+    """The lowest versions that pyproject.toml allows, without the agents' frameworks, which want later ones."""
+    _install_lowest(session, "test", [*PROJECT["dependencies"], *(one for name in LOWEST for one in EXTRAS[name])])
+    without = [*(f"--ignore={file}" for file in AGENTS_TESTS), f"--deselect={AGENTS_PAGES}"]
+    session.run("pytest", "-n", "2", *without, *session.posargs)
+
+
+@nox.session(python=PYTHONS[0])
+def lowest_agents(session: nox.Session) -> None:
+    """The lowest versions of the agents' frameworks."""
+    _install_lowest(session, "dev", [one for name in AGENTS for one in EXTRAS[name]])
+    session.run("pytest", *AGENTS_TESTS, AGENTS_PAGES, *session.posargs)
+
+
+def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -> None:
     constraints = Path(session.create_tmp(), "lowest.txt")
-    constraints.write_text("\n".join(re.sub(r"\[.*?\]|,.*", "", one).replace(">=", "==") for one in wanted))
-    session.install("-e", ".[dev]", "--constraint", str(constraints))
-    session.run("pytest", "-n", "2", *session.posargs)
+    pins = [re.sub(r"\[.*?\]|[,;].*", "", one).replace(">=", "==") for one in requirements if "chatmem[" not in one]
+    constraints.write_text("\n".join(pins))
+    session.install("-e", f".[{extra}]", "--constraint", str(constraints))
 
 
 @nox.session
