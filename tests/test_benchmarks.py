@@ -31,6 +31,7 @@ def test_a_smoke_run_writes_figures_of_every_scenario(tmp_path: Path) -> None:
 
 def test_a_round_of_the_comparison_with_savers(tmp_path: Path) -> None:
     """The harness, with chatmem's ways alone: they need no module in the server."""
+    pytest.importorskip("langgraph")
     ways = "chatmem, each step;chatmem, each turn"
     try:
         with redis_7() as url:

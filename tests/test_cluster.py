@@ -15,7 +15,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem.keys import session_keys
-from tests.clusters import Cluster, cluster
+from tests.clusters import Cluster, cluster, needs_newer_client
 from tests.servers import wait_until
 
 SESSIONS = [f"s{number}" for number in range(12)]
@@ -113,12 +113,6 @@ def check(url: str, writers: Writers) -> None:
             assert [entry.seq for entry in memory.history(session).entries()] == list(range(len(contents)))
             assert all(raw.pttl(key) > 0 for key in session_keys("chatmem", session))
             memory.history(session).clear()
-
-
-needs_newer_client = pytest.mark.skipif(
-    tuple(map(int, redis.__version__.split(".")[:2])) < (8, 1),
-    reason="older cluster clients of redis-py fail in ways of their own while a cluster changes",
-)
 
 
 @needs_newer_client

@@ -482,6 +482,7 @@ class TestDemo:
 
     def test_a_model_that_is_not_to_be_had(self, url: str) -> None:
         """It does not start, and says which it was."""
+        pytest.importorskip("langchain")
         environment = {**os.environ, "CHATMEM_DEMO_SECRET": "of the tests", "CHATMEM_DEMO_MODEL": "nobody:nothing"}
         command = [sys.executable, "-m", "chatmem.cli", "demo", "--port", "0", "--url", url]
         done = subprocess.run(command, capture_output=True, text=True, env=environment)

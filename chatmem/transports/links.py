@@ -156,12 +156,12 @@ class ClusterLink:
             nodes = [self.client.get_node_from_key(_key(command)) for command in commands]  # type: ignore[arg-type]
         except RedisClusterException:
             return await self._plain.send(commands)
-        groups: dict[ClusterNode | None, list[int]] = {}
+        groups: dict[str | None, list[int]] = {}  # by name: redis-py 6's nodes have no hash
         for index, node in enumerate(nodes):
-            groups.setdefault(node, []).append(index)
+            groups.setdefault(node and node.name, []).append(index)
         if len(groups) == 1:
             return await self._send(nodes[0], commands)
-        parts = [self._send(node, [commands[index] for index in group]) for node, group in groups.items()]
+        parts = [self._send(nodes[group[0]], [commands[index] for index in group]) for group in groups.values()]
         replies: list[Any] = [None] * len(commands)
         for group, part in zip(groups.values(), await asyncio.gather(*parts), strict=True):
             for index, reply in zip(group, part, strict=True):

@@ -112,6 +112,7 @@ class TestChat:
         self, run: Run, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """--model is what LangChain's `init_chat_model` takes; the model sees the whole history."""
+        pytest.importorskip("langchain")
         asked: list[str] = []
         seen: list[int] = []
 
@@ -132,6 +133,7 @@ class TestChat:
     @pytest.mark.parametrize("model", ["nobody:nothing", "anthropic:claude-x"])
     def test_a_model_that_is_not_to_be_had(self, run: Run, model: str) -> None:
         """A provider that does not exist or is not installed is one line, and not a traceback."""
+        pytest.importorskip("langchain")
         result = run("chat", "--model", model, text="hello\n")
         assert result.exit_code == 1
         assert result.output.startswith(f"error: model {model}: ")
