@@ -7,11 +7,12 @@ All that chatmem writes may be done again.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import redis
 import redis.asyncio
-from redis.exceptions import AskError, ClusterDownError, MovedError, TryAgainError
+from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
 from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command
@@ -36,7 +37,8 @@ async def send(client: redis.asyncio.RedisCluster, commands: Sequence[Command]) 
         replies: list[Any] = await pipeline.execute(raise_on_error=False, allow_redirections=False)
         if not isinstance(replies[0], _ELSEWHERE):
             return replies
-        await client.execute_command(*commands[0])  # follows, and learns, where the slot is
+        with suppress(NoScriptError):  # whoever asked sends it whole then
+            await client.execute_command(*commands[0])  # follows, and learns, where the slot is
     raise _moving()
 
 
@@ -50,7 +52,8 @@ def send_blocking(client: redis.RedisCluster, commands: Sequence[Command]) -> li
         replies: list[Any] = pipeline.execute(raise_on_error=False)
         if not isinstance(replies[0], _ELSEWHERE):
             return replies
-        client.execute_command(*commands[0])  # as above
+        with suppress(NoScriptError):  # as above
+            client.execute_command(*commands[0])
     raise _moving()
 
 

@@ -158,7 +158,7 @@ class ClusterLink:
             return await self._plain.send(commands)
         groups: dict[str | None, list[int]] = {}  # by name: redis-py 6's nodes have no hash
         for index, node in enumerate(nodes):
-            groups.setdefault(node and node.name, []).append(index)
+            groups.setdefault(node.name if node else None, []).append(index)
         if len(groups) == 1:
             return await self._send(nodes[0], commands)
         parts = [self._send(nodes[group[0]], [commands[index] for index in group]) for group in groups.values()]
