@@ -221,7 +221,9 @@ def app_at(url: str, prefix: str) -> fastapi.FastAPI:
 def served(app: fastapi.FastAPI) -> Iterator[str]:
     """Run the application in uvicorn, in a thread of its own."""
     port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=5))
+    # no websockets, at whose deprecated parts older releases of uvicorn look
+    config = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=5, ws="none")
+    server = uvicorn.Server(config)
     thread = Thread(target=server.run)
     thread.start()
     try:
