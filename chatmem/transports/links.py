@@ -83,7 +83,7 @@ class PlainLink:
         """Send the commands in one round trip; see `Link`."""
         try:
             return await self._send(commands)
-        except AttributeError as error:
+        except (AttributeError, TypeError) as error:  # TypeError: of asyncio's own transport, from Python 3.12 on
             # redis.asyncio's cluster client, on finding a node gone, closes the connections of all callers under them
             if isinstance(self.client, RedisCluster):
                 raise UnavailableError("the connection was closed while the cluster was looked up anew") from error
