@@ -129,6 +129,13 @@ class _Frames:
         return message
 
 
+def _has_gone(client: socket.socket) -> bool:
+    try:
+        return client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+    except BlockingIOError:
+        return False
+
+
 class FaultProxy:
     """Stands between clients and one server at a time; of pipelined commands, each gets its own fault.
 
@@ -216,6 +223,8 @@ class FaultProxy:
         requests, replies = _Frames(client, self._end), _Frames(server, self._end)
         while request := requests.read():
             with self._counted():
+                if _has_gone(client):  # before this was read: `settle` did not count it, so it must not arrive now
+                    return
                 going_on = self._pass(request, client, server, replies)
                 while going_on and requests.is_whole():
                     going_on = self._pass(requests.read(), client, server, replies)
