@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from langchain_core import messages as lc
 from langchain_core.language_models import BaseChatModel
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.tools import tool
 from pydantic import Field
+
+import chatmem
 
 
 class Scripted(BaseChatModel):
@@ -42,3 +45,16 @@ def weather(city: str) -> str:
     if city == "Atlantis":
         raise LookupError("no such city")
     return f"fine in {city}"
+
+
+async def check_naming(memory: chatmem.ChatMemory, agent: Any, *, messages: int) -> None:
+    """Assert that a run's session is where it should be looked for; each run stores so many messages."""
+    given, other = {"messages": [("human", "x")]}, {"configurable": {"session_id": "not looked at"}}
+    await agent.ainvoke(given, other, context={"session_id": "from context", "user": "bob"})
+    await agent.ainvoke(given, {"configurable": {"session_id": "from config"}})
+    await agent.ainvoke(given, {"configurable": {"thread_id": "a thread"}})
+    for session in ("from context", "from config", "a thread"):
+        assert await memory.history(session).count() == messages
+    assert (await memory.history("from context").info()).user == "bob"
+    with pytest.raises(ValueError, match="session_id"):
+        await agent.ainvoke(given)

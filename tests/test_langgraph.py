@@ -25,7 +25,7 @@ import chatmem
 import chatmem.sync
 from chatmem.langgraph import HistoryNodes
 from tests.exchanges import halves
-from tests.scripted import Scripted, asking, weather
+from tests.scripted import Scripted, asking, check_naming, weather
 
 CONFIG: Any = {"configurable": {"session_id": "s", "user": "alice", "thread_id": "t"}}
 TURN = [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("tool", "fine in Rome"), ("ai", "Fine in both.")]
@@ -323,15 +323,7 @@ class TestStates:
         built.add_edge(START, "load")
         built.add_edge("load", "save")
         graph = built.compile()
-        given = {"messages": [("human", "x")]}
-        await graph.ainvoke(given, CONFIG, context={"session_id": "from context", "user": "bob"})
-        await graph.ainvoke(given, {"configurable": {"session_id": "from config"}})
-        await graph.ainvoke(given, {"configurable": {"thread_id": "a thread"}})
-        for session in ("from context", "from config", "a thread"):
-            assert await memory.history(session).count() == 1
-        assert (await memory.history("from context").info()).user == "bob"
-        with pytest.raises(ValueError, match="session_id"):
-            await graph.ainvoke(given)
+        await check_naming(memory, graph, messages=1)
 
     def test_a_synchronous_memory(self, url: str, prefix: str) -> None:
         with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:

@@ -23,7 +23,7 @@ import chatmem
 import chatmem.sync
 from chatmem.langchain import HistoryMiddleware
 from tests.exchanges import halves
-from tests.scripted import Scripted, asking, weather
+from tests.scripted import Scripted, asking, check_naming, weather
 
 CONFIG: Any = {"configurable": {"session_id": "s", "user": "alice", "thread_id": "t"}}
 
@@ -155,15 +155,7 @@ class TestSessions:
             middleware=[HistoryMiddleware(memory)],
             context_schema=dict,
         )
-        given = {"messages": [("human", "x")]}
-        await agent.ainvoke(given, CONFIG, context={"session_id": "from context", "user": "bob"})
-        await agent.ainvoke(given, {"configurable": {"session_id": "from config"}})
-        await agent.ainvoke(given, {"configurable": {"thread_id": "a thread"}})
-        for session in ("from context", "from config", "a thread"):
-            assert await memory.history(session).count() == 2
-        assert (await memory.history("from context").info()).user == "bob"
-        with pytest.raises(ValueError, match="session_id"):
-            await agent.ainvoke(given)
+        await check_naming(memory, agent, messages=2)
 
     def test_a_synchronous_memory(self, url: str, prefix: str) -> None:
         with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:

@@ -57,11 +57,11 @@ class _Walk:
         self._at = 0
 
     def check(self) -> None:
-        body, open_maps = self._body, list[tuple[int, bool]]()
+        body, outer = self._body, list[tuple[int, bool]]()
         left, is_map = 1, False
-        while left or open_maps:
+        while left or outer:
             if not left:
-                left, is_map = open_maps.pop()
+                left, is_map = outer.pop()
                 continue
             if self._at >= len(body):
                 return
@@ -71,7 +71,7 @@ class _Walk:
             left -= 1
             inside = self._enter(first)
             if inside:
-                open_maps.append((left, is_map))
+                outer.append((left, is_map))
                 left, is_map = inside, 0x80 <= first < 0x90 or first in _MAPS
 
     def _enter(self, first: int) -> int:
