@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -19,6 +20,8 @@ from chatmem import (
     UnavailableError,
     UnsupportedError,
 )
+
+logger = logging.getLogger(__name__)
 
 STATUS: dict[type, tuple[int, str]] = {
     ConflictError: (409, "This chat has changed meanwhile, perhaps in another tab. Here is what it is now."),
@@ -38,9 +41,11 @@ def explain(error: ChatMemError) -> tuple[int, str]:
 
 
 def respond(_: Request, error: ChatMemError) -> JSONResponse:
-    """Make a response of an error of chatmem's."""
+    """Make a response of an error of chatmem's, and log what is not the browser's fault."""
     status, text = explain(error)
-    return JSONResponse({"detail": text}, status)
+    if status >= 500:
+        logger.error("answered %d: %s", status, error)
+    return JSONResponse({"detail": text}, status, {"retry-after": "1"} if status == 503 else None)
 
 
 def refuse(_: Request, error: RequestValidationError) -> JSONResponse:
