@@ -419,9 +419,11 @@ class TestWithoutServers:
             "ChatMemError": 500,
             "ConflictError": 409,
             "CorruptRecordError": 500,
+            "DuplicateIdError": 409,
             "EncodingError": 422,
             "MessageTooLargeError": 413,
             "NotFoundError": 404,
+            "TornSessionError": 500,
             "UnavailableError": 503,
             "UnsupportedError": 501,
         }

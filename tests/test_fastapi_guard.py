@@ -18,9 +18,12 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import pytest
+import redis
 from fastapi import FastAPI, HTTPException, Request
+from langchain_core.messages import HumanMessage
 
 import chatmem.sync
+from chatmem.embedded import EmbeddedServer
 from tests.chat_app import LONG, RECALL, ChatApp, User, is_healthy, running
 from tests.servers import embedded, wait_until
 
@@ -317,6 +320,26 @@ class TestOwners:
             info = memory.history(session).info()
         assert (info.count, info.user, info.title) == (1, None, None)
         assert user.titles() == []
+
+
+class TestDamaged:
+    @pytest.mark.parametrize("gone", ["m", "i", "s", "mi", "ms", "is"])
+    def test_a_chat_of_which_a_part_is_gone(self, url: str, app: ChatApp, gone: str) -> None:
+        """Each request has a status and a text, the list stays, and the chat can be deleted: then nothing is left."""
+        name = str(uuid.uuid4())
+        user, chat = app.user(name), str(uuid.uuid4())
+        socket_path = EmbeddedServer(url.removeprefix("embedded://")).acquire()
+        with chatmem.sync.connect(url, ttl=600) as memory, redis.Redis(unix_socket_path=socket_path) as raw:
+            memory.history(chat, user=name).append(HumanMessage("Hi", id="1"), idempotency_key="k")
+            assert raw.delete(*(f"chatmem:{{{chat}}}:{part}" for part in gone)) == len(gone)
+            for end in ("", "/messages"):
+                answer = user.http.get(f"/chats/{chat}{end}")
+                assert answer.status_code in (200, 404, 500)
+                assert answer.json().get("detail") != "Internal Server Error"
+            assert user.http.get("/chats").status_code == 200
+            assert user.http.delete(f"/chats/{chat}").status_code in (204, 404)
+            memory.history(chat).clear()
+            assert raw.keys(f"*{chat}*") == []
 
 
 class TestDemo:

@@ -18,7 +18,7 @@ from pydantic import BaseModel, StringConstraints
 import chatmem
 
 from .answers import Events, already_stored, answer, empty_answer, is_finished
-from .dependencies import Chat, Memory, Model, User, counted
+from .dependencies import Chat, Memory, Model, Remains, User, counted
 from .errors import arguments_checked
 from .views import ChatList, ChatView, Hit, MessagePage, MessageView
 
@@ -99,9 +99,9 @@ async def rename(chat: Chat, new: Title) -> None:
 
 
 @router.delete("/{session_id}", status_code=204)
-async def delete(chat: Chat) -> None:
-    """Remove a chat, whole."""
-    await chat.history.clear()
+async def delete(history: Remains) -> None:
+    """Remove a chat, whole, or what is left of it."""
+    await history.clear()
 
 
 async def _asked(question: Question, chat: Chat, model: Model) -> AsyncIterator[Events]:

@@ -53,7 +53,16 @@ async def _chat(session_id: str, user: User, memory: Memory) -> OpenChat:
     raise HTTPException(404, "There is no such chat.")
 
 
+async def _remains(session_id: str, user: User, memory: Memory) -> chatmem.History:
+    """Open a chat that is there, or a part of one."""
+    try:
+        return (await _chat(session_id, user, memory)).history
+    except chatmem.TornSessionError:
+        return memory.history(session_id, user=user)
+
+
 Chat = Annotated[OpenChat, Depends(_chat)]
+Remains = Annotated[chatmem.History, Depends(_remains)]
 
 
 async def counted(user: User, request: Request) -> AsyncIterator[None]:

@@ -14,9 +14,11 @@ from chatmem import (
     ChatMemError,
     ConflictError,
     CorruptRecordError,
+    DuplicateIdError,
     EncodingError,
     MessageTooLargeError,
     NotFoundError,
+    TornSessionError,
     UnavailableError,
     UnsupportedError,
 )
@@ -26,9 +28,11 @@ logger = logging.getLogger(__name__)
 STATUS: dict[type, tuple[int, str]] = {
     ConflictError: (409, "This chat has changed meanwhile, perhaps in another tab. Here is what it is now."),
     CorruptRecordError: (500, "Something in this chat cannot be read."),
+    DuplicateIdError: (409, "Another message has this one's id."),
     EncodingError: (422, "This message holds something that cannot be stored."),
     MessageTooLargeError: (413, "This message is too long to be stored."),
     NotFoundError: (404, "This message has been removed, perhaps in another tab."),
+    TornSessionError: (500, "A part of this chat is lost. It can be deleted."),
     UnavailableError: (503, "The memory does not answer. Try again in a moment."),
     UnsupportedError: (501, "The server cannot do this."),
     ChatMemError: (500, "The memory failed."),
