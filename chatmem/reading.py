@@ -87,17 +87,16 @@ class Reads:
         name = self._session.keys.messages
         first, tail = await self._session.read(("LRANGE", name, b"0", b"0"), ("LRANGE", name, b"-%d" % size, b"-1"))
         head = await self._session.entries(first)
-        system = next((one.message for one in head if keep_system and isinstance(one.message, SystemMessage)), None)
+        system = [one.message for one in head if keep_system and isinstance(one.message, SystemMessage)]
         entries, more = await self._session.entries(tail), len(tail) == size and tail[:1] != first
-        while more and wanted.reaches_beyond(system, [one.message for one in entries if one.message is not None]):
+        chosen = wanted.select(pinned=list(system))
+        while chosen.take(self._session.messages_of(_behind(head if system else [], entries))) and more:
             size = min(4 * size, LARGEST_PAGE)
             older, _, more = await self._session.slice(None, entries[0].seq, size, newest=True)
             if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
-            entries = older + entries
-        if system is not None and entries[0].seq == head[0].seq:
-            del entries[0]
-        return wanted.choose(system, self._session.messages_of(entries))
+            entries = older
+        return await chosen.messages(self._session.transport.rest)
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
@@ -222,3 +221,8 @@ class Reads:
         return to_info(
             self._session.policy, self._session.id, await self._session.run(*info_commands(self._session.keys))
         )
+
+
+def _behind(head: list[Entry], entries: list[Entry]) -> list[Entry]:
+    """Return the entries without the one at the head of the conversation, where it is among them."""
+    return entries[1:] if head and entries and entries[0].seq == head[0].seq else entries
