@@ -13,9 +13,6 @@ from chatmem.keys import aside, field, unescape
 from chatmem.model import Entry
 from chatmem.session import SLICE, Session
 
-ATTEMPTS = 10
-"""How often a copy begins anew because its source was changed, other than by appends."""
-
 
 class Slice(NamedTuple):
     """A part of what is copied."""

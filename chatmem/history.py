@@ -5,11 +5,11 @@ from __future__ import annotations
 from chatmem.codec import record
 from chatmem.codec.encryption import key_of
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
-from chatmem.forking import ATTEMPTS, build, name_of_fork, slices
+from chatmem.forking import build, name_of_fork, slices
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
-from chatmem.session import SLICE, Session, target
+from chatmem.session import ATTEMPTS, SLICE, Session, target
 from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 from chatmem.writing import Writes

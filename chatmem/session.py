@@ -49,6 +49,8 @@ VERSION, FIRST, LAST, COUNT, USER, UPDATED = range(6)
 """What the replies of `append.lua` and `edit.lua` hold; see there."""
 OTHER_USER, TORN, LATE = -3, -9, -10
 """Refusals that all scripts of sessions share."""
+ATTEMPTS = 10
+"""How often a read of several slices begins anew because others changed the session, other than by appends."""
 SLICE = 256
 """How many records are read or written at a time where there may be many."""
 _NO_CALL = b"0:0:0"
@@ -269,20 +271,24 @@ class Session:
             self.policy.seen.add(self.keys.messages)
         return elements  # type: ignore[no-any-return]
 
-    async def ends(self, last: int) -> tuple[list[bytes], list[bytes], bool]:
-        """Return what stands at the head of a session for good, its last elements, and whether there are others.
+    async def ends(self, last: int) -> tuple[list[bytes], list[bytes], bool, int]:
+        """Return the two ends of a session, as they are at one moment.
 
-        Both are of one moment. One round trip, another where others changed the session in the middle of it.
+        One round trip; another where somebody wrote in the middle of it.
+
+        Returns:
+            What stands at the head for good, the last elements, whether there are others, and the version of the last
+            change that was no append.
         """
-        size, own = b"%d" % last, self.user is not None
-        if not own:
+        size = b"%d" % last
+        if self.user is None:
             command = ("LRANGE", self.keys.messages, b"-%d" % last, b"-1")
-            (length, head, first, final, _), (tail,) = await self.ask(b"window", size, b"", commands=[command])
-            positions = record.position_of(tail[0]) if tail else None, record.position_of(tail[-1]) if tail else None
-            if not length or (len(tail) == min(length, last) and positions == (first, final)):
-                return head, tail if length else [], length > last
-        (length, head, *_, tail), _ = await self.ask(b"window", size, b"1")
-        return head, tail, length > last
+            (length, head, first, final, edited, _), (tail,) = await self.ask(b"window", size, b"", commands=[command])
+            positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
+            if len(tail) == min(length, last) and positions == [first, final][: 2 * len(tail)]:
+                return head, tail, length > last, edited
+        (length, head, _, _, edited, tail), _ = await self.ask(b"window", size, b"1")
+        return head, tail, length > last, edited
 
     async def slice(
         self, after: int | None, before: int | None, limit: int, *, newest: bool
