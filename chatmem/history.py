@@ -94,10 +94,10 @@ class History(Reads, Writes):
             entries = await self._session.entries(elements, first)
             stale = [pair for pair in zip(entries, elements, strict=True) if _is_stale(*pair, sealer.ring.newest)]
             for entry, element in stale:
-                where = target("message", entry.seq)
+                where, part = target("message", entry.seq), self._copy(entry, element)
                 try:
                     done = await self._edit(
-                        b"replace", *where, parts=[self._copy(entry, element)], places=[entry.seq], expected_version=version
+                        b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
                     )
                 except (ConflictError, NotFoundError):  # somebody wrote
                     break

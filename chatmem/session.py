@@ -19,7 +19,7 @@ from chatmem.codec.encryption import Sealer, is_sealed_text
 from chatmem.errors import (
     ChatMemError,
     CorruptRecordError,
-    NotFoundError,
+    NotYoursError,
     TornSessionError,
     UnavailableError,
 )
@@ -56,12 +56,12 @@ SLICE = 256
 _NO_CALL = b"0:0:0"
 """The token of calls that may be done twice."""
 _TORN = {
-    b"list": "its messages are gone (evicted, expired or deleted apart from the rest): clear() erases what is left of it",
+    b"list": "its messages are gone (evicted, or deleted apart from the rest): clear() erases what is left of it",
     b"orphan": "nothing is left of it but its index of ids: clear() erases that, and so does the next append",
-    b"other": "its list of messages is not the one that its state speaks of (restored or changed by hand): put back the "
-    "right one, or erase the session with clear()",
-    b"owner": "its state is gone, and nothing says whose it is: open it with claim=True to make it this user's, or erase "
-    "it with clear()",
+    b"other": "its list of messages is not the one that its state speaks of (restored, or changed by hand): put back "
+    "the right one, or erase the session with clear()",
+    b"owner": "its state is gone, and nothing says whose it is: open it with claim=True to make it this user's, or "
+    "erase it with clear()",
     b"keys": "its index was lost, and nobody knows which idempotency keys were used: append without one, or begin anew "
     "after clear()",
 }
@@ -113,7 +113,7 @@ class Session:
             What the script says, and the replies to `commands`, which are sent behind it in the same round trip.
 
         Raises:
-            NotFoundError: the session is another user's, or nobody's.
+            NotYoursError: the session is another user's, or nobody's.
             TornSessionError: it is torn, and cannot be mended.
         """
         while True:
@@ -127,13 +127,13 @@ class Session:
         code, why, *more = (*reply, b"")
         with self.named():
             if code == OTHER_USER:
-                raise NotFoundError(f"the user {self.user!r} has no such session")
+                raise NotYoursError(f"the session is another user's than {self.user!r}, or nobody's")
             if code == LATE:
                 raise UnavailableError("the call arrived after its caller had given it up; nothing was done")
             if why == b"type":
                 key = dict(zip((b"m", b"i", b"s"), self.keys, strict=True))[more[0]]
-                what = f"the key {key.decode()} holds no data of chatmem's: rename or delete it, or erase the session"
-                raise TornSessionError(f"the session is torn: {what} with clear()", reason="type")
+                what = f"chatmem did not write what the key {key.decode()} holds"
+                raise TornSessionError(f"{what}: rename it, or erase the session with clear()", reason="type")
             if why not in (b"index", b"state"):
                 raise TornSessionError(f"the session is torn: {_TORN[why]}", reason=why.decode())
         await self._heal(why, more[0])
@@ -302,7 +302,7 @@ class Session:
         return await self.entries(elements, first), elements, bool(more)
 
     async def raw_slice(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> list[Any]:
-        """Return what `read.lua` says of a page: whether there are more, elements, first position, version, user, edited."""
+        """Return what `read.lua` says of a page."""
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
         said, _ = await self.ask(b"page", *ends, b"%d" % limit, b"last" if newest else b"first")
         return said

@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
-from chatmem.history import History
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
+from chatmem.history import History
 from chatmem.keys import field, name_of, session_keys, user_keys, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
@@ -80,14 +80,15 @@ class User:
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""
         count, seen = 0, set[bytes]()
-        while True:
-            known = len(seen)
-            # The oldest first: a session that is written meanwhile comes later, and is met again.
-            async for listed in self._slices("oldest"):
-                count += await self._erase(listed)
-                seen.update(one.name for one in listed)
-            if len(seen) == known:
-                return count
+        # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
+        # erased stays: else this would never end beside a busy writer.
+        async for listed in self._slices("oldest"):
+            new = [one for one in listed if one.name not in seen]
+            if not new:
+                break
+            count += await self._erase(new)
+            seen.update(one.name for one in new)
+        return count
 
     async def _erase(self, listed: list[_Listed]) -> int:
         ids = [one.session_id for one in listed if one.session_id is not None]

@@ -137,6 +137,11 @@ def encode(
     return Encoded(name, record)
 
 
+def is_chunk(record: bytes) -> bool:
+    """Return whether a record that `encode` returned holds a chunk of a message."""
+    return BY_CODE[record[2]].is_chunk
+
+
 def without_time(record: bytes) -> bytes:
     """Return what of a record does not depend on when it was written."""
     return record[1 : TIME.start] + record[TIME.stop :]
