@@ -8,7 +8,7 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import redis
@@ -351,6 +351,53 @@ class TestLists:
 
 async def _close(wire: Wire) -> None:
     await connection_to(wire.url).aclose()
+
+
+class TestLangChainJS:
+    """What LangChain JS wrote since its first Redis class, in May 2023; `key_prefix=""` opens its lists."""
+
+    ELEMENTS: ClassVar[list[tuple[str, lc.BaseMessage]]] = [
+        ('{"type": "human", "role": null, "text": "Hi"}', lc.HumanMessage("Hi")),
+        ('{"type": "ai", "text": ""}', lc.AIMessage("")),
+        ('{"type": "system", "text": "Be brief."}', lc.SystemMessage("Be brief.")),
+        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "human", "data": {"content": "Hi"}}', lc.HumanMessage("Hi")),
+        ('{"type": "human", "data": {"content": "Hi", "role": "u"}, "text": "x"}', lc.HumanMessage("Hi", role="u")),
+        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage("Arr", role="p")),
+        (
+            '{"type": "ai", "data": {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]}}',
+            lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
+        ),
+    ]
+
+    def test_its_formats(self, url: str, raw: Any, prefix: str) -> None:
+        """Each element is the message that LangChain JS reads from it."""
+        raw.lpush(prefix, *(element for element, _ in self.ELEMENTS))
+        history = langchain_community.RedisChatMessageHistory(prefix, url, key_prefix="")
+        assert history.messages == [message for _, message in self.ELEMENTS]
+
+    @pytest.mark.parametrize(
+        ("element", "reason"),
+        [
+            ('{"type": "human"}', "it has neither data nor text"),  # a class that is not serializable there
+            ('{"type": "human", "data": null}', "it has neither data nor text"),
+            ('{"type": "human", "text": null}', "it is no LangChain message"),
+            ('{"type": "generic", "text": "x"}', "it is no LangChain message"),
+            ('{"type": "tool", "text": "x"}', "it lacks 'tool_call_id'"),
+            ('{"text": "x"}', "it lacks 'type'"),
+            ('{"type": ["human"], "text": "x"}', "it cannot be read: Got unexpected message type"),
+            ('{"type": "ai", "data": ["x"]}', "it cannot be read"),
+        ],
+    )
+    def test_what_is_none_of_them(
+        self, url: str, raw: Any, prefix: str, caplog: pytest.LogCaptureFixture, element: str, reason: str
+    ) -> None:
+        """It costs itself alone, and the warning says what it lacks."""
+        raw.lpush(prefix, self.ELEMENTS[0][0], element)
+        history = langchain_community.RedisChatMessageHistory(prefix, url, key_prefix="")
+        assert history.messages == [lc.HumanMessage("Hi")]
+        assert f"index 0: {reason}" in caplog.text
 
 
 @given(samples.messages)
