@@ -53,7 +53,7 @@ class Array:
             LargeItemError: an item is too large.
         """
         self._take("[")
-        ended = self._next() == "]" and self._take("]")
+        ended = self._next() == "]" and self._take("]") == "]"
         while not ended:
             item = self._item()
             ended = self._take(",]") == "]"

@@ -32,6 +32,7 @@ class Import:
         self._append = append
         self._arriving: Arriving | None = None
         self._place = ""
+        self._refused: str | None = None
         self._read = self._unowned = 0
         self.conversations = self.messages = self.already = self.skipped = 0
 
@@ -53,7 +54,8 @@ class Import:
             for place, row in file.rows():
                 self._try(place, self._take, place, row)
                 if self.skipped == _NAMED and not self._read:
-                    raise ValueError(f"{path}: none of the first {_NAMED:,} rows is a conversation; given up")
+                    what = f"JSONL, one JSON array, or one JSON object of at most {max_line:,} MiB (--max-line)"
+                    raise ValueError(f"{path}: none of its first {_NAMED:,} rows is a conversation; it must be {what}")
                 now = file.done // _KIB
                 done(now - before)
                 before = now
@@ -86,15 +88,13 @@ class Import:
         self._finish()
 
     def _take_head(self, place: str, session: str, row: dict[str, Any]) -> None:
-        """Begin a session; where its line cannot be read, its messages are not stored as nobody's."""
-        try:
-            head = read_head(row)
-        except LineError:
-            self._begin(place, session, NO_HEAD).failed = True
-            raise
-        self._begin(place, session, head)
+        self._refused = session  # unless its line can be read: its messages are not stored as nobody's
+        self._begin(place, session, read_head(row))
+        self._refused = None
 
     def _take_message(self, place: str, session: str, row: dict[str, Any]) -> None:
+        if session == self._refused:
+            return
         arriving = self._arriving
         if arriving is None or arriving.session != self._prefix + session:
             self._finish()
@@ -105,12 +105,7 @@ class Import:
     def _begin(self, place: str, session: str, head: Head) -> Arriving:
         self._read += 1
         self._place = place
-        try:
-            owner = self._owners.of(session, head.user)
-        except ValueError:
-            self._arriving = Arriving(self._store, self._prefix + session, head, append=self._append)
-            self._arriving.failed = True
-            raise
+        owner = self._owners.of(session, head.user)
         self._unowned += owner is None and self._owners.lacks(session)
         self._arriving = Arriving(self._store, self._prefix + session, head._replace(user=owner), append=self._append)
         return self._arriving

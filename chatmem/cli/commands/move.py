@@ -100,6 +100,8 @@ def migrate(
     key_prefix: Annotated[
         str | None, typer.Option(help="What their keys begin with; by default the package's.")
     ] = None,
+    user: NewOwner = None,
+    users: OwnersFile = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     delete_source: Annotated[bool, typer.Option(help="Remove each source once its copy is verified.")] = False,
@@ -111,6 +113,7 @@ def migrate(
     """Move other packages' sessions here: looks first, asks, moves, verifies. Again goes on where it ended."""
     from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
     from chatmem.cli.migrating import migrate as run_migration  # noqa: PLC0415 - as above
+    from chatmem.cli.owners import read_owners  # noqa: PLC0415 - as above
 
     with errors():
         whole = run_migration(
@@ -119,6 +122,7 @@ def migrate(
             layout=layout.value,
             key_prefix=key_prefix,
             match=match,
+            owners=read_owners(user, users),
             url=url,
             prefix=prefix,
             only_look=dry_run,
