@@ -29,7 +29,7 @@ import struct
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_dict
@@ -60,6 +60,8 @@ _UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
     AttributeError,  # of LangChain's validators, on JSON of an unexpected shape
 )
+_FIRST_TYPES = ("human", "ai", "system")
+"""in LangChain JS' first format all others are `ChatMessage`s"""
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
@@ -288,8 +290,7 @@ def _decode_json(data: bytes) -> Decoded:
     written = json.loads(
         data.decode("utf-8", "surrogatepass")
     )  # of bytes it would guess other encodings, and load them
-    if written["type"] == "generic":  # LangChain JS' name
-        written["type"] = "chat"
+    _complete(written)
     check_arguments(written)
     (message,) = messages_from_dict([written])
     if message.model_extra and message.model_extra.get("example") is False:  # langchain-core 0.3's default
@@ -298,9 +299,25 @@ def _decode_json(data: bytes) -> Decoded:
     return Decoded(message.id, None, message)
 
 
+def _complete(written: dict[str, Any]) -> None:
+    """Make what LangChain JS wrote, in its first format too, what LangChain's Python reads."""
+    if written.get("data") is None:
+        if "text" not in written:
+            raise ValueError("it has neither data nor text")
+        written["data"] = {"content": written["text"]}
+        if written.get("role") is not None:
+            written["data"]["role"] = written["role"]
+            if written["type"] not in _FIRST_TYPES:
+                written["type"] = "chat"
+    if written["type"] == "generic":
+        written["type"] = "chat"
+    if written["type"] == "ai" and isinstance(written["data"], dict):  # its messages that call tools may have none
+        written["data"].setdefault("content", "")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
     if isinstance(error, KeyError):
-        return "it is of an unknown kind"
+        return f"it lacks {error}" if isinstance(error.args[0], str) else "it is of an unknown kind"
     return f"it cannot be read: {error}" if str(error) else f"it cannot be read: {type(error).__name__}"
