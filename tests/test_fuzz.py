@@ -17,7 +17,7 @@ from msgspec.msgpack import Ext
 import chatmem
 from chatmem.codec import messages, record
 from chatmem.codec.hashes import _Walk
-from chatmem.codec.values import CONTAINERS
+from chatmem.codec.extensions import CONTAINERS
 from tests import samples
 from tests.fuzz import _artifact, fuzz
 

@@ -40,7 +40,7 @@ from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.encryption import SEALED, Sealer, no_key
 from chatmem.codec.kinds import BY_CODE
-from chatmem.codec.values import NotStorableError
+from chatmem.codec.values import NotStorableError, OnUnstorable
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
 from chatmem.keys import field
 
@@ -102,6 +102,7 @@ def encode(
     created: int,
     compression: Compression | None = None,
     most: int = MAX_RECORD_BYTES,
+    on_unstorable: OnUnstorable = "error",
 ) -> Encoded:
     """Return the message's record.
 
@@ -111,6 +112,7 @@ def encode(
         created: microseconds since 1970.
         compression: how to compress it; None for not at all.
         most: bytes that its record may have.
+        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
 
     Raises:
         EncodingError: a value in it cannot be stored; names position and field.
@@ -124,10 +126,10 @@ def encode(
         id_bytes = name if name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
         if len(id_bytes) > MAX_ID_BYTES:
             raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
-        body = messages.dump(message, with_id=with_id)
+        body = messages.dump(message, with_id=with_id, on_unstorable=on_unstorable)
     except NotStorableError as error:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
-        raise EncodingError(what, position=position, field=error.path) from None
+        raise EncodingError(what, position=position, field=error.path) from error.__cause__
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
     rest = id_bytes + body.data
     if compression is not None and (packed := compression.compress(rest)) is not None:
@@ -136,7 +138,7 @@ def encode(
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
-    return Encoded(name, _digest(body.data) if id_bytes and body.kind.is_chunk else b"", record)
+    return Encoded(name, _digest(messages.said(body)) if id_bytes and body.kind.is_chunk else b"", record)
 
 
 def _digest(body: bytes) -> bytes:
