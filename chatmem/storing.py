@@ -31,9 +31,10 @@ class Stores:
 
     async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         session = self._session
-        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
+        now, how, rules = record.now(), session.policy.compression, session.policy
+        most, unstorable = rules.max_message_bytes, rules.on_unstorable
         with session.named():
-            parts = [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
+            parts = [record.encode(message, i, now, how, most, unstorable) for i, message in enumerate(messages)]
         if how is not None and how.dictionary is not None and not how.is_stored:
             await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
             how.is_stored = True
