@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -18,16 +19,12 @@ def dump_field(writer: Writer, cls: type[BaseMessage], name: str, value: Any) ->
     """
     adapter = registry.adapter_of(cls, name)
     if adapter is not None:
-        try:  # as chatmem's first releases did, which can still read it
+        with suppress(NotStorableError):  # as chatmem's first releases did, which can read it then
             return to_storable(value, name)
-        except NotStorableError:
-            pass
-        try:
+        with suppress(Exception):  # of the field's own class, which may raise anything
             dumped = adapter.dump_python(value, mode="json", warnings="error")
             if adapter.validate_python(dumped) == value:
                 return to_storable(dumped, name)
-        except Exception:  # noqa: BLE001 - of the field's own class, which may raise anything
-            pass
     return writer.below(name, value)
 
 

@@ -1,5 +1,7 @@
-"""Objects of other classes, taken apart and built: with declared fields, enumerations, exceptions, named tuples,
-subclasses of Python's own classes, and numpy's."""
+"""Objects of other classes than models, taken apart and built.
+
+Those with declared fields, enumerations, exceptions, named tuples, subclasses of Python's own classes, and numpy's.
+"""
 
 from __future__ import annotations
 
@@ -176,7 +178,7 @@ def take_exception(writer: Writer, value: BaseException) -> tuple[Any, Rest]:
     arguments: Any = value.args
     if isinstance(value, OSError) and value.filename is not None:
         arguments = OSError.__reduce__(value)[1]
-    plain = {"error": full_name(type(value)), "message": str(value), "args": tuple(arguments)}
+    plain: dict[str, Any] = {"error": full_name(type(value)), "message": str(value), "args": tuple(arguments)}
     if attributes := _held(value) | _others(value):
         plain["attributes"] = attributes
     return writer.fields(plain), {}

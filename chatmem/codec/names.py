@@ -21,41 +21,40 @@ classes: dict[str, type[Any]] = {}
 """what was registered, by the name that records carry, and by the class' full name"""
 LANGCHAIN, PYTHON = "langchain:", "python:"
 """What the names of LangChain's and Python's own begin with; no registered name does."""
-_CORE = "langchain_core"
 _HERE = {
-    **dict.fromkeys(("Document", "Blob"), base.__name__),
-    **dict.fromkeys(("Generation", "GenerationChunk"), generation.__name__),
-    **dict.fromkeys(("ChatGeneration", "ChatGenerationChunk"), chat_generation.__name__),
-    **{"ChatResult": chat_result.__name__, "LLMResult": llm_result.__name__, "RunInfo": run_info.__name__},
-    **dict.fromkeys(("StringPromptValue", "ChatPromptValue", "ImagePromptValue"), prompt_values.__name__),
-    "ChatPromptValueConcrete": prompt_values.__name__,
-    **dict.fromkeys(("AgentAction", "AgentActionMessageLog", "AgentStep", "AgentFinish"), agents.__name__),
-    **dict.fromkeys(("HumanMessage", "HumanMessageChunk"), f"{_CORE}.messages.human"),
-    **dict.fromkeys(("AIMessage", "AIMessageChunk"), f"{_CORE}.messages.ai"),
-    **dict.fromkeys(("SystemMessage", "SystemMessageChunk"), f"{_CORE}.messages.system"),
-    **dict.fromkeys(("ToolMessage", "ToolMessageChunk"), f"{_CORE}.messages.tool"),
-    **dict.fromkeys(("ChatMessage", "ChatMessageChunk"), f"{_CORE}.messages.chat"),
-    **dict.fromkeys(("FunctionMessage", "FunctionMessageChunk"), f"{_CORE}.messages.function"),
-    **{"RemoveMessage": f"{_CORE}.messages.modifier", "BaseMessage": f"{_CORE}.messages.base"},
+    base.__name__: ("Document", "Blob"),
+    generation.__name__: ("Generation", "GenerationChunk"),
+    chat_generation.__name__: ("ChatGeneration", "ChatGenerationChunk"),
+    chat_result.__name__: ("ChatResult",),
+    llm_result.__name__: ("LLMResult",),
+    run_info.__name__: ("RunInfo",),
+    prompt_values.__name__: ("StringPromptValue", "ChatPromptValue", "ChatPromptValueConcrete", "ImagePromptValue"),
+    agents.__name__: ("AgentAction", "AgentActionMessageLog", "AgentStep", "AgentFinish"),
+    "langchain_core.messages.base": ("BaseMessage",),
+    "langchain_core.messages.human": ("HumanMessage", "HumanMessageChunk"),
+    "langchain_core.messages.ai": ("AIMessage", "AIMessageChunk"),
+    "langchain_core.messages.system": ("SystemMessage", "SystemMessageChunk"),
+    "langchain_core.messages.tool": ("ToolMessage", "ToolMessageChunk"),
+    "langchain_core.messages.chat": ("ChatMessage", "ChatMessageChunk"),
+    "langchain_core.messages.function": ("FunctionMessage", "FunctionMessageChunk"),
+    "langchain_core.messages.modifier": ("RemoveMessage",),
 }
-"""These are imported with chatmem."""
+"""These modules are imported with chatmem."""
 _ELSEWHERE = {
-    **dict.fromkeys(
-        (
-            *("ChatPromptTemplate", "MessagesPlaceholder", "ChatMessagePromptTemplate", "HumanMessagePromptTemplate"),
-            *("AIMessagePromptTemplate", "SystemMessagePromptTemplate"),
-        ),
-        f"{_CORE}.prompts.chat",
+    "langchain_core.prompts.chat": (
+        *("ChatPromptTemplate", "MessagesPlaceholder", "ChatMessagePromptTemplate", "HumanMessagePromptTemplate"),
+        *("AIMessagePromptTemplate", "SystemMessagePromptTemplate"),
     ),
-    **{"PromptTemplate": f"{_CORE}.prompts.prompt", "ImagePromptTemplate": f"{_CORE}.prompts.image"},
-    "DictPromptTemplate": f"{_CORE}.prompts.dict",
-    **dict.fromkeys(("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"), f"{_CORE}.prompts.few_shot"),
-    "FewShotPromptWithTemplates": f"{_CORE}.prompts.few_shot_with_templates",
-    **dict.fromkeys(("LangChainException", "OutputParserException"), f"{_CORE}.exceptions"),
-    "ToolException": f"{_CORE}.tools.base",
+    "langchain_core.prompts.prompt": ("PromptTemplate",),
+    "langchain_core.prompts.image": ("ImagePromptTemplate",),
+    "langchain_core.prompts.dict": ("DictPromptTemplate",),
+    "langchain_core.prompts.few_shot": ("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"),
+    "langchain_core.prompts.few_shot_with_templates": ("FewShotPromptWithTemplates",),
+    "langchain_core.exceptions": ("LangChainException", "OutputParserException"),
+    "langchain_core.tools.base": ("ToolException",),
 }
 """These take a third of a second to import: they come back as themselves where the application imported them."""
-_MODULES = {**_HERE, **_ELSEWHERE}
+_MODULES = {name: module for module, own in {**_HERE, **_ELSEWHERE}.items() for name in own}
 _Known = Literal["all", "own", "none"]
 _known: ContextVar[_Known] = ContextVar("_known", default="all")
 

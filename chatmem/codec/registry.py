@@ -14,10 +14,10 @@ from pydantic import TypeAdapter
 
 from chatmem.codec import names
 from chatmem.codec.families import family_of, named_in
-from chatmem.codec.names import classes as _classes
 
 Type = TypeVar("Type", bound=type[Any])
 
+_classes = names.classes
 _adapters: dict[type[BaseMessage], dict[str, TypeAdapter[Any]]] = {}
 
 
@@ -49,8 +49,12 @@ def register(cls: Type, *, name: str | None = None) -> Type:
         raise ValueError(f"name must not begin with {names.LANGCHAIN!r} or {names.PYTHON!r}")
     _add(cls, name)
     if issubclass(cls, BaseMessage):
-        _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
+        _adapt(cls)
     return cls
+
+
+def _adapt(cls: type[BaseMessage]) -> None:
+    _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
 
 
 def _add(cls: type[Any], name: str | None) -> None:

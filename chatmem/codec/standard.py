@@ -143,9 +143,7 @@ _BASES: dict[type, Callable[[Any], Any]] = {
         time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
     ),
     date: lambda value: date(value.year, value.month, value.day),
-    time: lambda value: time(
-        value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold
-    ),
+    time: lambda value: time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
     timedelta: lambda value: timedelta(value.days, value.seconds, value.microseconds),
     UUID: lambda value: UUID(int=value.int),
     Decimal: Decimal,

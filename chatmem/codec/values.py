@@ -109,7 +109,8 @@ _LEAVES: dict[type, Callable[[Any], Any]] = {
 }
 """Values with nothing in them, which can always be stored. Not of their subclasses, which may hold more."""
 _RAISING: dict[type, Callable[[Any], Any]] = {
-    **{datetime: _zoned(Code.DATETIME), time: _zoned(Code.TIME)},  # a time zone of the application's own
+    datetime: _zoned(Code.DATETIME),
+    time: _zoned(Code.TIME),  # a time zone of the application's own
     **dict.fromkeys((bytearray, memoryview), bytes),  # one that was released
 }
 """Others with nothing in them, of which some cannot be read."""
