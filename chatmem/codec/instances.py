@@ -9,6 +9,7 @@ import dataclasses
 import enum
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
@@ -149,9 +150,13 @@ def _with_content(cls: type[Any], base: Any, content: Any) -> Any:
     """
     if type(content) is not base:
         raise ValueError("the class has another base")
-    if base in (list, set, dict):
+    if base is dict:
+        made = dict.__new__(cls)
+        (OrderedDict if issubclass(cls, OrderedDict) else dict).update(made, content)
+        return made
+    if base in (list, set):
         made = base.__new__(cls)
-        (dict.update if base is dict else base.__init__)(made, content)
+        base.__init__(made, content)
         return made
     return base.__new__(cls, content)
 

@@ -153,8 +153,5 @@ _BASES: dict[type, Callable[[Any], Any]] = {
     PureWindowsPath: lambda value: PureWindowsPath(str(value)),
     SecretStr: lambda value: SecretStr(value.get_secret_value()),
     deque: lambda value: deque(value, value.maxlen),
-    bytes: lambda value: bytes(memoryview(value)),
     bytearray: lambda value: bytes(memoryview(value)),
-    frozenset: frozenset,
-    set: set,
 }
