@@ -15,7 +15,7 @@ from langchain_core.messages import BaseMessage
 from msgspec.structs import asdict
 from pydantic import BaseModel
 
-from chatmem.codec import names, registry
+from chatmem.codec import registry
 from chatmem.codec.extensions import CONTAINERS
 from chatmem.codec.fields import dump_field, load_field
 from chatmem.codec.hashes import check_keys
@@ -44,8 +44,6 @@ class Body(NamedTuple):
     extended: bool
     """whether an Extension stands beside the Struct"""
     data: bytes
-    names_classes: bool = False
-    """whether a process that has not registered the same classes reads another message"""
 
 
 def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "error") -> Body:
@@ -106,20 +104,7 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     untyped = {*given, *extension.fields} - set(kind.names)
     extension.unset = sorted(untyped - message.__pydantic_fields_set__)
     data = _pack(kind, kind.struct(**typed), with_id, extension)
-    names_classes = writer.names_classes or extension.cls is not None
-    return Body(kind, kind.mask(message.__pydantic_fields_set__), True, data, names_classes)
-
-
-def said(body: Body) -> bytes:
-    """Return what a body says to those who know none of the application's classes.
-
-    A message whose classes they do not know, which they read and store again, says the same.
-    """
-    if not body.names_classes:
-        return body.data
-    with names.only_known("own"):
-        message = load_extended(body.kind, body.mask, None, body.data)
-    return dump(message, with_id=True).data
+    return Body(kind, kind.mask(message.__pydantic_fields_set__), True, data)
 
 
 def _has_own(message: BaseMessage, name: str, value: Any) -> bool:

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, Literal
+from typing import Any
 
 from langchain_core import agents, prompt_values
 from langchain_core.documents import base
@@ -55,18 +55,17 @@ _ELSEWHERE = {
 }
 """These take a third of a second to import: they come back as themselves where the application imported them."""
 _MODULES = {name: module for module, own in {**_HERE, **_ELSEWHERE}.items() for name in own}
-_Known = Literal["all", "own", "none"]
-_known: ContextVar[_Known] = ContextVar("_known", default="all")
+_knows_nothing: ContextVar[bool] = ContextVar("_knows_nothing", default=False)
 
 
 @contextmanager
-def only_known(which: _Known) -> Iterator[None]:
-    """Read as a process does in which nothing is registered ("own"), or as one that knows no class at all ("none")."""
-    token = _known.set(which)
+def knowing_nothing() -> Iterator[None]:
+    """Read every object as plain data, whatever its class."""
+    token = _knows_nothing.set(True)
     try:
         yield
     finally:
-        _known.reset(token)
+        _knows_nothing.reset(token)
 
 
 def full_name(cls: type[Any]) -> str:
@@ -91,8 +90,7 @@ def is_own(name: str) -> bool:
 
 def find(name: str) -> type[Any] | None:
     """Return the class that a record's name means, or None where this process does not know it."""
-    known = _known.get()
-    if known == "none":
+    if _knows_nothing.get():
         return None
     scope, colon, own = name.partition(":")
     if scope + colon == LANGCHAIN:
@@ -101,4 +99,4 @@ def find(name: str) -> type[Any] | None:
     if scope + colon == PYTHON:
         cls = vars(builtins).get(own)
         return cls if isinstance(cls, type) and issubclass(cls, BaseException) else None
-    return classes.get(name) if known == "all" else None
+    return classes.get(name)

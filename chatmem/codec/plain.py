@@ -31,7 +31,7 @@ def plain(value: Any, path: str = "", *, on_unstorable: OnUnstorable = "error") 
     Raises:
         NotStorableError: something in it cannot be stored; says where.
     """
-    with names.only_known("none"):
+    with names.knowing_nothing():
         known_to_all = _decode(_encode(Writer(path, on_unstorable=on_unstorable).write(value)))
     return to_jsonable_python(known_to_all, bytes_mode="base64", inf_nan_mode="constants", fallback=_further)
 

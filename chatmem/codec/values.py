@@ -140,8 +140,6 @@ class Writer:
     """
 
     def __init__(self, root: str = "", *, on_unstorable: OnUnstorable = "error", objects: bool = True) -> None:
-        self.names_classes = False
-        """whether it wrote the name of a class that another process may not know"""
         self._path: list[Any] = [root]
         self._open: set[int] = set()
         self._on_unstorable = on_unstorable
@@ -242,7 +240,6 @@ class Writer:
         name = names.name_of(cls)
         if not family.is_named and name not in names.classes:
             return family.take(self, value)[0]
-        self.names_classes = self.names_classes or not names.is_own(name)
         plain, rest = family.take(self, value)
         return Ext(Code.OBJECT, _encoder.encode((name, plain, rest) if rest else (name, plain)))
 
