@@ -95,7 +95,9 @@ class TornSessionError(ChatMemError):
             "keys" where nothing says which idempotency keys were used, "type" where a key holds no data of chatmem's.
     """
 
-    def __init__(self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None
+    ) -> None:
         super().__init__(message, session=session, key=key)
         self.reason = reason
 

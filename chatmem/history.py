@@ -97,11 +97,7 @@ class History(Reads, Writes):
                 where = target("message", entry.seq)
                 try:
                     done = await self._edit(
-                        b"replace",
-                        *where,
-                        parts=[self._copy(entry, element)],
-                        places=[entry.seq],
-                        expected_version=version,
+                        b"replace", *where, parts=[self._copy(entry, element)], places=[entry.seq], expected_version=version
                     )
                 except (ConflictError, NotFoundError):  # somebody wrote
                     break

@@ -23,7 +23,7 @@ from chatmem.errors import (
 from chatmem.keys import field, name_of
 from chatmem.model import Appended, Edited, Entry
 from chatmem.policy import check_count
-from chatmem.session import AT_ONCE, COUNT, FIRST, OTHER_USER, TORN, USER, VERSION, Session
+from chatmem.session import AT_ONCE, COUNT, FIRST, LATE, OTHER_USER, TORN, USER, VERSION, Session
 from chatmem.telemetry import moved
 
 _CONFLICT, _DUPLICATE, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE, _HIDDEN = -1, -2, -4, -5, -6, -7, -8
@@ -208,7 +208,9 @@ class Stores:
             )
 
 
-def _equal(element: bytes, entry: Entry, part: record.Encoded, given: Entry, session: Session) -> bool:
+def _equal(
+    element: bytes, entry: Entry, part: record.Encoded, given: Entry, session: Session
+) -> bool:
     """Return whether a stored message says what a given one says, whenever each was written, and in whatever form."""
     try:
         stored = record.plain_record(element, session.sealer)

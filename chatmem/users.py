@@ -14,8 +14,8 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
-from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.history import History
+from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.keys import field, name_of, session_keys, user_keys, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
