@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 from chatmem import scripts
 from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.messages import is_equal
 from chatmem.errors import (
     ConflictError,
     CorruptRecordError,
@@ -217,7 +218,7 @@ def _equal(
         new = record.plain_record(b"0:" + part.record)
     except (UnknownDictionaryError, CorruptRecordError):
         return False
-    return record.without_time(stored) == record.without_time(new) or entry.message == given.message
+    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

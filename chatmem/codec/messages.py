@@ -107,6 +107,14 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     return Body(kind, kind.mask(message.__pydantic_fields_set__), True, data)
 
 
+def is_equal(one: BaseMessage | None, other: BaseMessage | None) -> bool:
+    """Return whether two messages are equal; False where a class of something in them cannot be compared."""
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - of that class, which may raise anything: numpy's arrays have no one answer
+        return False
+
+
 def _has_own(message: BaseMessage, name: str, value: Any) -> bool:
     """Return whether a field that the Struct lacks must be stored: it is a field, and not merely its default."""
     field = type(message).model_fields.get(name)

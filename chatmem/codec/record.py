@@ -129,14 +129,37 @@ def encode(
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
         raise EncodingError(what, position=position, field=error.path) from error.__cause__
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
-    rest = id_bytes + body.data
-    if compression is not None and (packed := compression.compress(rest)) is not None:
-        flags, rest = flags | COMPRESSED, packed
-    record = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes)) + rest
+    header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
+    record = _compressed(header, id_bytes + body.data, compression)
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
     return Encoded(name, record)
+
+
+def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> bytes:
+    packed = None if compression is None else compression.compress(rest)
+    if packed is None:
+        return header + rest
+    return header[:1] + bytes([header[1] | COMPRESSED]) + header[2:] + packed
+
+
+def copied(element: bytes, compression: Compression | None, sealer: Sealer | None) -> Encoded:
+    """Return what an element holds, ready to be appended; what this process does not know in it is kept.
+
+    Args:
+        element: what lies in the list.
+        compression: how to compress it; None for not at all.
+        sealer: opens it where it is sealed.
+
+    Raises:
+        CorruptRecordError: it is no record, or cannot be opened.
+    """
+    plain = plain_record(element, sealer)
+    header, rest = plain[:_HEADER_SIZE], plain[_HEADER_SIZE:]
+    _, flags, _, _, _, id_length = _unpack(header)
+    message_id = rest[:id_length].decode("utf-8", "surrogatepass")
+    return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
 
 
 def without_time(record: bytes) -> bytes:
