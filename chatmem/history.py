@@ -111,8 +111,7 @@ class History(Reads, Writes):
         if entry.message is None:  # unreadable there, and no less so here
             _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
             return record.Encoded(b"", rest)
-        created = record.now() if entry.created_at is None else record.from_datetime(entry.created_at)
-        return record.encode(entry.message, entry.seq, created, self._session.policy.compression)
+        return record.copied(element, self._session.policy.compression, self._session.sealer)
 
 
 def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 from chatmem import scripts
 from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.messages import is_equal
 from chatmem.errors import (
     ConflictError,
     CorruptRecordError,
@@ -43,14 +44,15 @@ class Stores:
 
     async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         session = self._session
-        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
+        now, how, rules = record.now(), session.policy.compression, session.policy
+        most, unstorable = rules.max_message_bytes, rules.on_unstorable
         parts: list[record.Encoded] = []
         for start in range(0, len(messages), AT_ONCE):
             if start:  # a long append must not stop its whole event loop
                 await session.transport.rest()
             with session.named():
                 for index, message in enumerate(messages[start : start + AT_ONCE], start):
-                    parts.append(record.encode(message, index, now, how, most))
+                    parts.append(record.encode(message, index, now, how, most, unstorable))
         if how is not None and how.dictionary is not None and not how.is_stored:
             await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
             how.is_stored = True
@@ -213,7 +215,7 @@ def _equal(element: bytes, entry: Entry, part: record.Encoded, given: Entry, ses
         new = record.plain_record(b"0:" + part.record)
     except (UnknownDictionaryError, CorruptRecordError):
         return False
-    return record.without_time(stored) == record.without_time(new) or entry.message == given.message
+    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

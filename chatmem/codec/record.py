@@ -40,7 +40,7 @@ from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.encryption import SEALED, Sealer, no_key
 from chatmem.codec.kinds import BY_CODE
-from chatmem.codec.values import NotStorableError
+from chatmem.codec.values import NotStorableError, OnUnstorable
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
 from chatmem.keys import field
 
@@ -102,6 +102,7 @@ def encode(
     created: int,
     compression: Compression | None = None,
     most: int = MAX_RECORD_BYTES,
+    on_unstorable: OnUnstorable = "error",
 ) -> Encoded:
     """Return the message's record.
 
@@ -111,6 +112,7 @@ def encode(
         created: microseconds since 1970.
         compression: how to compress it; None for not at all.
         most: bytes that its record may have.
+        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
 
     Raises:
         EncodingError: a value in it cannot be stored; names position and field.
@@ -124,15 +126,13 @@ def encode(
         id_bytes = name if name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
         if len(id_bytes) > MAX_ID_BYTES:
             raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
-        body = messages.dump(message, with_id=with_id)
+        body = messages.dump(message, with_id=with_id, on_unstorable=on_unstorable)
     except NotStorableError as error:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
-        raise EncodingError(what, position=position, field=error.path) from None
+        raise EncodingError(what, position=position, field=error.path) from error.__cause__
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
-    rest = id_bytes + body.data
-    if compression is not None and (packed := compression.compress(rest)) is not None:
-        flags, rest = flags | COMPRESSED, packed
-    record = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes)) + rest
+    header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
+    record = _compressed(header, id_bytes + body.data, compression)
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
@@ -142,6 +142,31 @@ def encode(
 def is_chunk(record: bytes) -> bool:
     """Return whether a record that `encode` returned holds a chunk of a message."""
     return BY_CODE[record[2]].is_chunk
+
+
+def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> bytes:
+    packed = None if compression is None else compression.compress(rest)
+    if packed is None:
+        return header + rest
+    return header[:1] + bytes([header[1] | COMPRESSED]) + header[2:] + packed
+
+
+def copied(element: bytes, compression: Compression | None, sealer: Sealer | None) -> Encoded:
+    """Return what an element holds, ready to be appended; what this process does not know in it is kept.
+
+    Args:
+        element: what lies in the list.
+        compression: how to compress it; None for not at all.
+        sealer: opens it where it is sealed.
+
+    Raises:
+        CorruptRecordError: it is no record, or cannot be opened.
+    """
+    plain = plain_record(element, sealer)
+    header, rest = plain[:_HEADER_SIZE], plain[_HEADER_SIZE:]
+    _, flags, _, _, _, id_length = _unpack(header)
+    message_id = rest[:id_length].decode("utf-8", "surrogatepass")
+    return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
 
 
 def without_time(record: bytes) -> bytes:
