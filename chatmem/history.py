@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from chatmem import scripts
 from chatmem.codec import record
-from chatmem.codec.encryption import key_of
+from chatmem.codec.encryption import is_bound, key_of
 from chatmem.errors import ConflictError, NotFoundError
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
-from chatmem.session import Session, target
+from chatmem.session import VERSION, Session, target
+from chatmem.storing import CONFLICT
 from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 from chatmem.writing import Writes
@@ -71,7 +73,8 @@ class History(Reads, Writes):
         others write meanwhile, it looks again.
 
         Returns:
-            How many messages were sealed; those that cannot be read stay as they are.
+            How many messages were sealed. Those that cannot be read stay as they are, and so do those whose place the
+            session's index of ids does not know.
 
         Raises:
             UnavailableError: the server did not confirm; do it again for the rest.
@@ -83,23 +86,33 @@ class History(Reads, Writes):
         info = await self.info()
         if info.title is not None or info.metadata:
             await self.update(title=info.title, metadata=info.metadata or None)
-        count = 0
+        count, left = 0, set[int]()
         while True:
             elements, version, _ = await self._session.everything()
             pairs = zip(await self._session.entries(elements), elements, strict=True)
-            stale = [pair for pair in pairs if _is_stale(*pair, sealer.ring.newest)]
+            stale = [pair for pair in pairs if pair[0].seq not in left and _is_stale(*pair, sealer.ring.newest)]
             if not stale:
                 return count
             for entry, element in stale:
-                where = target("message", entry.seq if entry.id is None else entry.id)
-                part = self._copy(entry, element)
-                try:
-                    done = await self._edit(
-                        b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
-                    )
-                except (ConflictError, NotFoundError):  # somebody wrote
+                done = await self._reseal(entry, self._copy(entry, element), version)
+                if done == CONFLICT:  # somebody wrote
                     break
-                version, count = done.version, count + 1
+                if done < 0:
+                    left.add(entry.seq)
+                else:
+                    version, count = done, count + 1
+
+    async def _reseal(self, entry: Entry, part: record.Encoded, version: int) -> int:
+        """Put a record in its own place; return the session's new version, or why it was not done."""
+        sealed = (self._written_for([entry.seq]), *self._sealed([part], [entry.seq]))
+        places = [target("message", name) for name in (entry.id, entry.seq) if name is not None]
+        for where in places:  # by position the script has to look through all ids, which may not say the place
+            reply = await self._session.write(
+                scripts.EDIT, b"replace", *where, *sealed, entry="XX", expected_version=version
+            )
+            if reply[VERSION] >= 0 or reply[VERSION] == CONFLICT:
+                break
+        return int(reply[VERSION])
 
     def _copy(self, entry: Entry, element: bytes) -> record.Encoded:
         if entry.message is None:  # unreadable there, and no less so here
@@ -110,7 +123,10 @@ class History(Reads, Writes):
 
 
 def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:
-    return entry.message is not None and (element[:1] == b"{" or key_of(record.record_of(element)) != newest)
+    if entry.message is None or element[:1] == b"{":
+        return entry.message is not None
+    sealed = record.record_of(element)
+    return key_of(sealed) != newest or not is_bound(sealed)
 
 
 def _until(upto: str | int | None, entries: list[Entry]) -> list[Entry]:

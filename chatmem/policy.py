@@ -10,6 +10,7 @@ from typing import Literal, get_args
 from chatmem.codec.compression import Compression
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.dictionaries import StoredDictionary
 from chatmem.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
@@ -49,6 +50,8 @@ class Policy:
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
     """the command that waits for the replicas; None for none"""
+    dictionary: StoredDictionary | None = field(init=False)
+    """the dictionary of compression on the server; None for none"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -60,6 +63,13 @@ class Policy:
             raise ValueError("encryption must be a chatmem.KeyRing, or None for none")
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
+        object.__setattr__(self, "dictionary", _dictionary(self.prefix, self.compression))
+
+
+def _dictionary(prefix: str, compression: Compression | None) -> StoredDictionary | None:
+    if compression is None or compression.dictionary is None:
+        return None
+    return StoredDictionary(prefix, compression.dictionary)
 
 
 def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:

@@ -18,7 +18,7 @@ from chatmem.policy import check_count
 from chatmem.session import COUNT, FIRST, USER, VERSION, Session
 from chatmem.telemetry import moved
 
-_CONFLICT, _OTHER_USER, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE = -1, -3, -4, -5, -6, -7
+CONFLICT, _OTHER_USER, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE = -1, -3, -4, -5, -6, -7
 """The scripts' refusals."""
 _ATTEMPTS = 100
 """How often a record is sealed anew because others took the position it was sealed for."""
@@ -33,11 +33,7 @@ class Stores:
         session = self._session
         now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
         with session.named():
-            parts = [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
-        if how is not None and how.dictionary is not None and not how.is_stored:
-            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
-            how.is_stored = True
-        return parts
+            return [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
 
     async def _store(
         self,
@@ -116,7 +112,7 @@ class Stores:
         if code >= 0:
             return
         with self._session.named():
-            if code == _CONFLICT:
+            if code == CONFLICT:
                 what = f"the session is at version {reply[1]}, not at {expected}: read it again, then write"
                 raise ConflictError(what, expected=expected, actual=reply[1])
             if code == MISSING:
