@@ -53,9 +53,6 @@ class Stores:
             with session.named():
                 for index, message in enumerate(messages[start : start + AT_ONCE], start):
                     parts.append(record.encode(message, index, now, how, most, unstorable))
-        if how is not None and how.dictionary is not None and not how.is_stored:
-            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
-            how.is_stored = True
         return parts
 
     async def _store(

@@ -124,15 +124,17 @@ function tasks.replace()
     end
   end
   local id = ARGV[HEAD + 1]
-  local other = id ~= '' and not session.index_lost and find_id(session, id)
-  if other and other ~= position then
-    return {-5, 0}
-  end
-  if gone and gone ~= id and session.index ~= NO_INDEX and find_id(session, gone) == position then
-    redis.call('HDEL', ids, 'm' .. gone)
+  if gone ~= id then -- of several messages with one id, the index names the first
+    local other = id ~= '' and not session.index_lost and find_id(session, id)
+    if other and other ~= position then
+      return {-5, 0}
+    end
+    if gone and session.index ~= NO_INDEX and find_id(session, gone) == position then
+      redis.call('HDEL', ids, 'm' .. gone)
+    end
+    in_slices('HSET', ids, names_at(position))
   end
   redis.call('LSET', list, index, written(position) .. ':' .. ARGV[HEAD + 3])
-  in_slices('HSET', ids, names_at(position))
   return {version + 1, position, 1}
 end
 
