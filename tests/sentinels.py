@@ -54,7 +54,8 @@ class Watched:
         with self.client(1) as client:
             wait_until(lambda: client.execute_command("ROLE")[3] == b"connected")
         self.sentinels = [
-            sentinel(stack, folder / f"{number}.conf", self.ports[0], PASSWORD, patience=patience) for number in range(3)
+            sentinel(stack, folder / f"{number}.conf", self.ports[0], PASSWORD, patience=patience)
+            for number in range(3)
         ]
 
     def client(self, index: int) -> redis.Redis:

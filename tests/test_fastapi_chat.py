@@ -423,6 +423,7 @@ class TestWithoutServers:
             "EncodingError": 422,
             "MessageTooLargeError": 413,
             "NotFoundError": 404,
+            "NotYoursError": 404,
             "TornSessionError": 500,
             "UnavailableError": 503,
             "UnsupportedError": 501,

@@ -63,5 +63,7 @@ def arguments_checked() -> Iterator[None]:
     """Make a 422 of what chatmem says of wrong arguments, where they are the browser's own."""
     try:
         yield
+    except ChatMemError:  # some of which are ValueErrors too
+        raise
     except ValueError as error:
         raise HTTPException(422, str(error)) from None
