@@ -79,9 +79,10 @@ class Run:
         until = time.monotonic() + self._rng.uniform(*CALM)
         while self._workers:
             self._serve(max(until - time.monotonic(), 0))
-            if self._workers and time.monotonic() >= until:
+            if self._workers and (began := time.monotonic()) >= until:
                 self._disturb()
-                until = time.monotonic() + self._rng.uniform(*CALM)
+                took = time.monotonic() - began  # so that at least half of the time is for work
+                until = time.monotonic() + max(self._rng.uniform(*CALM), took)
         self._site.settle()
 
     def _serve(self, seconds: float) -> None:

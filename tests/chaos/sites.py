@@ -187,20 +187,33 @@ def watched(seed: str) -> Iterator[Site]:
         _wait_for_replica(pair)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-")))
         ports = [sentinel(stack, folder / f"{number}.conf", pair[0].port) for number in range(3)]
-        asked = redis.Redis(port=ports[0], protocol=2, decode_responses=True)
-        stack.callback(asked.close)
+        asking = [stack.enter_context(redis.Redis(port=port, protocol=2, decode_responses=True)) for port in ports]
 
         def master() -> Server:
             return next(one for one in pair if one.client.execute_command("ROLE")[0] == "master")
 
         def other_is_master(old: Server) -> bool:
             (new,) = [one for one in pair if one is not old]
-            found: Any = asked.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chats")
-            return int(found[1]) == new.port and new.client.execute_command("ROLE")[0] == "master"
+            found: list[Any] = [one.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chats") for one in asking]
+            return {int(port) for _, port in found} == {new.port} and new.client.execute_command("ROLE")[0] == "master"
+
+        def can_fail_over() -> bool:
+            """Return whether each sentinel knows of the replica, and that it follows."""
+            known: list[Any] = [one.sentinel_slaves("chats") for one in asking]
+            return all(
+                len(replicas) == 1 and replicas[0]["flags"] == "slave" and replicas[0]["master-link-status"] == "ok"
+                for replicas in known
+            )
+
+        def accepts() -> bool:
+            try:
+                return bool(asking[0].execute_command("SENTINEL", "FAILOVER", "chats"))
+            except redis.ResponseError:  # of the last one something is left to do
+                return False
 
         def fail_over() -> None:
             old = master()
-            asked.execute_command("SENTINEL", "FAILOVER", "chats")
+            wait_until(accepts, seconds=60)
             wait_until(partial(other_is_master, old), seconds=60)
             _wait_for_replica(pair)
 
@@ -214,6 +227,7 @@ def watched(seed: str) -> Iterator[Site]:
         def settled(disturb: Disturbance) -> Disturbance:
             def done() -> None:
                 _wait_for_replica(pair)
+                wait_until(can_fail_over, seconds=60)
                 disturb()
 
             return done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -84,6 +85,7 @@ def journal_path(folder: Path, number: int, lane: int) -> Path:
 
 def work(task: Task, main: Connection) -> None:
     """Do a process's share."""
+    logging.getLogger("chatmem").setLevel(logging.ERROR)  # victims are mended
     record.now = lambda: time.time_ns() // 1000 + int(task.skew * 1_000_000)
     asyncio.run(_work(task, Settling(main)))
 
@@ -160,6 +162,7 @@ class Lane:
                 await self._end(story)
                 story, steps = self._begin(), 0
         await story.check()
+        self._journal.close()
 
     def _open(self, number: int) -> Story:
         user = f"user {self._name}" if number % 2 else None
@@ -178,14 +181,12 @@ class Lane:
             return self._begin()
         left, story = self._left, self._open(self._number)
         story.go_on(left)
-        match left.open:
-            case {"do": "clear"}:
-                await until_done(self._tally, lambda: self._memory.history(story.name).clear())
-                return self._begin()
-            case {"do": "update"}:
-                await story.do(left.open)
-            case dict():
-                await story.find_out(left.open)
+        if left.open is None:
+            return story
+        if left.open["do"] == "clear":
+            await until_done(self._tally, self._memory.history(story.name).clear)
+            return self._begin()
+        await (story.do if left.open["do"] == "update" else story.find_out)(left.open)
         return story
 
     async def _end(self, story: Story) -> None:
@@ -222,7 +223,12 @@ class Lane:
 
     async def _fork(self, story: Story) -> None:
         name = f"fork {self._rng.getrandbits(32):x} of {story.name}"
-        fork = await until_done(self._tally, lambda: self._memory.history(story.name, user=story.user).fork(name))
+        source = self._memory.history(story.name, user=story.user)
+        try:
+            fork = await until_done(self._tally, lambda: source.fork(name))
+        except (chatmem.ChatMemError, ValueError) as error:
+            self._tally.wrong(f"{name}: {error!r}")
+            return
         there = told(await until_done(self._tally, fork.messages))
         if there != story.model.messages:
             self._tally.wrong(f"{name}: holds {there}, not {story.model.messages}")
