@@ -43,6 +43,7 @@ class Site:
         proxies: what stands before the servers.
         disturbances: what may happen to them, by name.
         loses: whether a failover loses what was not confirmed by a replica.
+        evicts: whether keys are evicted at any time.
     """
 
     how: dict[str, Any]
@@ -51,6 +52,7 @@ class Site:
     proxies: list[FaultProxy]
     disturbances: dict[str, Disturbance]
     loses: bool = False
+    evicts: bool = False
 
     def settle(self) -> None:
         """Wait until nothing is on its way to the servers any more."""
@@ -83,6 +85,34 @@ def single(binary: Callable[[], str | Path], seed: str) -> Iterator[Site]:
             proxies=[proxy],
             disturbances={"kill": kill, **_disturbing(lambda: server.client, server.signal)},
         )
+
+
+@contextmanager
+def evicting(seed: str) -> Iterator[Site]:
+    """A server that is full now and then, and evicts what it likes."""
+    with ExitStack() as stack:
+        server = Server(stack, debian_binary())
+        proxy = stack.enter_context(failing(lambda: server.address, schedule(seed), patience=PATIENCE))
+        yield Site(
+            how={"url": f"redis://127.0.0.1:{proxy.port}/0?{_times()}"},
+            raw=partial(redis.Redis, port=server.port, protocol=2),
+            url=f"redis://127.0.0.1:{server.port}/0",
+            proxies=[proxy],
+            disturbances={"evict": partial(_evict, server)},
+            evicts=True,
+        )
+
+
+def _evict(server: Server) -> None:
+    """Have it evict a third of its keys: a little memory less each time, until it did."""
+    client: Any = server.client
+    client.config_set("maxmemory-policy", "allkeys-random")
+    keys = client.dbsize()
+    for more in range(60_000, -60_000, -200):  # commands themselves take some
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + more)
+        client.config_set("maxmemory", 0)
+        if client.dbsize() < 0.7 * keys:
+            return
 
 
 def _times() -> str:
@@ -268,4 +298,5 @@ ROWS: dict[str, Callable[[str], AbstractContextManager[Site]]] = {
     "Valkey": partial(single, _server_binary),
     "Cluster": cluster,
     "Sentinel": watched,
+    "Evicting": evicting,
 }
