@@ -150,7 +150,7 @@ def _encode(content: Content) -> list[Encoded]:
     now, seen, parts = record.now(), set[bytes](), []
     for index, (message, created) in enumerate(zip(content.messages, content.created, strict=True)):
         part = record.encode(message, index, now if created is None else created)
-        parts.append(part._replace(id=b"", digest=b"") if part.id in seen else part)
+        parts.append(part._replace(id=b"") if part.id in seen else part)
         seen.add(part.id)
     return parts
 
