@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import secrets
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from chatmem.errors import ChatMemError, UnsupportedError
+from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.history import History
 from chatmem.memory import ChatMemory, connect
 from chatmem.openai_items import items_of, message_of
@@ -30,6 +31,7 @@ class ChatmemSession:
         session_id: str,
         *,
         user: str | None = None,
+        claim: bool = False,
         session_settings: SessionSettings | dict[str, Any] | None = None,
     ) -> None:
         """Open a session. No round trip.
@@ -38,13 +40,14 @@ class ChatmemSession:
             memory: what `chatmem.connect` returned.
             session_id: any non-empty string, taken exactly.
             user: whose session it is; see `ChatMemory.history`.
+            claim: also open a session that has no user; the first write makes it this user's.
             session_settings: the SDK's `SessionSettings`, or a dict of them, whose limit `get_items` has by default.
 
         Raises:
             TypeError: the settings hold what the SDK does not know.
-            ValueError: the id or the user is empty or no string.
+            ValueError: the id or the user is empty or no string, or `claim` is without a user.
         """
-        self._history: History = memory.history(session_id, user=user)
+        self._history: History = memory.history(session_id, user=user, claim=claim)
         self._memory, self._owns_memory, self._closed = memory, False, False
         self._failed: tuple[list[Any], str] | None = None
         """items whose `add_items` ended in an error, and what their ids begin with"""
@@ -58,6 +61,7 @@ class ChatmemSession:
         *,
         url: str | None = None,
         user: str | None = None,
+        claim: bool = False,
         session_settings: SessionSettings | dict[str, Any] | None = None,
         **options: Any,
     ) -> Self:
@@ -68,15 +72,17 @@ class ChatmemSession:
         Args:
             session_id: any non-empty string, taken exactly.
             url: where the session lies; see `chatmem.connect`.
-            user: whose session it is; see `ChatMemory.history`.
-            session_settings: as in the constructor.
+            user: as in the constructor, like `claim` and `session_settings`.
+            claim: see there.
+            session_settings: see there.
             options: what else `chatmem.connect` takes, such as `prefix` and `ttl`.
 
         Raises:
             TypeError: an option is none of `chatmem.connect`'s, or the settings hold what the SDK does not know.
             ValueError: an argument is wrong; it says which.
         """
-        session = cls(connect(url, **options), session_id, user=user, session_settings=session_settings)
+        memory = connect(url, **options)
+        session = cls(memory, session_id, user=user, claim=claim, session_settings=session_settings)
         session._owns_memory = True
         return session
 
@@ -139,8 +145,9 @@ class ChatmemSession:
             message.id = f"{name}{number}"
         try:
             await self._history.append(*messages)
-        except BaseException:  # cancellation too: it may have been stored
-            self._failed = list(items), name
+        except BaseException as error:
+            if isinstance(error, UnavailableError) or not isinstance(error, Exception):  # it may have been stored
+                self._failed = copy.deepcopy(items), name
             raise
 
     async def pop_item(self) -> Any | None:

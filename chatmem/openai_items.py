@@ -35,6 +35,10 @@ _CLASSES: dict[str, type[BaseMessage]] = {
     "system": SystemMessage,
     "developer": SystemMessage,
 }
+_OUTPUTS: dict[str, dict[str, Any]] = {
+    "function_call_output": {},
+    "custom_tool_call_output": {"type": "custom_tool_call_output"},  # as LangChain marks them
+}
 _OPAQUE = "non_standard"
 _STYLES: tuple[dict[str, Any], ...] = tuple(
     {"ensure_ascii": ascii_only, "indent": indent, "separators": separators}
@@ -131,12 +135,16 @@ def _says(message: BaseMessage, item: dict[str, Any]) -> bool:
 def _converted(item: dict[str, Any]) -> BaseMessage | None:
     """Return the message that says what an item says to people; None for what LangChain has no message for."""
     kind, role = item.get("type", "message"), item.get("role")
+    if not isinstance(kind, str):
+        return None
     if kind == "message" and isinstance(role, str) and role in _CLASSES:
         return _CLASSES[role](content=_content(item.get("content")))
     if kind == "function_call" and isinstance(item.get("call_id"), str):
         return _call(item)
-    if kind == "function_call_output" and isinstance(item.get("call_id"), str):
-        return ToolMessage(content=_content(item.get("output")), tool_call_id=item["call_id"])
+    if kind in _OUTPUTS and isinstance(item.get("call_id"), str):
+        return ToolMessage(
+            content=_content(item.get("output")), tool_call_id=item["call_id"], additional_kwargs=_OUTPUTS[kind]
+        )
     return None
 
 
