@@ -6,6 +6,7 @@ import asyncio
 import json
 import math
 from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
 from typing import Any, get_args
 from urllib.parse import urlsplit
 
@@ -41,6 +42,8 @@ import chatmem
 from chatmem.codec import record
 from chatmem.openai_agents import ChatmemSession
 from chatmem.openai_items import items_of, message_of
+from chatmem.window import Window
+from tests import providers
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines
 from tests.faults import Schedule, failing
@@ -443,8 +446,56 @@ class TestOpening:
         await session.close()
 
 
+class TestUsers:
+    async def test_another_user_s(self, memory: chatmem.ChatMemory) -> None:
+        """Neither read nor changed; what is nobody's only where the caller claims it."""
+        await ChatmemSession(memory, "s", user="alice").add_items(ITEMS)
+        bobs = ChatmemSession(memory, "s", user="bob")
+        calls = [
+            bobs.get_items(),
+            bobs.get_items(limit=1),
+            bobs.pop_item(),
+            bobs.clear_session(),
+            bobs.add_items(ITEMS),
+        ]
+        for call in calls:
+            with pytest.raises(chatmem.NotFoundError):
+                await call
+        assert await bobs.ping()
+        assert await ChatmemSession(memory, "s", user="alice").get_items() == ITEMS
+        await ChatmemSession(memory, "nobody's").add_items(ITEMS)
+        with pytest.raises(chatmem.NotFoundError):
+            await ChatmemSession(memory, "nobody's", user="bob").get_items()
+        assert await ChatmemSession(memory, "nobody's", user="bob", claim=True).get_items() == ITEMS
+
+
+def called(call_id: str, arguments: str) -> dict[str, Any]:
+    return {"type": "function_call", "id": "f", "call_id": call_id, "name": "f", "arguments": arguments}
+
+
+_call_ids = st.sampled_from(["call_0", "call_1"])
+_said = st.sampled_from(["hi", ""])
+_logged = st.one_of(
+    _said.map(lambda text: {"role": "user", "content": text}),
+    _said.map(lambda text: answer(text, "msg_1")),
+    st.just({"type": "reasoning", "id": "rs_1", "summary": []}),
+    st.builds(called, _call_ids, st.sampled_from(["{}", "{bad"])),
+    _call_ids.map(lambda name: {"type": "function_call_output", "call_id": name, "output": "done"}),
+    _call_ids.map(lambda name: {"type": "custom_tool_call", "call_id": name, "name": "f", "input": "x"}),
+    _call_ids.map(lambda name: {"type": "custom_tool_call_output", "call_id": name, "output": "done"}),
+)
+
+
 class TestWhatLangChainReads:
     """What a message says is kept in the message alone."""
+
+    @given(st.lists(_logged, max_size=8))
+    def test_any_window_is_sendable(self, items: list[Any]) -> None:
+        """Whatever lies there, in whichever order."""
+        window = Window(messages=None, turns=None, tokens=None, token_counter="approximate", start_on="human")
+        selection = window.select([])
+        selection.take([message_of(item) for item in items])
+        providers.check(asyncio.run(selection.messages(partial(asyncio.sleep, 0))))
 
     async def test_a_message_that_is_changed(self, memory: chatmem.ChatMemory) -> None:
         """Its item says what it says now: what was redacted is gone."""

@@ -62,19 +62,27 @@ def _fits(kept: dict[str, Any], message: BaseMessage) -> bool:
 
     A window puts an answer and the call behind it into one message, so that there may be blocks before those.
     """
+    blocks = _blocks(message)
     if "parts" in kept:
         calls = [part["tool_call_id"] for part in kept["parts"] if _is_call(part)]
-        return _blocks_before(kept, message) >= 0 and sorted(calls) == sorted(_calls(message))
+        said = [part for part in kept["parts"] if not _is_call(part)]
+        pairs = zip(said, blocks[_before(kept, message) :], strict=False)
+        fits = len(said) <= len(blocks) and all(_is_said_by(*pair) for pair in pairs)
+        return fits and sorted(calls) == sorted(_calls(message))
     part = kept.get("part", {})
-    return (
-        part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == len(_blocks(message))
-    )
+    return part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == len(blocks)
 
 
-def _blocks_before(kept: dict[str, Any], message: BaseMessage) -> int:
+def _is_said_by(part: dict[str, Any] | None, block: dict[str, Any]) -> bool:
+    if part is None:
+        return "value" in block
+    return {"text": "text", "thinking": "reasoning"}.get(part["part_kind"], "base64") in block
+
+
+def _before(kept: dict[str, Any], message: BaseMessage) -> int:
     """Return how many blocks a response has before those that say its parts."""
     said = sum(not _is_call(part) for part in kept["parts"])
-    return len(_blocks(message)) - said if said or message.content else 0
+    return max(len(_blocks(message)) - said, 0) if said or message.content else 0
 
 
 def _is_call(part: dict[str, Any] | None) -> bool:
@@ -91,7 +99,7 @@ def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
         return [_restored(kept["part"], message)]
     if "parts" not in kept:
         return []
-    blocks, before = _blocks(message), _blocks_before(kept, message)
+    blocks, before = _blocks(message), _before(kept, message)
     rest = iter(blocks[before:])
     return [*(said_in(block) for block in blocks[:before]), *(_restored_part(part, rest) for part in kept["parts"])]
 
