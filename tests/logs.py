@@ -20,8 +20,9 @@ _ANSWERED = {"type": "tool_result", "content": "r"}
 @st.composite
 def _people(draw: st.DrawFn) -> lc.BaseMessage:
     text = draw(_TEXTS)
-    blocks: Any = [{"type": "text", "text": text}, {"type": "image_url", "image_url": {"url": "https://example.com/a"}}]
-    answers: Any = [{**_ANSWERED, "tool_use_id": draw(_IDS) or ""}, *draw(st.sampled_from([[], [text]]))]
+    image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
+    blocks: Any = [{"type": "text", "text": text}, image]
+    answers: Any = [{**_ANSWERED, "tool_use_id": draw(_IDS) or ""}, *draw(st.sampled_from([[], blocks[:1]]))]
     return draw(
         st.sampled_from(
             [
@@ -29,9 +30,9 @@ def _people(draw: st.DrawFn) -> lc.BaseMessage:
                 lc.HumanMessage(blocks[: draw(st.integers(0, 2))]),
                 lc.HumanMessage(answers),
                 lc.HumanMessage(text, additional_kwargs={"lc_source": "summarization"}),
-                lc.HumanMessageChunk(text),
-                lc.ChatMessage(text, role=draw(st.sampled_from(["user", "critic", "assistant", "system"]))),
-                Custom(text),
+                lc.HumanMessageChunk(content=text),
+                lc.ChatMessage(content=text, role=draw(st.sampled_from(["user", "critic", "assistant", "system"]))),
+                Custom(content=text),
             ]
         )
     )
@@ -58,7 +59,7 @@ def _answers(draw: st.DrawFn) -> lc.BaseMessage:
         kwargs = {"tool_calls": [{"id": call["id"], "type": "function", "function": {"name": "f"}} for call in calls]}
         calls = draw(st.sampled_from([calls, []]))
     kind = lc.AIMessageChunk if form == "chunk" else lc.AIMessage
-    message = kind(content, tool_calls=calls, invalid_tool_calls=broken)
+    message = kind(content=content, tool_calls=calls, invalid_tool_calls=broken)
     message.additional_kwargs = kwargs
     return message
 

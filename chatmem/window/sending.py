@@ -37,7 +37,7 @@ class Request:
     - System messages are at the head. Others come as human messages, marked as notifications.
     - A call does not follow an answer: the two are one message. No answer ends with a thought.
     - The ids of calls are unique: one that repeats, or is empty, becomes another, in the call and in its result.
-    - What a user says is not empty.
+    - What a user says is not empty, and what a model says is no mere space.
     """
 
     def __init__(self) -> None:
@@ -85,6 +85,8 @@ class Request:
             self.is_changed = True
 
     def _add_answer(self, message: AIMessage) -> None:
+        if isinstance(message.content, str) and message.content.isspace():  # which Anthropic refuses, unlike none
+            message = message.model_copy(update={"content": ""})
         calls = calls_of(message)
         if calls:
             message = self._with_unique_ids(message, [call.id for call in calls])
