@@ -240,8 +240,8 @@ values = st.recursive(samples.scalars, lambda inner: st.one_of(own(inner), objec
 
 def same(left: Any, right: Any) -> bool:
     """Equality of values and types, all the way down, with NaN equal to itself; see `samples.same`."""
-    if isinstance(left, TextAccessor):  # the text of a ChatGeneration: a subclass of str that is not registered
-        left = str.__str__(left)
+    if isinstance(right, TextAccessor):  # the text of a ChatGeneration: a subclass of str that is not registered
+        right = str.__str__(right)
     if type(left) is not type(right):
         return False
     if isinstance(left, pydantic.BaseModel):
