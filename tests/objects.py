@@ -259,7 +259,7 @@ def same(left: Any, right: Any) -> bool:
         )
     if isinstance(left, complex | Fraction):
         return repr(left) == repr(right)
-    if isinstance(left, FailedError):
+    if isinstance(left, BaseException):
         return same(left.args, right.args) and same(vars(left), vars(right))
     if dataclasses.is_dataclass(left):
         return all(same(getattr(left, f.name), getattr(right, f.name)) for f in dataclasses.fields(left))

@@ -21,6 +21,7 @@ import numpy as np
 import pydantic
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core import messages as lc
 from langchain_core.documents import Document
 from langchain_core.documents.base import Blob
@@ -401,6 +402,25 @@ class Secretive:
         return f"<Secretive redis://user:pa55word@host/0 at {id(self):#x} {'x' * 10_000}>"
 
 
+UNSTORABLE = [threading.Lock(), print, int, ..., Secretive(), BrokenRepr(), BrokenTextError("x"), BrokenDict(a=1)]
+
+
+def unstorable(hashable: int = len(UNSTORABLE)) -> st.SearchStrategy[Any]:
+    return st.integers(0, hashable - 1).map(lambda n: UNSTORABLE[n])  # hypothesis would show the values themselves
+
+
+def _around(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.one_of(
+        st.lists(inner, max_size=3),
+        st.dictionaries(samples.text | unstorable(6), inner, max_size=3),
+        st.sets(unstorable(6), max_size=3),
+        *(st.builds(cls, inner) for cls in (Chart, Place, Pair, objects.Note, objects.Point)),
+        st.builds(Fixed, number=inner),
+        st.builds(FailedError, inner, hint=samples.text),
+        st.builds(ValueError, inner),
+    )
+
+
 class TestUnstorable:
     """What cannot be stored is an error that names it, or a text that says what it was."""
 
@@ -477,6 +497,14 @@ class TestUnstorable:
         """Keys that say the same then do not become one."""
         back = trip({BrokenRepr(): 1, BrokenRepr(): 2}, "repr")
         assert [value for _, value in back] == [1, 2]
+
+    @settings(max_examples=200, deadline=None)
+    @given(st.recursive(unstorable() | objects.values, _around, max_leaves=6))
+    def test_with_a_text_nothing_fails(self, value: Any) -> None:
+        """Whatever is where, the message is stored, and what is read of it can be stored again as it is."""
+        once = trip(value, "repr")
+        assert same(trip(once), once)
+        plain(value, on_unstorable="repr")
 
     def test_private_state_that_cannot_be_stored(self) -> None:
         """A lock in a private attribute, an excluded field, or beside a dataclass' fields is no reason to fail."""

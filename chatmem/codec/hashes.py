@@ -80,7 +80,7 @@ class _Walk:
                     left = 0
 
     def _pass_numbers(self, count: int) -> bool:
-        """Go past the items of a list where all are numbers of one width, such as a vector's; return whether they are."""
+        """Go past a list's items where all are numbers of one width, such as a vector's; return whether they are."""
         first = self._body[self._at : self._at + 1]
         width = 1 + _NUMBERS.get(first[0], 0) if first else 1
         if width == 1 or self._body[self._at : self._at + count * width : width] != first * count:
