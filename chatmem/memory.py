@@ -87,7 +87,7 @@ class ChatMemory:
         Args:
             session_id: any non-empty string, taken exactly: case-sensitive, never a pattern.
             user: whose conversation it is. A new session becomes theirs with the first write, and is among their
-                `sessions`. Reading or writing a session of another user, or of nobody, is a NotFoundError. Without it,
+                `sessions`. Reading or writing a session of another user, or of nobody, is a NotYoursError. Without it,
                 nothing is checked.
             claim: also open a session that has no user; the first write makes it this user's.
 

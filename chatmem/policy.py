@@ -12,6 +12,7 @@ from chatmem.codec.compression import Compression
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
+from chatmem.dictionaries import StoredDictionary
 from chatmem.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
@@ -57,6 +58,8 @@ class Policy:
     """the calls of this process that are under way"""
     seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
     """the sessions that this process has seen to hold messages"""
+    dictionary: StoredDictionary | None = field(init=False)
+    """the dictionary of compression on the server; None for none"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -70,6 +73,13 @@ class Policy:
             raise ValueError(f'on_unstorable must be "error" or "repr", not {self.on_unstorable!r}')
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
+        object.__setattr__(self, "dictionary", _dictionary(self.prefix, self.compression))
+
+
+def _dictionary(prefix: str, compression: Compression | None) -> StoredDictionary | None:
+    if compression is None or compression.dictionary is None:
+        return None
+    return StoredDictionary(prefix, compression.dictionary)
 
 
 def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:

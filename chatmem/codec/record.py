@@ -29,7 +29,7 @@ import struct
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_dict
@@ -38,7 +38,7 @@ from pydantic import ValidationError
 from chatmem.codec import messages
 from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
-from chatmem.codec.encryption import SEALED, Sealer, no_key
+from chatmem.codec.encryption import SEALED, Sealer, is_bound, no_key, not_sealed
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError, OnUnstorable
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
@@ -60,6 +60,8 @@ _UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
     AttributeError,  # of LangChain's validators, on JSON of an unexpected shape
 )
+_FIRST_TYPES = ("human", "ai", "system")
+"""in LangChain JS' first format all others are `ChatMessage`s"""
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
@@ -77,6 +79,7 @@ class Decoded(NamedTuple):
     id: str | None
     created_at: datetime | None
     message: BaseMessage
+    is_sealed: bool = False
 
 
 def now() -> int:
@@ -137,6 +140,11 @@ def encode(
     return Encoded(name, record)
 
 
+def is_chunk(record: bytes) -> bool:
+    """Return whether a record that `encode` returned holds a chunk of a message."""
+    return BY_CODE[record[2]].is_chunk
+
+
 def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> bytes:
     packed = None if compression is None else compression.compress(rest)
     if packed is None:
@@ -178,6 +186,18 @@ def position_of(element: bytes) -> int | None:
     return int(digits) if colon and digits.isdigit() else None
 
 
+def in_order(elements: Sequence[bytes]) -> bool:
+    """Return whether the positions of elements grow, of those that have one."""
+    last = -1
+    for element in elements:
+        position = position_of(element)
+        if position is not None:
+            if position <= last:
+                return False
+            last = position
+    return True
+
+
 def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> list[BaseMessage]:
     """Return the messages of a session's elements, and nothing else of them: what most reads want, and soon.
 
@@ -188,6 +208,8 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
     Raises:
         CorruptRecordError: one of them is damaged, or of a newer format.
     """
+    if sealer is not None:  # next to nothing of theirs is plain
+        return [decode(element, sealer).message for element in elements]
     load = messages.load
     read = []
     for element in elements:
@@ -205,7 +227,7 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
                 continue
         except _UNREADABLE:
             pass
-        read.append(decode(element, sealer).message)  # whatever is not quite that
+        read.append(decode(element).message)  # whatever is not quite that
     return read
 
 
@@ -246,7 +268,7 @@ def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
     try:
         record = element if element[:1] == b"{" else record_of(element)
         if record[:1] == b"{":
-            return encode(_decode_json(record).message, 0, now()).record
+            return encode(_decode_json(record, sealer).message, 0, now()).record
         _, rest = _opened(element, record, sealer)
         return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:_HEADER_SIZE] + rest
     except _UNREADABLE as error:
@@ -271,29 +293,37 @@ def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple
         raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
     if flags & ~_KNOWN:
         raise ValueError("a newer chatmem wrote it")
-    rest = record[_HEADER_SIZE:]
+    rest, only_given = record[_HEADER_SIZE:], False
     if flags & SEALED:
         if sealer is None:
             raise no_key(record)
-        rest = sealer.open(record, position_of(element) or 0)
+        position = position_of(element)
+        if position is None:
+            raise ValueError("it is encrypted for a position, and has none")
+        rest, only_given = sealer.open(record, position), not is_bound(record)
+    else:
+        _check_plain(sealer)
     if flags & COMPRESSED:
-        rest = decompress(rest)
+        rest = decompress(rest, only_given=only_given)
     return header, rest
 
 
+def _check_plain(sealer: Sealer | None) -> None:
+    if sealer is not None and not sealer.ring.read_plain:
+        raise not_sealed()
+
+
 def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
-    if element[:1] == b"{":
-        return _decode_json(element)
-    record = record_of(element)
+    record = element if element[:1] == b"{" else record_of(element)
     if record[:1] == b"{":
-        return _decode_json(record)
+        return _decode_json(record, sealer)
     (_, flags, code, mask, created, id_length), rest = _opened(element, record, sealer)
     if len(rest) < id_length:
         raise ValueError("it is cut short")
     message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
     load = messages.load_extended if flags & EXTENDED else messages.load
     message = load(BY_CODE[code], mask, message_id, rest[id_length:])
-    return Decoded(message_id, _time_of(created), message)
+    return Decoded(message_id, _time_of(created), message, bool(flags & SEALED))
 
 
 def _time_of(created: int) -> datetime | None:
@@ -303,13 +333,13 @@ def _time_of(created: int) -> datetime | None:
         return None
 
 
-def _decode_json(data: bytes) -> Decoded:
+def _decode_json(data: bytes, sealer: Sealer | None) -> Decoded:
     """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
+    _check_plain(sealer)
     written = json.loads(
         data.decode("utf-8", "surrogatepass")
     )  # of bytes it would guess other encodings, and load them
-    if written["type"] == "generic":  # LangChain JS' name
-        written["type"] = "chat"
+    _complete(written)
     check_arguments(written)
     (message,) = messages_from_dict([written])
     if message.model_extra and message.model_extra.get("example") is False:  # langchain-core 0.3's default
@@ -318,9 +348,25 @@ def _decode_json(data: bytes) -> Decoded:
     return Decoded(message.id, None, message)
 
 
+def _complete(written: dict[str, Any]) -> None:
+    """Make what LangChain JS wrote, in its first format too, what LangChain's Python reads."""
+    if written.get("data") is None:
+        if "text" not in written:
+            raise ValueError("it has neither data nor text")
+        written["data"] = {"content": written["text"]}
+        if written.get("role") is not None:
+            written["data"]["role"] = written["role"]
+            if written["type"] not in _FIRST_TYPES:
+                written["type"] = "chat"
+    if written["type"] == "generic":
+        written["type"] = "chat"
+    if written["type"] == "ai" and isinstance(written["data"], dict):  # its messages that call tools may have none
+        written["data"].setdefault("content", "")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
     if isinstance(error, KeyError):
-        return "it is of an unknown kind"
+        return f"it lacks {error}" if isinstance(error.args[0], str) else "it is of an unknown kind"
     return f"it cannot be read: {error}" if str(error) else f"it cannot be read: {type(error).__name__}"
