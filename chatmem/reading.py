@@ -38,7 +38,7 @@ class Reads:
 
         Raises:
             CorruptRecordError: with `strict`, a record cannot be read.
-            NotFoundError: the session is not this history's user's.
+            NotYoursError: the session is not this history's user's.
             TornSessionError: the session's messages are gone, but not all of it.
             UnavailableError: the server did not answer.
             ValueError: `last` is not a whole number from 1 on.
