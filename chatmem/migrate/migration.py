@@ -118,7 +118,8 @@ class Migration:
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
         ttl = None if content.ttl is None else max(content.ttl, 1) / 1000
         user = self._owner(outcome.source.session)
-        history = History(self._target.blocking(), Policy(self._prefix, ttl), outcome.source.session, user)
+        policy, session = Policy(self._prefix, ttl), outcome.source.session
+        history = History(self._target.blocking(), policy, session, user, claim=user is not None)
         info = drive(history.info())
         version = info.version
         if user is not None and info.user not in (None, user):
