@@ -7,9 +7,11 @@ from chatmem.errors import (
     ChatMemError,
     ConflictError,
     CorruptRecordError,
+    DuplicateIdError,
     EncodingError,
     MessageTooLargeError,
     NotFoundError,
+    TornSessionError,
     UnavailableError,
     UnsupportedError,
 )
@@ -37,9 +39,11 @@ __all__ = [
     "ChatMemError",
     "ConflictError",
     "CorruptRecordError",
+    "DuplicateIdError",
     "EncodingError",
     "MessageTooLargeError",
     "NotFoundError",
+    "TornSessionError",
     "UnavailableError",
     "UnsupportedError",
 ]  # fmt: skip

@@ -76,18 +76,22 @@ class ChatMemory:
         self._connection = connection
         self._policy = policy
 
-    def history(self, session_id: str, *, user: str | None = None) -> History:
+    def history(self, session_id: str, *, user: str | None = None, claim: bool = False) -> History:
         """Return one conversation. No round trip.
 
         Args:
             session_id: any non-empty string, taken exactly: case-sensitive, never a pattern.
-            user: whose conversation it is. The first write makes it theirs, and lists it among their `sessions`; who
-                writes for another user then gets a ValueError. Reading checks nothing: compare `info().user`.
+            user: whose conversation it is. A new session becomes theirs with the first write, and is among their
+                `sessions`. Reading or writing a session of another user, or of nobody, is a NotFoundError. Without it,
+                nothing is checked.
+            claim: also open a session that has no user; the first write makes it this user's.
 
         Raises:
-            ValueError: the id or the user is empty or no string.
+            ValueError: the id or the user is empty or no string, or `claim` is without a user.
         """
-        return History(self._connection.asynchronous(), self._policy, session_id, user)
+        if claim and user is None:
+            raise ValueError("claim needs user=: it makes a session that has no user that user's")
+        return History(self._connection.asynchronous(), self._policy, session_id, user, claim=claim)
 
     async def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
         """Return a user's sessions, the one written last first. Two round trips, however many there are.

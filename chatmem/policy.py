@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
 
+from chatmem.calls import Calls, Seen
 from chatmem.codec.compression import Compression
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
@@ -49,6 +50,10 @@ class Policy:
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
     """the command that waits for the replicas; None for none"""
+    calls: Calls = field(init=False, default_factory=Calls, repr=False, compare=False)
+    """the calls of this process that are under way"""
+    seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
+    """the sessions that this process has seen to hold messages"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)

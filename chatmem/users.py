@@ -15,11 +15,12 @@ from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
 from chatmem.history import History
-from chatmem.keys import field, name_of, session_keys, user_key, user_name
+from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
+from chatmem.keys import field, name_of, session_keys, user_keys, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
 from chatmem.search import Best, Query
-from chatmem.session import VERSION, info_commands, to_info
+from chatmem.session import OTHER_USER, STATE_FIELDS, TORN, VERSION, to_info
 from chatmem.telemetry import observed
 from chatmem.transports.base import Command, Transport
 
@@ -57,7 +58,7 @@ class User:
         self._policy = policy
         self._user = user
         self._name = user_name(user)
-        self._key = user_key(policy.prefix, self._name)
+        self._keys = user_keys(policy.prefix, self._name)
 
     @observed
     async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
@@ -101,8 +102,14 @@ class User:
         wanted, best = Query(query), Best[Match](limit)
         async for listed in self._slices("newest"):
             for info in await self._check(listed):
-                await History(self._transport, self._policy, info.session_id)._search(wanted, best)
+                await self._search_one(info.session_id, wanted, best)
         return best.ranked()
+
+    async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
+        try:
+            await History(self._transport, self._policy, session_id)._search(wanted, best)
+        except (TornSessionError, NotFoundError, CorruptRecordError) as error:
+            logger.warning("did not search all of the session %r: %s", session_id, error)
 
     async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
         last = None
@@ -115,28 +122,45 @@ class User:
     ) -> list[_Listed]:
         """Return what the index says, by the time of the last write, from behind `after` on."""
         start = (b"", b"") if after is None else (after.time, after.name)
-        call = scripts.USER.call((self._key,), b"list", *start, b"%d" % count, first.encode())
+        call = scripts.USER.call(self._keys, b"list", *start, b"%d" % count, first.encode())
         (reply,) = await self._transport.run([call])
         return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
 
     async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
         """Return what is known of sessions; what is gone, another user's, or no session, leaves the index."""
-        known = {one.session_id: one for one in listed if one.session_id is not None}
-        commands = [command for one in known for command in info_commands(session_keys(self._policy.prefix, one))]
-        replies = await self._run(commands)
-        infos = [to_info(self._policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(known)]
-        own = [info for info in infos if info.user == self._user]
         for one in listed:
             if one.session_id is None:
-                logger.warning("left out what is no session: key %s, %r", self._key.decode(), one.name[:80])
-        kept = {info.session_id for info in own}
-        await self._drop([one for one in listed if one.session_id not in kept])
-        return own
+                logger.warning("left out what is no session: key %s, %r", self._keys[0].decode(), one.name[:80])
+        known = [one for one in listed if one.session_id is not None]
+        replies = await self._run([self._question(one.session_id) for one in known if one.session_id is not None])
+        infos, gone = [], [one for one in listed if one.session_id is None]
+        for one, reply in zip(known, replies, strict=True):
+            info = self._info(one.session_id or "", reply)
+            if info is not None and info.user == self._user:
+                infos.append(info)
+            elif info is not None or reply[0] == OTHER_USER:
+                gone.append(one)
+        await self._drop(gone)
+        return infos
+
+    def _question(self, session_id: str) -> Command:
+        return scripts.READ.call(session_keys(self._policy.prefix, session_id), b"", b"", b"info", *STATE_FIELDS)
+
+    def _info(self, session_id: str, reply: list[Any]) -> SessionInfo | None:
+        """Return what is known of a session; None where that cannot be read, which costs it alone."""
+        try:
+            if reply[0] == 0:
+                return to_info(self._policy, session_id, reply[1:])
+            if reply[0] == TORN:
+                logger.warning("left out the torn session %r: chatmem doctor says what is left of it", session_id)
+        except CorruptRecordError as error:
+            logger.warning("left out the session %r: %s", session_id, error)
+        return None
 
     async def _drop(self, listed: list[_Listed]) -> None:
         """Take sessions out of the index, unless they were written since they were found there."""
         pairs = [value for one in listed for value in (one.time, one.name)]
-        await self._run([scripts.USER.call((self._key,), b"drop", *pairs)] if pairs else [])
+        await self._run([scripts.USER.call(self._keys, b"drop", *pairs)] if pairs else [])
 
     async def _run(self, commands: list[Command]) -> list[Any]:
         return await self._transport.run(commands) if commands else []

@@ -68,8 +68,6 @@ class Encoded(NamedTuple):
 
     id: bytes
     """what makes it idempotent, as `keys.field` writes it; empty for none"""
-    digest: bytes
-    """of the content, for a chunk with an id: several chunks share one; else empty"""
     record: bytes
 
 
@@ -136,11 +134,17 @@ def encode(
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
-    return Encoded(name, _digest(body.data) if id_bytes and body.kind.is_chunk else b"", record)
+    return Encoded(name, record)
 
 
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=6).hexdigest().encode()
+def without_time(record: bytes) -> bytes:
+    """Return what of a record does not depend on when it was written."""
+    return record[1 : TIME.start] + record[TIME.stop :]
+
+
+def digest(part: Encoded) -> bytes:
+    """Return what stands for a message's id and content."""
+    return hashlib.blake2b(part.id + b"\0" + without_time(part.record), digest_size=8).hexdigest().encode()
 
 
 def position_of(element: bytes) -> int | None:
@@ -232,11 +236,7 @@ def encoded(record: bytes) -> Encoded:
     """
     record = plain_record(b"0:" + record)
     message_id = decode(b"0:" + record).id
-    if not message_id:
-        return Encoded(b"", b"", record)
-    _, _, code, _, _, id_length = _unpack(record)
-    is_chunk = BY_CODE[code].is_chunk
-    return Encoded(field(message_id), _digest(record[_HEADER_SIZE + id_length :]) if is_chunk else b"", record)
+    return Encoded(field(message_id) if message_id else b"", record)
 
 
 def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes]:
