@@ -84,16 +84,16 @@ class Reads:
         size = wanted.first_slice()
         first, tail, more = await self._session.ends(size)
         pinned = await self._session.entries(first) if keep_system else []
-        head = self._session.messages_of(pinned)
         entries = await self._session.entries(tail)
-        while more and wanted.reaches_beyond(head, [one.message for one in entries if one.message is not None]):
+        known = {one.seq for one in pinned}
+        chosen = wanted.select(pinned=self._session.messages_of(pinned))
+        while chosen.take(self._session.messages_of([one for one in entries if one.seq not in known])) and more:
             size = min(4 * size, LARGEST_PAGE)
             older, _, more = await self._session.slice(None, entries[0].seq, size, newest=True)
             if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
-            entries = older + entries
-        known = {one.seq for one in pinned}
-        return wanted.choose(head, self._session.messages_of([one for one in entries if one.seq not in known]))
+            entries = older
+        return await chosen.messages(self._session.transport.rest)
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.

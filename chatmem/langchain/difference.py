@@ -130,9 +130,9 @@ async def write(history: History, found: Difference, known: Known, left: Iterabl
     Two more for each message that is stored without an id and changed, which gets the id that it has in the state.
     """
     written = {id_of(one) for one in found.written}
-    removed = {*found.removed, *(name for name in left if name not in written)}
+    removed = dict.fromkeys((*found.removed, *(name for name in left if name not in written)))
     if found.written or removed:
-        await _rewrite(history, found.written, removed)
+        await history._rewrite(found.written, [*removed])
     for one in found.nameless:
         name = id_of(one)
         for entry in (await history.page(limit=1000)).entries:
@@ -141,12 +141,6 @@ async def write(history: History, found: Difference, known: Known, left: Iterabl
             if digests([entry.message.model_copy(update={"id": name})])[name] == known[name]:
                 await history.replace(entry.seq, one)
                 break
-
-
-async def _rewrite(history: History, messages: Sequence[BaseMessage], removed: Iterable[str]) -> None:
-    for name in removed:
-        await history.delete(name)
-    await history._store(await history._encode(messages), put=True)
 
 
 def _displaced(
