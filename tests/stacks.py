@@ -110,7 +110,6 @@ STACKS = [
         decisions=[[{"type": "reject", "message": "no"}, *_APPROVE], [{"type": "reject"}]],
     ),
     Stack("model calls are limited", lambda model: [lcm.ModelCallLimitMiddleware(run_limit=1)]),
-    Stack("too many model calls", lambda model: [lcm.ModelCallLimitMiddleware(run_limit=1, exit_behavior="error")]),
     Stack("tool calls are limited", lambda model: [lcm.ToolCallLimitMiddleware(run_limit=1)]),
     Stack("tool calls end the run", lambda model: [lcm.ToolCallLimitMiddleware(run_limit=1, exit_behavior="end")]),
     Stack(

@@ -64,6 +64,7 @@ class Talk:
 STACKS_BY_NAME = {stack.name: stack for stack in STACKS}
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # LangChain's shell closes no pipes
 @pytest.mark.filterwarnings("ignore::langchain_core._api.beta_decorator.LangChainBetaWarning")
 @pytest.mark.parametrize("save", ["step", "end"])
 @pytest.mark.parametrize("last", [False, True])

@@ -5,7 +5,6 @@ Messages are known by their ids and by digests of their content: of a message th
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 from uuid import uuid4
@@ -51,8 +50,7 @@ def digests(messages: Iterable[BaseMessage]) -> dict[str, str]:
     Raises:
         EncodingError: a message holds what cannot be stored.
     """
-    encoded = ((id_of(message), record.encode(message, place, 0)) for place, message in enumerate(messages))
-    return {name: hashlib.blake2b(one.record, digest_size=9).hexdigest() for name, one in encoded}
+    return {id_of(one): record.digest(record.encode(one, place, 0)).decode() for place, one in enumerate(messages)}
 
 
 def named(message: BaseMessage) -> BaseMessage:

@@ -200,7 +200,7 @@ def _gone(messages: Sequence[BaseMessage], saved: Saved) -> list[BaseMessage]:
 
     What another middleware removes before a model is sent it, it takes back, and nobody said it.
     """
-    if not saved.get("sent") and not any(map(is_summary, messages)):
+    if not saved.get("sent") and not _summaries(messages, saved):
         return []
     names = {id_of(one) for one in messages}
     return [one for one in saved.get("seen", []) if id_of(one) not in names]
@@ -231,10 +231,15 @@ def _as_in_state(
         name for name, one in now.items() if one != known[name] and before.get(name, known[name]) == known[name]
     }
     messages = [own[id_of(one)] if id_of(one) in changed else one for one in stored]
-    summary = [one for one in mine if is_summary(one)]
-    if not saved or not summary or not now:
+    summaries = _summaries(mine, saved) if saved and now else []
+    if not summaries:
         return messages
-    return [*summary, *(one for one in messages if id_of(one) in own or id_of(one) not in before)]
+    return [*summaries, *(one for one in messages if id_of(one) in own or id_of(one) not in before)]
+
+
+def _summaries(messages: Sequence[BaseMessage], saved: Saved) -> list[BaseMessage]:
+    """Return the summaries that the run or one before it made; one that is stored is a message like others."""
+    return [one for one in messages if is_summary(one) and id_of(one) not in saved.get("known", {})]
 
 
 def _sendable(messages: list[BaseMessage], *, open_end: bool) -> list[BaseMessage]:
