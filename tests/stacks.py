@@ -12,6 +12,7 @@ from langchain.agents import middleware as lcm
 from langchain_core import messages as lc
 from langchain_core.runnables import RunnableLambda
 from langchain_core.tools import tool
+from pydantic import Field
 
 from tests.scripted import Scripted, asking
 
@@ -60,7 +61,7 @@ class Stack:
 class _Choosing(Scripted):
     """Chooses all tools, for a middleware that asks a model which tools another may use."""
 
-    script: list[Any] = []
+    script: list[Any] = Field(default_factory=list)
 
     def with_structured_output(self, schema: Any, **kwargs: Any) -> Any:
         return RunnableLambda(lambda given: {"tools": ["weather"]})
@@ -82,12 +83,12 @@ def _decider(answers: dict[str, Any]) -> Any:
     return Decider()
 
 
-def _approval(*allowed: str) -> list[Any]:
+def _approval(*allowed: Any) -> list[Any]:
     return [lcm.HumanInTheLoopMiddleware(interrupt_on={"weather": {"allowed_decisions": [*allowed]}})]
 
 
 def _pii(strategy: Any, model: Any) -> list[Any]:
-    everywhere = {"apply_to_input": True, "apply_to_output": True, "apply_to_tool_results": True}
+    everywhere: Any = {"apply_to_input": True, "apply_to_output": True, "apply_to_tool_results": True}
     return [lcm.PIIMiddleware("email", strategy=strategy, **everywhere)]
 
 
@@ -139,7 +140,7 @@ STACKS = [
     Stack("two lists of todos at once", lambda model: [lcm.TodoListMiddleware()], lambda: talk(_PLANS)),
     Stack("tools are selected", lambda model: [lcm.LLMToolSelectorMiddleware(model=_Choosing())]),
     Stack("tools are made up", lambda model: [lcm.LLMToolEmulator(model=Scripted(script=[lc.AIMessage("Rain.")] * 9))]),
-    Stack("files are searched", lambda model: [lcm.FilesystemFileSearchMiddleware(root_path="/tmp")]),  # noqa: S108
+    Stack("files are searched", lambda model: [lcm.FilesystemFileSearchMiddleware(root_path="/tmp")]),
     Stack(
         "errors of tools are told",
         lambda model: [lcm.ToolErrorMiddleware(lambda error, request: "failed")],

@@ -1,4 +1,4 @@
-"""What is written so that a memory holds what a state does: over random states, on a list that stands for the memory."""
+"""What is written so that a memory holds what a state does, over random states; a list stands for the memory."""
 
 from __future__ import annotations
 

@@ -113,7 +113,8 @@ async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkp
 @pytest.mark.parametrize("way", ["stream", "astream"])
 async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, way: str) -> None:
     """The stored conversation, which `load` brings into the state, is not said again."""
-    await memory.history("s", user="alice").append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
+    history = memory.history("s", user="alice")
+    await history.append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
     graph = loop(Scripted(script=[lc.AIMessage("Hello.")]), HistoryNodes(memory))
     given = {"messages": [("human", "Hi")]}
     if way == "stream":

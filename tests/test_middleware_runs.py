@@ -1,4 +1,4 @@
-"""What a run stores where something goes another way: redaction, summaries, approvals that never come, errors, branches."""
+"""What a run stores where something goes another way: redaction, summaries, approvals, errors, branches, users."""
 
 from __future__ import annotations
 
@@ -27,7 +27,6 @@ from langchain_core import messages as lc
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
-from langgraph.types import Command
 
 import chatmem
 import chatmem.sync
@@ -205,12 +204,21 @@ class TestSummaries:
     @BOTH
     @ORDERS
     @pytest.mark.parametrize("checkpointer", [False, True])
-    @pytest.mark.parametrize(("trigger", "keep"), [(4, 1), (4, 2), (5, 3), (3, 1)])
+    @pytest.mark.parametrize(("trigger", "keep"), [(4, 1), (4, 2), (5, 3), (3, 1), (7, 2), (9, 1)])
     async def test_what_was_said_stays(
         self, memory: chatmem.ChatMemory, save: Any, last: bool, checkpointer: bool, trigger: int, keep: int
     ) -> None:
         """In its order, and no summary beside it; beside a checkpointer, a model is sent what it would be without."""
-        answers = [asking("Lima"), asking("Rome", "Oslo"), "a", "b", asking("Bern"), asking("Bonn"), "c", "d"]
+        answers: list[Any] = [
+            asking("Lima"),
+            asking("Rome", "Oslo"),
+            "a",
+            "b",
+            asking("Bern"),
+            asking("Bonn"),
+            "c",
+            "d",
+        ]
         inputs = [("one",), ("two", "and a half"), ("three",), ("four",)]
 
         def made(history: HistoryMiddleware | None, saver: Any) -> tuple[Scripted, Any]:
@@ -404,7 +412,7 @@ class TestErrors:
         )
         saver = InMemorySaver() if checkpointer else None
         agent = agent_of(model, *beside, history=HistoryMiddleware(memory, save=save), checkpointer=saver)
-        with pytest.raises(Exception):  # noqa: B017, PT011 - whatever it is that ends the run
+        with pytest.raises(Exception):  # noqa: B017 - whatever it is that ends the run
             await agent.ainvoke(human("Lima?"), CONFIG)
         after = await stored(memory)
         assert (texts(after)[:1] == ["Lima?"]) if save == "step" else after == []
@@ -510,6 +518,13 @@ class TestTimeTravel:
                 return {"configurable": {**one.config["configurable"], "session_id": "s"}}
         raise AssertionError(said)
 
+    async def _before(self, agent: Any, node: str) -> Any:
+        """Return the last checkpoint that a node comes next after."""
+        async for one in agent.aget_state_history(CONFIG):
+            if node in one.next:
+                return one
+        raise AssertionError(node)
+
     @pytest.mark.parametrize("sync", [False, True])
     async def test_something_else_is_said(self, memory: chatmem.ChatMemory, sync: bool) -> None:
         """The memory and the next runs have the new branch, and what others said."""
@@ -531,7 +546,7 @@ class TestTimeTravel:
         model, agent = await self._talk(memory, "a", "b", "c", "d")
         for text in ("one", "two"):
             await agent.ainvoke(human(text), CONFIG)
-        before = [one async for one in agent.aget_state_history(CONFIG) if one.next == ("model",)][0]
+        before = await self._before(agent, "model")
         again = {"configurable": {**before.config["configurable"], "session_id": "s"}}
         await agent.ainvoke(None, again)
         assert texts(await stored(memory)) == ["one", "a", "two", "c"]
@@ -541,7 +556,7 @@ class TestTimeTravel:
     async def test_the_tools_run_again(self, memory: chatmem.ChatMemory) -> None:
         model, agent = await self._talk(memory, asking("Lima", "Rome"), "a", "b", "c")
         await agent.ainvoke(human("one"), CONFIG)
-        before = [one async for one in agent.aget_state_history(CONFIG) if "tools" in one.next][0]
+        before = await self._before(agent, "tools")
         again = {"configurable": {**before.config["configurable"], "session_id": "s"}}
         done = await agent.ainvoke(None, again)
         assert texts(done["messages"]) == ["one", "", "fine in Lima", "fine in Rome", "b"]
@@ -554,7 +569,7 @@ class TestTimeTravel:
         model, agent = await self._talk(memory, "a", "b", "c", "d")
         for text in ("one", "two"):
             await agent.ainvoke(human(text), CONFIG)
-        before = [one async for one in agent.aget_state_history(CONFIG) if one.next == ("model",)][0]
+        before = await self._before(agent, "model")
         asked = before.values["messages"][-1]
         fork = await agent.aupdate_state(before.config, {"messages": [lc.HumanMessage("zwei", id=asked.id)]})
         await agent.ainvoke(None, {"configurable": {**fork["configurable"], "session_id": "s"}})
@@ -605,7 +620,7 @@ class TestUsers:
     @pytest.mark.parametrize("user", [object(), SimpleNamespace(id=1), {"id": 1}, True, 1.5])
     async def test_what_names_none(self, memory: chatmem.ChatMemory, user: Any) -> None:
         agent = agent_of(Scripted(script=[lc.AIMessage("a")]), history=HistoryMiddleware(memory))
-        with pytest.raises(ValueError, match="user must be .* pass the user's id"):
+        with pytest.raises(ValueError, match=r"user must be .* pass the user's id"):
             await agent.ainvoke(human("Hi"), {"configurable": {"session_id": "s", "user": user}})
 
     async def test_a_client_that_says_it_is_another(self, memory: chatmem.ChatMemory) -> None:

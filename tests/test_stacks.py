@@ -1,4 +1,4 @@
-"""The history beside each of LangChain's own middleware: it stores what the state ends with, and a model is sent the same."""
+"""The history beside LangChain's own middleware: it stores what the state ends with; a model is sent the same."""
 
 from __future__ import annotations
 

@@ -116,7 +116,9 @@ class StateHistory:
         left = branch.left() if (branch := _beside(state)) else []
         return drive(self._save(self._blocking(run), state, left, later=later, sent=sent))
 
-    async def asave(self, state: Mapping[str, Any], *, later: bool = False, sent: bool = False) -> dict[str, Any] | None:
+    async def asave(
+        self, state: Mapping[str, Any], *, later: bool = False, sent: bool = False
+    ) -> dict[str, Any] | None:
         """Store what is not stored as the state has it; see `save`."""
         run = self.run()
         if run.is_nested:
@@ -175,7 +177,7 @@ def _beside(state: Mapping[str, Any]) -> Branches | None:
 
 def _saved(state: Mapping[str, Any]) -> Saved:
     saved: Any = state.get(SAVED)
-    return saved if isinstance(saved, dict) else {}  # chatmem 0.1 kept an id there
+    return Saved(**saved) if isinstance(saved, dict) else Saved()  # chatmem 0.1 kept an id there
 
 
 def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
@@ -212,7 +214,8 @@ async def _asked(history: History, stored: Sequence[BaseMessage], new: Sequence[
     wanted = {one.tool_call_id for one in new if isinstance(one, ToolMessage)} - calls
     asked: list[BaseMessage] = []
     for one in await history.messages(last=_RECENT) if wanted else []:
-        if isinstance(one, AIMessage) and not wanted.isdisjoint(own := {call["id"] for call in one.tool_calls}):
+        own = {call["id"] or "" for call in one.tool_calls} if isinstance(one, AIMessage) else set()
+        if not wanted.isdisjoint(own):
             asked.append(named(one))
             wanted |= own
         elif isinstance(one, ToolMessage) and asked and one.tool_call_id in wanted:
@@ -227,9 +230,7 @@ def _as_in_state(
     before = saved.get("known", {})
     own = {id_of(one): one for one in mine}
     now = digests(own[id_of(one)] for one in stored if id_of(one) in own)
-    changed = {
-        name for name, one in now.items() if one != known[name] and before.get(name, known[name]) == known[name]
-    }
+    changed = {name for name, one in now.items() if one != known[name] and before.get(name, known[name]) == known[name]}
     messages = [own[id_of(one)] if id_of(one) in changed else one for one in stored]
     summaries = _summaries(mine, saved) if saved and now else []
     if not summaries:
