@@ -6,7 +6,7 @@ The state says what is stored, by the ids and the contents of messages. What dif
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
 from langchain_core.runnables import RunnableLambda
@@ -177,7 +177,7 @@ def _beside(state: Mapping[str, Any]) -> Branches | None:
 
 def _saved(state: Mapping[str, Any]) -> Saved:
     saved: Any = state.get(SAVED)
-    return Saved(**saved) if isinstance(saved, dict) else Saved()  # chatmem 0.1 kept an id there
+    return cast(Saved, saved) if isinstance(saved, dict) else {}  # chatmem 0.1 kept an id there
 
 
 def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
