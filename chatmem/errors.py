@@ -3,10 +3,11 @@
     ChatMemError
     |- ConflictError         the session is not at the version the caller expected
     |- DuplicateIdError      a message's id is known in the session, with other content
-    |- NotFoundError         no such message in the session, or no such session of this user
-    |- TornSessionError      a part of the session is missing, or not its own
+    |- NotFoundError         no message of that id or position is in the session
+    |  `- NotYoursError      the session is not this user's
     |- UnavailableError      the server did not answer, refused, or has no room
     |- CorruptRecordError    something stored cannot be read
+    |  `- TornSessionError   a part of the session is missing, or not its own
     |- EncodingError         a message holds what cannot be stored
     |  `- MessageTooLargeError
     `- UnsupportedError      this server, client or installation cannot do what was asked
@@ -64,42 +65,29 @@ class DuplicateIdError(ChatMemError, ValueError):
 
     Attributes:
         index: which of the given messages it is, counted from 0.
-        id: the id.
+        message_id: the id.
     """
 
     def __init__(
-        self, message: str, *, index: int = 0, id: str = "", session: str | None = None, key: str | None = None
+        self,
+        message: str,
+        *,
+        index: int = 0,
+        message_id: str = "",
+        session: str | None = None,
+        key: str | None = None,
     ) -> None:
         super().__init__(message, session=session, key=key)
         self.index = index
-        self.id = id
+        self.message_id = message_id
 
 
 class NotFoundError(ChatMemError, LookupError):
-    """The session holds no such message, or the user has no such session. Nothing was read or changed.
-
-    A session that belongs to another user, or to nobody, is one that this user does not have.
-    """
+    """The session holds no message of this id or at this position. Nothing was changed."""
 
 
-class TornSessionError(ChatMemError):
-    """A part of the session is missing, belongs to another session, or is not chatmem's. Nothing was changed.
-
-    A server that evicts keys does that, as do a restore in part and a `DEL` by hand. What can be mended without a loss
-    is mended without this error. Otherwise `clear` erases what is left of the session, so that it can begin anew, and
-    `chatmem doctor` says what there is.
-
-    Attributes:
-        reason: "list" where the messages are gone, "orphan" where nothing but the id index is left, "other" where the
-            messages are not those that the session's state speaks of, "owner" where nothing says whose session it is,
-            "keys" where nothing says which idempotency keys were used, "type" where a key holds no data of chatmem's.
-    """
-
-    def __init__(
-        self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None
-    ) -> None:
-        super().__init__(message, session=session, key=key)
-        self.reason = reason
+class NotYoursError(NotFoundError, ValueError):
+    """The session is another user's, or nobody's, and was opened with `user=`. Nothing was read or changed."""
 
 
 class UnavailableError(ChatMemError):
@@ -122,6 +110,24 @@ class CorruptRecordError(ChatMemError):
     ) -> None:
         super().__init__(message, session=session, key=key)
         self.seq = seq
+
+
+class TornSessionError(CorruptRecordError):
+    """A part of the session is missing, belongs to another session, or is not chatmem's. Nothing was changed.
+
+    A server that evicts keys does that, as do a restore in part and a `DEL` by hand. What can be mended without a loss
+    is mended without this error. Otherwise `clear` erases what is left of the session, so that it can begin anew, and
+    `chatmem doctor` says what there is.
+
+    Attributes:
+        reason: "list" where the messages are gone, "orphan" where nothing but the id index is left, "other" where the
+            messages are not those that the session's state speaks of, "owner" where nothing says whose session it is,
+            "keys" where nothing says which idempotency keys were used, "type" where a key holds no data of chatmem's.
+    """
+
+    def __init__(self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None) -> None:
+        super().__init__(message, session=session, key=key)
+        self.reason = reason
 
 
 class EncodingError(ChatMemError):

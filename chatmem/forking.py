@@ -13,9 +13,6 @@ from chatmem.keys import aside, field, unescape
 from chatmem.model import Entry
 from chatmem.session import SLICE, Session
 
-ATTEMPTS = 10
-"""How often a copy begins anew because its source was changed, other than by appends."""
-
 
 class Slice(NamedTuple):
     """A part of what is copied."""
@@ -41,9 +38,7 @@ async def slices(session: Session, up_to: str | int | None, expected_version: in
     """
     after, more = -1, True
     while more:
-        left, elements, first, version, user, edited, pinned = await session.raw_slice(
-            after, None, SLICE, newest=False
-        )
+        left, elements, first, version, user, edited, pinned = await session.raw_slice(after, None, SLICE, newest=False)
         if after < 0 and expected_version is not None and version != expected_version:
             with session.named():
                 what = f"the session is at version {version}, not at {expected_version}: read it again, then fork"

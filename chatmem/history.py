@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from chatmem.codec import record
-from chatmem.codec.encryption import key_of
+from chatmem.codec.encryption import is_bound, key_of
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
-from chatmem.forking import ATTEMPTS, build, name_of_fork, slices
+from chatmem.forking import build, name_of_fork, slices
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
-from chatmem.session import SLICE, Session, target
+from chatmem.session import ATTEMPTS, SLICE, Session, target
 from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 from chatmem.writing import Writes
@@ -76,7 +76,8 @@ class History(Reads, Writes):
         others write meanwhile, it looks again.
 
         Returns:
-            How many messages were sealed; those that cannot be read stay as they are.
+            How many messages were sealed. Those that cannot be read stay as they are, and so do those whose place the
+            session's index of ids does not know.
 
         Raises:
             UnavailableError: the server did not confirm; do it again for the rest.
@@ -88,32 +89,38 @@ class History(Reads, Writes):
         info = await self.info()
         if info.title is not None or info.metadata:
             await self.update(title=info.title, metadata=info.metadata or None)
-        count, after, more = 0, -1, True
+        count, after, more, left = 0, -1, True, set[int]()
         while more:
-            left, elements, first, version, *_ = await self._session.raw_slice(after, None, SLICE, newest=False)
+            further, elements, first, version, *_ = await self._session.raw_slice(after, None, SLICE, newest=False)
             entries = await self._session.entries(elements, first)
-            stale = [pair for pair in zip(entries, elements, strict=True) if _is_stale(*pair, sealer.ring.newest)]
-            for entry, element in stale:
-                where = target("message", entry.seq)
+            pairs = zip(entries, elements, strict=True)
+            for entry, element in [one for one in pairs if _is_stale(*one, sealer.ring.newest)]:
+                if entry.seq in left:
+                    continue
+                where, part = target("message", entry.seq), self._copy(entry, element)
                 try:
                     done = await self._edit(
-                        b"replace", *where, parts=[self._copy(entry, element)], places=[entry.seq], expected_version=version
+                        b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
                     )
-                except (ConflictError, NotFoundError):  # somebody wrote
+                except ConflictError:  # somebody wrote
                     break
-                version, count = done.version, count + 1
+                except NotFoundError:
+                    left.add(entry.seq)
+                else:
+                    version, count = done.version, count + 1
             else:
-                more = bool(left)
-                after = entries[-1].seq if entries else after
+                more, after = bool(further), entries[-1].seq if entries else after
         return count
 
     def _copy(self, entry: Entry, element: bytes) -> record.Encoded:
         if entry.message is None:  # unreadable there, and no less so here
             _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
             return record.Encoded(b"", rest)
-        created = record.now() if entry.created_at is None else record.from_datetime(entry.created_at)
-        return record.encode(entry.message, entry.seq, created, self._session.policy.compression)
+        return record.copied(element, self._session.policy.compression, self._session.sealer)
 
 
 def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:
-    return entry.message is not None and (element[:1] == b"{" or key_of(record.record_of(element)) != newest)
+    if entry.message is None or element[:1] == b"{":
+        return entry.message is not None
+    sealed = record.record_of(element)
+    return key_of(sealed) != newest or not is_bound(sealed)

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match, Page, SessionInfo
 from chatmem.policy import check_count, check_limit
 from chatmem.search import Best, Query, text_of
-from chatmem.session import SLICE, STATE_FIELDS, Session, target, to_info
+from chatmem.session import ATTEMPTS, SLICE, STATE_FIELDS, Session, target, to_info
 from chatmem.telemetry import observed
-from chatmem.window import StartOn, Window
+from chatmem.window import Selection, StartOn, Window
 
 if TYPE_CHECKING:
     from chatmem.window import TokenCounter
@@ -38,7 +38,7 @@ class Reads:
 
         Raises:
             CorruptRecordError: with `strict`, a record cannot be read.
-            NotFoundError: the session is not this history's user's.
+            NotYoursError: the session is not this history's user's.
             TornSessionError: the session's messages are gone, but not all of it.
             UnavailableError: the server did not answer.
             ValueError: `last` is not a whole number from 1 on.
@@ -82,18 +82,30 @@ class Reads:
         """
         wanted = Window(messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on)
         size = wanted.first_slice()
-        first, tail, more = await self._session.ends(size)
-        pinned = await self._session.entries(first) if keep_system else []
-        entries = await self._session.entries(tail)
-        known = {one.seq for one in pinned}
-        chosen = wanted.select(pinned=self._session.messages_of(pinned))
-        while chosen.take(self._session.messages_of([one for one in entries if one.seq not in known])) and more:
+        for _ in range(ATTEMPTS):
+            chosen = await self._choose(wanted, size, keep_system=keep_system)
+            if chosen is not None:
+                return await chosen.messages(self._session.transport.rest)
+        with self._session.named():
+            raise UnavailableError("others change the session faster than a window of it can be read: try again")
+
+    async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
+        """Read slice after slice, from the end back, until a window is full; None where one was changed meanwhile."""
+        session = self._session
+        first, tail, more, edited = await session.ends(size)
+        pinned = await session.entries(first) if keep_system else []
+        entries, known = await session.entries(tail), {one.seq for one in pinned}
+        chosen = wanted.select(pinned=session.messages_of(pinned))
+        while chosen.take(session.messages_of([one for one in entries if one.seq not in known])) and more:
             size = min(4 * size, LARGEST_PAGE)
-            older, _, more = await self._session.slice(None, entries[0].seq, size, newest=True)
+            more, elements, position, _, _, now, _ = await session.raw_slice(None, entries[0].seq, size, newest=True)
+            if now != edited:
+                return None
+            older = await session.entries(elements, position)
             if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
             entries = older
-        return await chosen.messages(self._session.transport.rest)
+        return chosen
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,11 +16,11 @@ from langchain_core.messages import BaseMessage
 from chatmem import scripts
 from chatmem.codec import compression, record
 from chatmem.codec.compression import UnknownDictionaryError
-from chatmem.codec.encryption import Sealer, is_sealed_text
+from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
 from chatmem.errors import (
     ChatMemError,
     CorruptRecordError,
-    NotFoundError,
+    NotYoursError,
     TornSessionError,
     UnavailableError,
 )
@@ -34,6 +35,7 @@ from chatmem.keys import (
     user_name,
 )
 from chatmem.model import Entry, SessionInfo
+from chatmem.order import longest_growing
 from chatmem.policy import Policy
 from chatmem.telemetry import moved
 from chatmem.transports.base import Command, Transport
@@ -49,17 +51,19 @@ VERSION, FIRST, LAST, COUNT, USER, UPDATED = range(6)
 """What the replies of `append.lua` and `edit.lua` hold; see there."""
 OTHER_USER, TORN, LATE = -3, -9, -10
 """Refusals that all scripts of sessions share."""
+ATTEMPTS = 10
+"""How often a read of several slices begins anew because others changed the session, other than by appends."""
 SLICE = 256
 """How many records are read or written at a time where there may be many."""
 _NO_CALL = b"0:0:0"
 """The token of calls that may be done twice."""
 _TORN = {
-    b"list": "its messages are gone (evicted, expired or deleted apart from the rest): clear() erases what is left of it",
+    b"list": "its messages are gone (evicted, or deleted apart from the rest): clear() erases what is left of it",
     b"orphan": "nothing is left of it but its index of ids: clear() erases that, and so does the next append",
-    b"other": "its list of messages is not the one that its state speaks of (restored or changed by hand): put back the "
-    "right one, or erase the session with clear()",
-    b"owner": "its state is gone, and nothing says whose it is: open it with claim=True to make it this user's, or erase "
-    "it with clear()",
+    b"other": "its list of messages is not the one that its state speaks of (restored, or changed by hand): put back "
+    "the right one, or erase the session with clear()",
+    b"owner": "its state is gone, and nothing says whose it is: open it with claim=True to make it this user's, or "
+    "erase it with clear()",
     b"keys": "its index was lost, and nobody knows which idempotency keys were used: append without one, or begin anew "
     "after clear()",
 }
@@ -111,7 +115,7 @@ class Session:
             What the script says, and the replies to `commands`, which are sent behind it in the same round trip.
 
         Raises:
-            NotFoundError: the session is another user's, or nobody's.
+            NotYoursError: the session is another user's, or nobody's.
             TornSessionError: it is torn, and cannot be mended.
         """
         while True:
@@ -125,13 +129,13 @@ class Session:
         code, why, *more = (*reply, b"")
         with self.named():
             if code == OTHER_USER:
-                raise NotFoundError(f"the user {self.user!r} has no such session")
+                raise NotYoursError(f"the session is another user's than {self.user!r}, or nobody's")
             if code == LATE:
                 raise UnavailableError("the call arrived after its caller had given it up; nothing was done")
             if why == b"type":
                 key = dict(zip((b"m", b"i", b"s"), self.keys, strict=True))[more[0]]
-                what = f"the key {key.decode()} holds no data of chatmem's: rename or delete it, or erase the session"
-                raise TornSessionError(f"the session is torn: {what} with clear()", reason="type")
+                what = f"chatmem did not write what the key {key.decode()} holds"
+                raise TornSessionError(f"{what}: rename it, or erase the session with clear()", reason="type")
             if why not in (b"index", b"state"):
                 raise TornSessionError(f"the session is torn: {_TORN[why]}", reason=why.decode())
         await self._heal(why, more[0])
@@ -192,10 +196,10 @@ class Session:
         if self.policy.wait is not None:
             reply = await self._confirmed(command, self.policy.wait)
         elif self.user is not None and entry is not None:
-            reply, _ = await self.run(command, self.registration(self.user_name, entry, at=at))
+            reply, _ = await self._send(command, self.registration(self.user_name, entry, at=at))
             return reply  # type: ignore[no-any-return]
         else:
-            (reply,) = await self.run(command)
+            (reply,) = await self._send(command)
         if entry is not None and reply[VERSION] >= 0 and reply[USER]:
             await self.run(self.registration(reply[USER], entry, at=at))
         return reply  # type: ignore[no-any-return]
@@ -243,8 +247,13 @@ class Session:
         left = self.policy.ttl_argument if ttl is None else ttl
         return scripts.USER.call(keys, b"add", at, field(self.id), left, how.encode())
 
+    async def _send(self, *commands: Command) -> list[Any]:
+        """Run commands that write, where the dictionary of what they write is on the server, or is put there."""
+        dictionary = self.policy.dictionary
+        return await (self.run(*commands) if dictionary is None else dictionary.write(self.run, self.id, commands))
+
     async def _confirmed(self, command: Command, wait: Command) -> Any:
-        reply, reached = await self.run(command, wait)
+        reply, reached = await self._send(command, wait)
         if reached < self.policy.wait_replicas:
             with self.named():
                 raise UnavailableError(
@@ -269,20 +278,24 @@ class Session:
             self.policy.seen.add(self.keys.messages)
         return elements  # type: ignore[no-any-return]
 
-    async def ends(self, last: int) -> tuple[list[bytes], list[bytes], bool]:
-        """Return what stands at the head of a session for good, its last elements, and whether there are others.
+    async def ends(self, last: int) -> tuple[list[bytes], list[bytes], bool, int]:
+        """Return the two ends of a session, as they are at one moment.
 
-        Both are of one moment. One round trip, another where others changed the session in the middle of it.
+        One round trip; another where somebody wrote in the middle of it.
+
+        Returns:
+            What stands at the head for good, the last elements, whether there are others, and the version of the last
+            change that was no append.
         """
-        size, own = b"%d" % last, self.user is not None
-        if not own:
+        size = b"%d" % last
+        if self.user is None:
             command = ("LRANGE", self.keys.messages, b"-%d" % last, b"-1")
-            (length, head, first, final, _), (tail,) = await self.ask(b"window", size, b"", commands=[command])
-            positions = record.position_of(tail[0]) if tail else None, record.position_of(tail[-1]) if tail else None
-            if not length or (len(tail) == min(length, last) and positions == (first, final)):
-                return head, tail if length else [], length > last
-        (length, head, *_, tail), _ = await self.ask(b"window", size, b"1")
-        return head, tail, length > last
+            (length, head, first, final, edited, _), (tail,) = await self.ask(b"window", size, b"", commands=[command])
+            positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
+            if len(tail) == min(length, last) and positions == [first, final][: 2 * len(tail)]:
+                return head, tail, length > last, edited
+        (length, head, _, _, edited, tail), _ = await self.ask(b"window", size, b"1")
+        return head, tail, length > last, edited
 
     async def slice(
         self, after: int | None, before: int | None, limit: int, *, newest: bool
@@ -292,11 +305,11 @@ class Session:
         Returns:
             The entries, the elements that they are made of, and whether there are more.
         """
-        (more, elements, first, *_) = await self.raw_slice(after, before, limit, newest=newest)
-        return await self.entries(elements, first), elements, bool(more)
+        more, elements, first, *_ = await self.raw_slice(after, before, limit, newest=newest)
+        return await self.entries(elements, first, after=after, before=before), elements, bool(more)
 
     async def raw_slice(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> list[Any]:
-        """Return what `read.lua` says of a page: whether there are more, elements, first position, version, user, edited."""
+        """Return what `read.lua` says of a page."""
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
         said, _ = await self.ask(b"page", *ends, b"%d" % limit, b"last" if newest else b"first")
         return said
@@ -308,6 +321,8 @@ class Session:
             CorruptRecordError: one of them cannot be read.
         """
         self._read(elements)
+        if self.sealer is not None and not record.in_order(elements):
+            raise CorruptRecordError("the positions do not grow: something else wrote to this session")
         messages: list[BaseMessage] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:  # a long history must not stop its whole event loop
@@ -326,12 +341,24 @@ class Session:
         if last is not None and last >= self.following:
             self.following = last + 1
 
-    async def entries(self, elements: list[bytes], first: int | None = None) -> list[Entry]:
+    async def entries(
+        self,
+        elements: list[bytes],
+        first: int | None = None,
+        *,
+        after: int | None = None,
+        before: int | None = None,
+    ) -> list[Entry]:
         """Return the entries of elements, those that cannot be read with their errors.
+
+        A record that is sealed proves its position. Those that are not between `after` and `before`, and as few as
+        possible of those whose positions do not grow, were put there by somebody else: they count as unreadable.
 
         Args:
             elements: neighbours, oldest first.
             first: the position of the first one, should it not say itself; by default one that fits the others.
+            after: the position behind which they were asked for.
+            before: the position before which they were.
         """
         self._read(elements)
         compression.look_again()
@@ -340,11 +367,22 @@ class Session:
             seq, index = next(known, (0, 0))
             first = max(seq - index, 0)
         entries: list[Entry] = []
+        proven: list[int] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:
                 await self.transport.rest()
             following = entries[-1].seq + 1 if entries else first
-            entries += await self._known(partial(self._entries, elements[start : start + AT_ONCE], following))
+            part = partial(self._entries, elements[start : start + AT_ONCE], following)
+            decoded, sealed = await self._known(part)
+            entries += decoded
+            proven += [start + index for index in sealed]
+        low, high = -1 if after is None else after, math.inf if before is None else before
+        inside = [index for index in proven if low < entries[index].seq < high]
+        kept = {inside[i] for i in longest_growing([entries[index].seq for index in inside])}
+        for index in proven:
+            if index not in kept:
+                seq = entries[index - 1].seq + 1 if index else first
+                entries[index] = self._unreadable(seq, CorruptRecordError("it was moved here, or is here twice"))
         return entries
 
     def messages_of(self, entries: list[Entry], *, strict: bool = False) -> list[BaseMessage]:
@@ -370,9 +408,14 @@ class Session:
                 (data,) = await self.run(("GET", self.dictionary_key(error.number)))
                 compression.learn_stored(error.number, data)
 
-    def _entries(self, elements: list[bytes], following: int) -> list[Entry]:
-        """Decode elements one by one, taking the position of a damaged one from the one before it."""
-        entries = []
+    def _entries(self, elements: list[bytes], following: int) -> tuple[list[Entry], list[int]]:
+        """Decode elements one by one, taking the position of a damaged one from the one before it.
+
+        Returns:
+            The entries, and which of them are sealed and could be opened.
+        """
+        entries: list[Entry] = []
+        sealed = []
         for element in elements:
             own = record.position_of(element)
             seq = following if own is None else own
@@ -380,11 +423,16 @@ class Session:
             try:
                 decoded = record.decode(element, self.sealer)
             except CorruptRecordError as error:
-                error.seq, error.session, error.key = seq, self.id, self.key
-                entries.append(Entry(seq, None, None, None, error))
-            else:
-                entries.append(Entry(seq, decoded.id, decoded.created_at, decoded.message))
-        return entries
+                entries.append(self._unreadable(seq, error))
+                continue
+            if decoded.is_sealed:
+                sealed.append(len(entries))
+            entries.append(Entry(seq, decoded.id, decoded.created_at, decoded.message))
+        return entries, sealed
+
+    def _unreadable(self, seq: int, error: CorruptRecordError) -> Entry:
+        error.seq, error.session, error.key = seq, self.id, self.key
+        return Entry(seq, None, None, None, error)
 
     def dictionary_key(self, number: int) -> bytes:
         """Return the key of a dictionary that records are compressed with."""
@@ -420,7 +468,7 @@ def target(name: str, value: str | int, *, least: int = 0) -> tuple[bytes, bytes
 
 def sealer_of(policy: Policy, session_id: str) -> Sealer | None:
     """Return what seals and opens a session's records; None where the memory has no keys."""
-    return None if policy.encryption is None else Sealer(policy.encryption, escape(session_id))
+    return None if policy.encryption is None else Sealer(policy.encryption, policy.prefix, escape(session_id))
 
 
 def to_info(policy: Policy, session_id: str, replies: Sequence[Any]) -> SessionInfo:
@@ -459,6 +507,8 @@ def _opened(sealer: Sealer | None, session_id: str, name: str, text: bytes | Non
             if sealer is None:
                 raise ValueError("it is encrypted: connect with encryption=chatmem.KeyRing(...)")
             text = sealer.open_text(name, text)
+        elif text and sealer is not None and not sealer.ring.read_plain:
+            raise not_sealed()
         return json.loads(text) if text else None
     except ValueError as error:
         logger.warning("left out the unreadable %s of session %r: %s", name, session_id, error)

@@ -12,6 +12,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation, conv
 from chatmem import scripts
 from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.messages import is_equal
 from chatmem.errors import (
     ConflictError,
     CorruptRecordError,
@@ -23,7 +24,7 @@ from chatmem.errors import (
 from chatmem.keys import field, name_of
 from chatmem.model import Appended, Edited, Entry
 from chatmem.policy import check_count
-from chatmem.session import AT_ONCE, COUNT, FIRST, LATE, OTHER_USER, TORN, USER, VERSION, Session
+from chatmem.session import AT_ONCE, COUNT, FIRST, OTHER_USER, TORN, USER, VERSION, Session
 from chatmem.telemetry import moved
 
 _CONFLICT, _DUPLICATE, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE, _HIDDEN = -1, -2, -4, -5, -6, -7, -8
@@ -43,17 +44,15 @@ class Stores:
 
     async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         session = self._session
-        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
+        now, how, rules = record.now(), session.policy.compression, session.policy
+        most, unstorable = rules.max_message_bytes, rules.on_unstorable
         parts: list[record.Encoded] = []
         for start in range(0, len(messages), AT_ONCE):
             if start:  # a long append must not stop its whole event loop
                 await session.transport.rest()
             with session.named():
                 for index, message in enumerate(messages[start : start + AT_ONCE], start):
-                    parts.append(record.encode(message, index, now, how, most))
-        if how is not None and how.dictionary is not None and not how.is_stored:
-            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
-            how.is_stored = True
+                    parts.append(record.encode(message, index, now, how, most, unstorable))
         return parts
 
     async def _store(
@@ -197,26 +196,23 @@ class Stores:
         message_id = name_of(parts[reply[1]].id)
         if code == _TAKEN:
             raise ValueError(f"messages[{reply[1]}] has the id {message_id!r}, which another message has")
+        what = f"messages[{reply[1]}] has the id {message_id!r}, which the session holds with other content"
+        fix = 'give it an id of its own, or pass on_known_id="replace" to write over that one, or "add" to keep both'
+        if record.is_chunk(parts[reply[1]].record):
+            what = f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}"
+            fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
         with self._session.named():
-            raise DuplicateIdError(
-                f"messages[{reply[1]}] has the id {message_id!r}, under which the session holds a message that says "
-                'something else: give it an id of its own, or say on_known_id="replace" to put it in the place of that '
-                'one, or "add" to keep both; chunks of one answer share an id, so add them up (chunk + chunk) first',
-                index=reply[1],
-                id=message_id,
-            )
+            raise DuplicateIdError(f"{what}: {fix}", index=reply[1], message_id=message_id)
 
 
-def _equal(
-    element: bytes, entry: Entry, part: record.Encoded, given: Entry, session: Session
-) -> bool:
+def _equal(element: bytes, entry: Entry, part: record.Encoded, given: Entry, session: Session) -> bool:
     """Return whether a stored message says what a given one says, whenever each was written, and in whatever form."""
     try:
         stored = record.plain_record(element, session.sealer)
         new = record.plain_record(b"0:" + part.record)
     except (UnknownDictionaryError, CorruptRecordError):
         return False
-    return record.without_time(stored) == record.without_time(new) or entry.message == given.message
+    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

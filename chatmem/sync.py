@@ -13,6 +13,7 @@ from chatmem import history as core
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.codec.values import OnUnstorable
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 from chatmem.policy import Policy, Refresh
@@ -42,6 +43,7 @@ def connect(
     max_messages: int | None = None,
     max_message_bytes: int = MAX_RECORD_BYTES,
     encryption: KeyRing | None = None,
+    on_unstorable: OnUnstorable = "error",
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -52,7 +54,8 @@ def connect(
     connection.blocking()
     how = compression_of(compression)
     policy = Policy(
-        prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes, encryption
+        *(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how),
+        *(max_messages, max_message_bytes, encryption, on_unstorable),
     )
     return ChatMemory(connection, policy)
 

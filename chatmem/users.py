@@ -14,13 +14,13 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
-from chatmem.history import History
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
-from chatmem.keys import field, name_of, session_keys, user_keys, user_name
+from chatmem.history import History
+from chatmem.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
 from chatmem.search import Best, Query
-from chatmem.session import OTHER_USER, STATE_FIELDS, TORN, VERSION, to_info
+from chatmem.session import STATE_FIELDS, VERSION, to_info
 from chatmem.telemetry import observed
 from chatmem.transports.base import Command, Transport
 
@@ -80,14 +80,15 @@ class User:
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""
         count, seen = 0, set[bytes]()
-        while True:
-            known = len(seen)
-            # The oldest first: a session that is written meanwhile comes later, and is met again.
-            async for listed in self._slices("oldest"):
-                count += await self._erase(listed)
-                seen.update(one.name for one in listed)
-            if len(seen) == known:
-                return count
+        # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
+        # erased stays: else this would never end beside a busy writer.
+        async for listed in self._slices("oldest"):
+            new = [one for one in listed if one.name not in seen]
+            if not new:
+                break
+            count += await self._erase(new)
+            seen.update(one.name for one in new)
+        return count
 
     async def _erase(self, listed: list[_Listed]) -> int:
         ids = [one.session_id for one in listed if one.session_id is not None]
@@ -132,30 +133,40 @@ class User:
             if one.session_id is None:
                 logger.warning("left out what is no session: key %s, %r", self._keys[0].decode(), one.name[:80])
         known = [one for one in listed if one.session_id is not None]
-        replies = await self._run([self._question(one.session_id) for one in known if one.session_id is not None])
         infos, gone = [], [one for one in listed if one.session_id is None]
-        for one, reply in zip(known, replies, strict=True):
+        for one, reply in zip(known, await self._replies([one.session_id or "" for one in known]), strict=True):
             info = self._info(one.session_id or "", reply)
             if info is not None and info.user == self._user:
                 infos.append(info)
-            elif info is not None or reply[0] == OTHER_USER:
+            elif info is not None:
                 gone.append(one)
         await self._drop(gone)
         return infos
 
-    def _question(self, session_id: str) -> Command:
-        return scripts.READ.call(session_keys(self._policy.prefix, session_id), b"", b"", b"info", *STATE_FIELDS)
+    async def _replies(self, session_ids: list[str]) -> list[Any]:
+        """Return what is known of each session, or the error of one of which nothing can be known."""
+        commands = [command for one in session_ids for command in _questions(session_keys(self._policy.prefix, one))]
+        try:
+            replies = await self._run(commands)
+        except CorruptRecordError as error:  # of one of them; the others say what they are
+            if len(session_ids) == 1:
+                return [error]
+            middle = len(session_ids) // 2
+            return await self._replies(session_ids[:middle]) + await self._replies(session_ids[middle:])
+        return [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
 
-    def _info(self, session_id: str, reply: list[Any]) -> SessionInfo | None:
+    def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
         """Return what is known of a session; None where that cannot be read, which costs it alone."""
         try:
-            if reply[0] == 0:
-                return to_info(self._policy, session_id, reply[1:])
-            if reply[0] == TORN:
-                logger.warning("left out the torn session %r: chatmem doctor says what is left of it", session_id)
+            if isinstance(reply, CorruptRecordError):
+                raise reply
+            count, (*fields, life), left = reply
+            if _is_torn(count, fields[0], life):
+                raise CorruptRecordError("a part of it is missing: chatmem doctor says what is left")
+            return to_info(self._policy, session_id, (count, fields, left))
         except CorruptRecordError as error:
             logger.warning("left out the session %r: %s", session_id, error)
-        return None
+            return None
 
     async def _drop(self, listed: list[_Listed]) -> None:
         """Take sessions out of the index, unless they were written since they were found there."""
@@ -164,6 +175,17 @@ class User:
 
     async def _run(self, commands: list[Command]) -> list[Any]:
         return await self._transport.run(commands) if commands else []
+
+
+def _questions(keys: SessionKeys) -> tuple[Command, ...]:
+    return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS, b"life"), ("PTTL", keys.state)
+
+
+def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
+    """Return whether the state speaks of messages that are not there, or says nothing of some that are."""
+    if life is None:
+        return bool(count) and version is None
+    return life.endswith(b"-") == bool(count)
 
 
 def _to_cursor(listed: _Listed) -> str:

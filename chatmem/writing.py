@@ -54,7 +54,7 @@ class Writes(Stores):
             ConflictError: the session is not at `expected_version`. Nothing was stored.
             DuplicateIdError: the session holds another message under the id of one of these. Nothing was stored.
             EncodingError: a message holds what cannot be stored. Nothing was sent.
-            NotFoundError: the session is not this history's user's.
+            NotYoursError: the session is not this history's user's.
             TornSessionError: a part of the session is lost. Nothing was stored.
             UnavailableError: the server did not confirm. The messages are stored all or none. Where `wait_replicas`
                 of them were not reached, all are stored; the same append again waits again.
@@ -271,7 +271,7 @@ class Writes(Stores):
         which take it from the list of the user's sessions.
 
         Raises:
-            NotFoundError: the session is not this history's user's.
+            NotYoursError: the session is not this history's user's.
             UnavailableError: the server did not confirm; do it again.
         """
         session, name = self._session, field(self._session.id)

@@ -8,6 +8,9 @@ from rich.console import Console
 
 from chatmem.cli.text import one_line
 
+_LONGEST = 2000
+"""characters; what is complained of may be quoted, and of any size"""
+
 
 class Complaints(logging.Handler):
     """Each is a line on stderr, and is counted; so is what the library logs of what it cannot read."""
@@ -20,7 +23,8 @@ class Complaints(logging.Handler):
     def say(self, what: object) -> None:
         """Complain."""
         self.count += 1
-        self._err.print(one_line(what), style="red", soft_wrap=True)
+        text = one_line(str(what)[:_LONGEST])
+        self._err.print(text if len(str(what)) <= _LONGEST else f"{text}…", style="red", soft_wrap=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Complain of what was logged."""

@@ -106,7 +106,8 @@ def _conversation(
     info: SessionInfo, entries: Iterator[Stored], convert: Callable[[Entry, BaseMessage], list[dict[str, Any]]]
 ) -> Iterator[str]:
     """Yield the parts of one line, which never lies in memory as a whole."""
-    yield f'{{"id": {json.dumps(info.session_id)}, "messages": ['
+    user = "" if info.user is None else f', "user": {json.dumps(info.user)}'
+    yield f'{{"id": {json.dumps(info.session_id)}{user}, "messages": ['
     between = ""
     for entry, _ in entries:
         for row in convert(entry, entry.message) if entry.message is not None else ():

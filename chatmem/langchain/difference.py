@@ -45,12 +45,11 @@ def id_of(message: BaseMessage) -> str:
 
 
 def digests(messages: Iterable[BaseMessage]) -> dict[str, str]:
-    """Return the messages' ids, each with a digest of all that would be stored of it.
-
-    Raises:
-        EncodingError: a message holds what cannot be stored.
-    """
-    return {id_of(one): record.digest(record.encode(one, place, 0)).decode() for place, one in enumerate(messages)}
+    """Return the messages' ids, each with a digest of all that would be stored of it."""
+    return {
+        id_of(one): record.digest(record.encode(one, place, 0, on_unstorable="repr")).decode()
+        for place, one in enumerate(messages)
+    }
 
 
 def named(message: BaseMessage) -> BaseMessage:

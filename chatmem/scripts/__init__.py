@@ -36,6 +36,4 @@ STAGE = _load(*_WRITING, "stage.lua")
 USER = _load("user.lua")
 PUSH = _load("recent.lua", "push.lua")
 
-BY_SHA: dict[str | bytes, Script] = {
-    script.sha: script for script in (APPEND, EDIT, READ, HEAL, STAGE, USER, PUSH)
-}
+BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, EDIT, READ, HEAL, STAGE, USER, PUSH)}

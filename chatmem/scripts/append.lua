@@ -223,6 +223,9 @@ end
 local result = {version, first, last, duplicates}
 local writes = #records + #changed > 0
 if key ~= '' and COUNT > 0 then
+  if session.index ~= KEYS_TOO then
+    names[#names + 1], names[#names + 2] = 'x', '1'
+  end
   session.index = KEYS_TOO
 elseif #names > 0 and session.index == NO_INDEX then
   session.index = IDS
@@ -237,6 +240,7 @@ for at = 14, HEAD do
     redis.call('LSET', list, index, marker)
     redis.call('LREM', list, index < session.length / 2 and 1 or -1, marker)
     redis.call('HDEL', ids, 'm' .. ARGV[at])
+    redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1
   end
 end

@@ -97,6 +97,14 @@ local function id_in(record)
   return id
 end
 
+-- Keeps, beside the state, how far positions have been given, where the last ones are gone: see heal.lua.
+local function keep_next()
+  redis.call('HSET', ids, 't', written(session.next or 0))
+  if session.index == NO_INDEX then
+    session.index = IDS
+  end
+end
+
 local tasks = {}
 
 function tasks.replace()
@@ -116,15 +124,17 @@ function tasks.replace()
     end
   end
   local id = ARGV[HEAD + 1]
-  local other = id ~= '' and not session.index_lost and find_id(session, id)
-  if other and other ~= position then
-    return {-5, 0}
-  end
-  if gone and gone ~= id and session.index ~= NO_INDEX and find_id(session, gone) == position then
-    redis.call('HDEL', ids, 'm' .. gone)
+  if gone ~= id then -- of several messages with one id, the index names the first
+    local other = id ~= '' and not session.index_lost and find_id(session, id)
+    if other and other ~= position then
+      return {-5, 0}
+    end
+    if gone and session.index ~= NO_INDEX and find_id(session, gone) == position then
+      redis.call('HDEL', ids, 'm' .. gone)
+    end
+    in_slices('HSET', ids, names_at(position))
   end
   redis.call('LSET', list, index, written(position) .. ':' .. ARGV[HEAD + 3])
-  in_slices('HSET', ids, names_at(position))
   return {version + 1, position, 1}
 end
 
@@ -140,6 +150,9 @@ function tasks.delete()
   local marker = 'removed:' .. token
   redis.call('LSET', list, index, marker)
   redis.call('LREM', list, index < length / 2 and 1 or -1, marker)
+  if index == length - 1 then
+    keep_next()
+  end
   return {version + 1, position, 1}
 end
 
@@ -159,6 +172,7 @@ function tasks.truncate()
     redis.call('LTRIM', list, 0, index - 1)
   end
   session.pinned = math.min(session.pinned, index)
+  keep_next()
   return {version + 1, position, length - index}
 end
 

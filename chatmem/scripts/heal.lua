@@ -16,13 +16,15 @@ local lost = refused and refused[2] == 'state' and 'state' or not refused and se
 if lost ~= why then
   return 0
 end
+local kept = redis.call('HMGET', ids, 't', 'x') -- how far positions were given, where the last ones are gone; used keys
+local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
 local sign = '?' .. try .. (user ~= '' and ':' .. user or '') -- so that the proof of the owner stays, come what may
 if step == 'begin' or step == 'only' then
   redis.call('UNLINK', ids)
 elseif session.sign ~= sign then
   return 0
 end
-redis.call('HSET', ids, 'e', sign)
+redis.call('HSET', ids, 'e', sign, 't', given or '0', 'x', keys_used)
 local names = {}
 for at = 8, #ARGV, 2 do
   names[#names + 1] = 'm' .. ARGV[at]
@@ -35,13 +37,13 @@ end
 
 local fields = {'version', written(session.version)}
 if why == 'state' then
-  -- Versions and positions go on from where none has been: the time in milliseconds is more than either can have reached.
-  local beyond = math.max(milliseconds_now(), position_at(list, session.length - 1) + 1)
-  fields = {'version', written(beyond), 'next', written(beyond), 'edited', written(beyond), 'created', ARGV[6],
-    'updated', ARGV[7]}
+  -- Versions go on from where none has been: the time in milliseconds is more than any can have reached.
+  local version = written(milliseconds_now())
+  local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
+  fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
   session.owner = session.owner or user ~= '' and user or nil
   session.epoch, session.ends = nil, nil
-  session.index = KEYS_LOST
+  session.index = keys_used == '1' and KEYS_LOST or IDS
   if session.owner then
     fields[#fields + 1] = 'user'
     fields[#fields + 1] = session.owner

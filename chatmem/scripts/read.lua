@@ -8,7 +8,8 @@
 --         messages are pinned at the head};
 --       "tail": 4 how many of the last elements, empty for all: returns {0, elements};
 --       "window": 4 how many of the last elements, 5 "1" where they are wanted: returns {0, how many elements there are, the
---         pinned or system messages at the head, the position of the first of the last ones and of the last, the last ones};
+--         pinned or system messages at the head, the position of the first of the last ones and of the last,
+--         the version of the session's last change that was no append, the last ones};
 --       "count": returns {0, how many messages there are};
 --       "info": returns {0, how many, the fields of the state that codec and core name, time to live in milliseconds}.
 -- Returns {-3} where the session is another user's, or nobody's; {-9, why} where it is torn, see session.lua.
@@ -54,7 +55,8 @@ end
 function tasks.window()
   local from = math.max(length - tonumber(what), 0)
   local first, last = length > 0 and position_at(list, from) or 0, length > 0 and position_at(list, length - 1) or 0
-  return {0, length, head(), first, last, ARGV[5] == '1' and redis.call('LRANGE', list, from, -1) or {}}
+  local tail = ARGV[5] == '1' and redis.call('LRANGE', list, from, -1) or {}
+  return {0, length, head(), first, last, session.edited, tail}
 end
 
 function tasks.page()

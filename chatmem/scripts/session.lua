@@ -27,9 +27,14 @@ local function microseconds_now()
   return string.format('%.0f', time[1] * 1000000 + time[2])
 end
 
--- Returns what stands for an element: its position and the record's header, with the time of its writing.
+-- Returns what stands for an element: its position, and of the record's header all to the end of the time of its writing.
 local function mark_of(element)
-  return element and string.sub(redis.sha1hex(string.sub(element, 1, 40)), 1, 8) or EMPTY
+  if not element then
+    return EMPTY
+  end
+  local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.?)')
+  local size = head and #head + (form == 'A' and 18 or 13) or 40
+  return string.sub(redis.sha1hex(string.sub(element, 1, size)), 1, 8)
 end
 
 -- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.

@@ -41,7 +41,7 @@ elseif redis.call('LLEN', aside) ~= count then
 end
 redis.call('UNLINK', ids)
 redis.call('RENAME', aside, list)
-redis.call('HSET', names_aside, 'k' .. key, '1:0:' .. written(count - 1) .. ':0')
+redis.call('HSET', names_aside, 'x', '1', 'k' .. key, '1:0:' .. written(count - 1) .. ':0')
 redis.call('RENAME', names_aside, ids)
 for at = 1, 2 do
   redis.call('PERSIST', KEYS[at])

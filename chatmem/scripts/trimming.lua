@@ -1,7 +1,7 @@
 -- Before the scripts that write messages: what a record's header says, where a list may be cut, and which ids to forget.
 local TOOL, SYSTEM = {t = true, T = true, f = true, F = true}, {s = true, S = true}
 local BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
-local CALLS_TOOLS, COMPRESSED, SEALED = 4, 8, 16
+local EXTENDED, CALLS_TOOLS, COMPRESSED, SEALED = 1, 4, 8, 16
 local LARGEST_EXCHANGE = 1000 -- messages; what claims to be a longer tool exchange is cut
 
 local function has(flags, flag)
@@ -35,7 +35,8 @@ local function kind_at(index)
 end
 
 -- Returns what a stored record is beside a given one of the same id: "same", whatever their times; "other"; "stale", where
--- it has another id; or nothing where that cannot be seen here, as in records that are compressed or encrypted.
+-- it has another id; or nothing where that cannot be seen here, as in records that are compressed or encrypted, or that
+-- name classes: who does not know them reads, and stores again, plain data.
 local function beside(stored, given)
   local form = string.sub(given, 1, 1)
   if stored == given then
@@ -53,7 +54,7 @@ local function beside(stored, given)
   end
   local flags, given_flags = string.byte(stored, 2), string.byte(given, 2)
   if form ~= '\1' or has(flags, COMPRESSED) or has(flags, SEALED) or has(given_flags, COMPRESSED) or
-    has(given_flags, SEALED) or #stored < 15 then
+    has(given_flags, SEALED) or has(flags, EXTENDED) or has(given_flags, EXTENDED) or #stored < 15 then
     return nil
   end
   local length = string.byte(given, 14) * 256 + string.byte(given, 15)

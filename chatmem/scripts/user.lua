@@ -10,7 +10,7 @@
 -- Times are by this server's clock, and grow for each session: whoever drops one by the time it had before it looked at
 -- the session, drops none that was written since, whatever the clocks of its writers say.
 local index, deadlines = KEYS[1], KEYS[2]
-local PIECE, SLICE, GRACE = 2000, 1000, 1000 -- sessions, sessions, milliseconds
+local PIECE, SLICE = 5000, 1000 -- sessions
 
 local function microseconds_now()
   local time = redis.call('TIME')
@@ -21,9 +21,21 @@ local function written(number)
   return string.format('%.0f', number)
 end
 
+-- Takes sessions out that have expired, a piece each time.
+local function forget_expired()
+  local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(microseconds_now() / 1000), 'LIMIT', 0, PIECE)
+  for from = 1, #over, SLICE do
+    redis.call('ZREM', index, unpack(over, from, math.min(from + SLICE - 1, #over)))
+  end
+  if #over > 0 then
+    redis.call('ZREMRANGEBYRANK', deadlines, 0, #over - 1)
+  end
+end
+
 if ARGV[1] == 'get' then
   return redis.call('ZSCORE', index, ARGV[2]) or ''
 elseif ARGV[1] == 'list' then
+  forget_expired()
   local time, id, count, newest = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == 'newest'
   local command = newest and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
   local from, to = time and ARGV[2] or newest and '+inf' or '-inf', newest and '-inf' or '+inf'
@@ -70,7 +82,7 @@ if not ttl then
   redis.call('PERSIST', index)
   redis.call('PERSIST', deadlines)
 else
-  redis.call('ZADD', deadlines, written(now / 1000 + ttl + GRACE), id)
+  redis.call('ZADD', deadlines, written(now / 1000 + ttl), id)
   if left == -2 or left >= 0 and left < ttl then
     redis.call('PEXPIRE', index, ttl)
     redis.call('PEXPIRE', deadlines, ttl)
@@ -79,11 +91,5 @@ else
   end
 end
 
--- Those that have expired go, a piece each time.
-local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(now / 1000), 'LIMIT', 0, PIECE)
-for from = 1, #over, SLICE do
-  local to = math.min(from + SLICE - 1, #over)
-  redis.call('ZREM', index, unpack(over, from, to))
-  redis.call('ZREM', deadlines, unpack(over, from, to))
-end
+forget_expired()
 return 1
