@@ -28,7 +28,7 @@ from chatmem.errors import UnavailableError, UnsupportedError
 if sys.platform != "win32":
     import fcntl
 
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 """How long to wait for a server that is starting, which reads all its data first."""
 _REPLY_SECONDS = 5.0
 _LOG_BYTES = 1_000_000
@@ -143,7 +143,7 @@ class EmbeddedServer:
             if joined and self._answers():
                 return
             waited = time.monotonic() - begun
-            if waited > _START_SECONDS:
+            if waited > START_SECONDS:
                 raise self._failure(f"gives no answer since {waited:.0f} s")
             time.sleep(min(0.05, 0.001 + waited / 20))
 
