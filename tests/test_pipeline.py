@@ -44,6 +44,7 @@ async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.Cha
 def shared(memory: chatmem.ChatMemory) -> pipeline.Pipeline:
     """Return the pipeline of the running loop."""
     transport: Any = memory._connection.asynchronous()
+    transport = transport._asynchronous
     link = getattr(transport, "_transport", transport)._links.opened()
     assert isinstance(link, links.ServerLink)
     return link._pipeline
@@ -149,7 +150,7 @@ async def test_a_server_that_does_not_keep_up(
     assert len(refused) == 15
     assert "does not keep up" in str(refused[0])
     assert await memory.history("s").count() == 5
-    assert not shared(memory)._queue
+    assert not shared(memory)._room.waiting
 
 
 async def test_waiters_that_are_cancelled(

@@ -23,8 +23,6 @@ class EmbeddedAddress:
     """The server of a folder, started on first use."""
 
     def __init__(self, folder: str) -> None:
-        if "?" in folder:
-            raise ValueError("url has options, and embedded:// takes none (nor a folder with a question mark)")
         self._server = EmbeddedServer(folder or None)
 
     def asynchronous(self) -> Transport:

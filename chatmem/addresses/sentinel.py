@@ -29,6 +29,7 @@ from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, Blo
 from chatmem.transports.tls import mismatch
 
 _PORT = 26379
+TRIES = FAILOVER_TRIES
 
 
 class SentinelAddress:
@@ -66,9 +67,7 @@ class SentinelAddress:
         """Return a transport on redis.asyncio, which follows the master."""
         # redis.asyncio's own retries stay with the address that failed; a new call asks the sentinels again
         transport = AsyncioTransport(self._open_async, _close)
-        return RetriedTransport(
-            transport, AsyncClock(), retries=FAILOVER_TRIES, backoff=FAILOVER, explain=self._mismatch
-        )
+        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=FAILOVER, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py, which follows the master."""
@@ -76,7 +75,7 @@ class SentinelAddress:
         return RetriedTransport(
             transport,
             BlockingClock(),
-            retries=FAILOVER_TRIES,
+            retries=TRIES,
             backoff=FAILOVER,
             longest=longest(self._options) + 10.0 * len(self._sentinels),  # each is asked where the master is
             explain=self._mismatch,
@@ -95,7 +94,7 @@ class SentinelAddress:
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client, which is the caller's to close."""
-        return self._open_blocking(Retry(FAILOVER, FAILOVER_TRIES))
+        return self._open_blocking(Retry(FAILOVER, TRIES))
 
     def _open_blocking(self, retry: Retry) -> redis.Redis:
         return self._sentinel().master_for(self._service, retry=retry, **self._options)  # type: ignore[no-any-return]

@@ -29,8 +29,6 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """What the vendor's clients raise where an answer is none of Upstash's, such as a proxy's page."""
 _ERRORS = (UpstashError, httpx.HTTPError, httpx.InvalidURL, *_UNREADABLE)
 _LOCKED_TEXTS = ("WRONGPASS", "Unauthorized")
-_SPENT_TEXT = "limit exceeded"
-_TOO_LARGE_TEXT = "size exceeded"
 
 
 class Requests(Protocol):
@@ -232,8 +230,4 @@ def _translate(error: Exception) -> ChatMemError:
         return UnavailableError(f"the server could not be reached: {text}")
     if any(part in text for part in _LOCKED_TEXTS):
         return UnavailableError(f"the server refused this token: {text}")
-    if _SPENT_TEXT in text:
-        return UnavailableError(f"the server cannot serve this now: {text}")
-    if _TOO_LARGE_TEXT in text:
-        return UnsupportedError(f"this database takes no request or answer of this size: {text}")
     return errors.translate(error)
