@@ -96,10 +96,9 @@ class RedisAddress:
 def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
     """Return an asyncio client with a bounded pool of its own, which tries once."""
     once = AsyncRetry(NoBackoff(), 0)
-    options = {**CONNECTION, **_POOL, "retry": once, **options}
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **{**CONNECTION, **_POOL, "retry": once, **options})
     if url.startswith("rediss://"):
-        options["connection_class"] = TlsConnection
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **options)
+        pool.connection_class = TlsConnection
     return redis.asyncio.Redis.from_pool(pool)
 
 
