@@ -22,6 +22,7 @@ from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.policy import Policy
+from chatmem.steps import run_with_rests
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive
 
@@ -141,10 +142,10 @@ def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
 async def _search(history: History, query: str, limit: int) -> list[dict[str, Any]]:
     if not isinstance(query, str) or not query:
         return []
-    ranking = Ranking(query)
+    ranking, rest = Ranking(query), history._session.transport.rest
     async for entry in history.entries():
         if entry.message is not None:
-            ranking.add(entry.message)
+            await run_with_rests(ranking.adding(entry.message), rest)
     return [message.model_dump() for message in ranking.best(limit)]
 
 
