@@ -15,6 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chatmem import folding
+from chatmem.dropin import ranking
 from chatmem.folding import fold
 from chatmem.search import Best, Found, Query
 from tests import samples
@@ -306,13 +307,12 @@ def test_every_character_that_folding_changes() -> None:
 
 def test_real_conversations() -> None:
     """In the 4,042 real messages, a word is found in those that have it, each time."""
-    from chatmem.dropin.ranking import words
     from chatmem.search import text_of
 
     texts = [text_of(message) for messages in samples.conversations().values() for message in messages]
     for query in ("flight", "art", "HAT001", "economy"):
         for text in texts:
-            assert len(found(query, text)) == words(text).count(query.casefold())
+            assert len(found(query, text)) == ranking.words(text).count(query.casefold())
 
 
 class TestLarge:
@@ -357,6 +357,12 @@ class TestLarge:
 
 class TestInSteps:
     """Long texts are folded, cut and looked through a part at a time, which makes no difference to what is found."""
+
+    @given(tricky.filter(bool), st.integers(0, 20))
+    def test_the_words_of_a_long_text(self, unit: str, before: int) -> None:
+        """Those that the ranking of the drop-in counts are the same in parts as in the whole."""
+        text = "x" * before + unit * (20_000 // len(unit))
+        assert [word for part in ranking._parts(text) for word in ranking.words(part)] == ranking.words(text)
 
     @given(st.lists(tricky, max_size=4), st.integers(200, 700), st.integers(0, 300))
     def test_pieces_fold_as_the_whole(self, parts: list[str], times: int, before: int) -> None:
