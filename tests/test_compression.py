@@ -292,7 +292,7 @@ def test_any_message(message: lc.BaseMessage) -> None:
     for how in (Compression(None), Compression(TRAINED)):
         encoded = record.encode(message, 0, 0, how)
         plain = record.encode(message, 0, 0)
-        assert (encoded.id, encoded.digest) == (plain.id, plain.digest)
+        assert encoded.id == plain.id
         assert len(encoded.record) <= len(plain.record)
         assert same(record.decode(b"0:" + encoded.record).message, record.decode(b"0:" + plain.record).message)
 
