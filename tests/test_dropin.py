@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import multiprocessing
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -704,6 +705,20 @@ class TestLangchainRedis:
             history.delete()
             client.close()
         assert raw.keys(f"{prefix}*") == []
+
+    @both
+    async def test_all_that_the_old_class_stored(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """It knew no ids, and dropped what a message holds beside its content, so nothing of that may fail."""
+        names = Names(langchain_redis.RedisChatMessageHistory("s", url, key_prefix=prefix), kind)
+        await names.add(lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1"))
+        await names.add(lc.HumanMessage("c", id="1"), lc.HumanMessage("b", id="1"))
+        assert [message.content for message in await names.read()] == ["a", "b", "c"]
+        for value in (*CARRIED, *REFUSED[:-1], threading.Lock()):
+            await names.add(*holding(value))
+        read = await names.read()
+        assert len(read) == 3 + 6 * (len(CARRIED) + len(REFUSED))
+        assert "lock" in read[-6].artifact
+        await names.clear()
 
     def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:
         """Keyword arguments reach redis-py, as they did: here a password."""

@@ -57,7 +57,8 @@ class RedisChatMessageHistory(Facade):
         Raises:
             ValueError: an argument cannot be what it is; the text says which.
         """
-        policy = Policy(key_prefix, ttl or None)
+        # the old class dropped artifacts and more, whatever they were: none of it may fail now
+        policy = Policy(key_prefix, ttl or None, on_unstorable="repr")
         self._given = redis_client
         self._address = (redis_url, kwargs)
         connection = connection_to(redis_url, **kwargs) if redis_client is None else connection_of(client=redis_client)
