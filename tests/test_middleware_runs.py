@@ -529,17 +529,19 @@ class TestTimeTravel:
     async def test_something_else_is_said(self, memory: chatmem.ChatMemory, sync: bool) -> None:
         """The memory and the next runs have the new branch, and what others said."""
         model, agent = await self._talk(memory, "a", "b", "c", "d")
-        for text in ("one", "two"):
-            await agent.ainvoke(human(text), CONFIG)
-        await memory.history("s").append("from another device")
+        await agent.ainvoke(human("one"), CONFIG)
+        await memory.history("s").append(lc.HumanMessage("from another device", id="other"))
+        await agent.ainvoke(human("two"), CONFIG)
+        await memory.history("s").append("and again")
         older = await self._checkpoint(agent, "a")
         if sync:
             agent.invoke(human("other"), older)
         else:
             await agent.ainvoke(human("other"), older)
-        assert texts(await stored(memory)) == ["one", "a", "from another device", "other", "c"]
+        said = ["one", "a", "from another device", "and again", "other", "c"]
+        assert texts(await stored(memory)) == said
         await agent.ainvoke(human("more"), CONFIG)
-        assert texts(model.seen[-1]) == ["one", "a", "from another device", "other", "c", "more"]
+        assert texts(model.seen[-1]) == [*said, "more"]
 
     async def test_the_model_is_asked_again(self, memory: chatmem.ChatMemory) -> None:
         """Without new input, from before the answer."""
@@ -588,6 +590,23 @@ class TestTimeTravel:
         assert texts(await stored(memory)) == ["one", "a", "two", "b", "back", "d"]
         await agent.ainvoke(human("more"), CONFIG)
         assert texts(model.seen[-1]) == ["one", "a", "two", "b", "back", "d", "more"]
+
+    async def test_several_runs_later(self, memory: chatmem.ChatMemory) -> None:
+        model, agent = await self._talk(memory, "a", asking("Lima"), "b", "c", "d", "e")
+        for text in ("one", "two", "three", "four"):
+            await agent.ainvoke(human(text), CONFIG)
+        await agent.ainvoke(human("other"), await self._checkpoint(agent, "a"))
+        assert texts(await stored(memory)) == ["one", "a", "other", "e"]
+
+    async def test_a_branch_that_failed(self, memory: chatmem.ChatMemory) -> None:
+        """What was stored of it goes, too."""
+        _, agent = await self._talk(memory, "a", asking("Atlantis"), "b")
+        await agent.ainvoke(human("one"), CONFIG)
+        with pytest.raises(LookupError):
+            await agent.ainvoke(human("two"), CONFIG)
+        assert texts(await stored(memory)) == ["one", "a", "two", ""]
+        await agent.ainvoke(human("other"), await self._checkpoint(agent, "a"))
+        assert texts(await stored(memory)) == ["one", "a", "other", "b"]
 
     async def test_the_latest_checkpoint_by_its_name(self, memory: chatmem.ChatMemory) -> None:
         """Nothing is left there."""
