@@ -12,7 +12,9 @@ from chatmem.addresses.embedded import EmbeddedAddress
 from chatmem.addresses.redis import RedisAddress
 from chatmem.addresses.sentinel import SentinelAddress
 from chatmem.extras import needed
+from chatmem.transports.anyloop import AnyLoopTransport
 from chatmem.transports.base import Transport
+from chatmem.transports.blocking import drive
 
 __all__ = ["Client", "Connection", "address_at", "connection_to"]
 
@@ -34,14 +36,19 @@ class Connection:
 
     def __init__(self, address: Address) -> None:
         self._address = address
-        self._asynchronous: Transport | None = None
-        self._blocking: Transport | None = None
+        # by `setdefault`, so that threads which come at once, and what interrupts them, get the same
+        self._asynchronous: dict[None, AnyLoopTransport] = {}
+        self._blocking: dict[None, Transport] = {}
+        self._closed = False
 
     def asynchronous(self) -> Transport:
         """Return the transport for coroutines."""
-        if self._asynchronous is None:
-            self._asynchronous = self._address.asynchronous()
-        return self._asynchronous
+        transport = self._asynchronous.get(None)
+        if transport is None:
+            transport = AnyLoopTransport(self._address.asynchronous(), self.blocking)
+            transport.closed = self._closed
+            return self._asynchronous.setdefault(None, transport)
+        return transport
 
     def blocking(self) -> Transport:
         """Return the transport for synchronous callers.
@@ -49,20 +56,28 @@ class Connection:
         Raises:
             ValueError: the caller gave an asyncio client only.
         """
-        if self._blocking is None:
-            self._blocking = self._address.blocking()
-        return self._blocking
+        transport = self._blocking.get(None)
+        if transport is None:
+            transport = self._address.blocking()
+            if self._closed:
+                drive(transport.aclose())
+            return self._blocking.setdefault(None, transport)
+        return transport
 
     async def aclose(self) -> None:
-        """Close what was opened here; a client that was given stays open."""
-        if self._asynchronous is not None:
-            await self._asynchronous.aclose()
+        """Close what was opened here, and refuse further calls; a client that was given stays open."""
+        self._closed = True
+        for transport in self._asynchronous.values():
+            await transport.aclose()
         await self.close()
 
     async def close(self) -> None:
         """Close as `aclose` does, without an event loop: what was opened in one is closed when that ends."""
-        if self._blocking is not None:
-            await self._blocking.aclose()
+        self._closed = True
+        for transport in self._asynchronous.values():
+            transport.closed = True
+        for blocking in self._blocking.values():
+            await blocking.aclose()
         self._address.release()
 
 

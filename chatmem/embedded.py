@@ -7,7 +7,8 @@ agree by advisory locks on files in the folder, which the kernel lets go of when
     supervisor.lock   held by the one supervisor, which runs and restarts the server (see supervisor.py)
     server.lock       held by the one server, so that two never have the same data open
 
-Other files there are chatmem.sock, chatmem.log and data/, the append-only file.
+Other files there are chatmem.sock, chatmem.log and data/, the append-only file. Only a folder that is the user's own
+is used; see folders.py.
 """
 
 from __future__ import annotations
@@ -24,13 +25,15 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from chatmem.errors import UnavailableError, UnsupportedError
+from chatmem.folders import open_in, own_folder, server_of
 
 if sys.platform != "win32":
     import fcntl
 
-_START_SECONDS = 60.0
+START_SECONDS = 60.0
 """How long to wait for a server that is starting, which reads all its data first."""
 _REPLY_SECONDS = 5.0
+_NAMES = ("users.lock", "supervisor.lock", "server.lock", "chatmem.sock", "chatmem.log", "data")
 _LOG_BYTES = 1_000_000
 _TAIL_BYTES = 2_000
 _FULL_BYTES = 1_000_000  # less than this is left on a disk that is full for a server
@@ -98,7 +101,8 @@ class EmbeddedServer:
             The path of the server's unix socket.
 
         Raises:
-            UnavailableError: the folder cannot be used, or the server cannot start; the message says why.
+            UnavailableError: the folder cannot be used, as it is another user's or others may write to it, or the
+                server cannot start; the message says why.
             UnsupportedError: the extra `embedded` is not installed.
             ValueError: the folder is a file.
         """
@@ -107,7 +111,8 @@ class EmbeddedServer:
                 undo.callback(self.release)
             try:
                 self._make_folder()
-                self._wait_for_answer()
+                with own_folder(self.folder, _NAMES) as folder:
+                    self._wait_for_answer(folder)
             except OSError as error:
                 reason = error.strerror or str(error)
                 raise UnavailableError(f"folder {str(self.folder)!r} cannot be used: {reason}") from error
@@ -130,62 +135,49 @@ class EmbeddedServer:
         except (FileExistsError, NotADirectoryError) as error:
             raise ValueError(f"folder is not a folder but a file: {str(self.folder)!r}") from error
 
-    def _wait_for_answer(self) -> None:
+    def _wait_for_answer(self, folder: int) -> None:
         begun = time.monotonic()
         launched = False
         while True:
             with _lock:
                 if not self._is_user():
-                    self._join()
+                    self._join(folder)
                     launched = False
-                if (joined := self._is_user()) and self._launch_if_none_runs(again=launched):
+                if (joined := self._is_user()) and self._launch_if_none_runs(folder, again=launched):
                     launched = True
             if joined and self._answers():
                 return
             waited = time.monotonic() - begun
-            if waited > _START_SECONDS:
+            if waited > START_SECONDS:
                 raise self._failure(f"gives no answer since {waited:.0f} s")
             time.sleep(min(0.05, 0.001 + waited / 20))
 
-    def _join(self) -> None:
+    def _join(self, folder: int) -> None:
         """Take a share of `users.lock`, which fails while a supervisor holds it that is about to end."""
-        if (fd := self._try_lock("users.lock", fcntl.LOCK_SH)) is None:
+        if (fd := _try_lock(folder, "users.lock", fcntl.LOCK_SH)) is None:
             return
         if self._users is not None:
             os.close(self._users)  # the parent's, inherited
         self._users, self._pid = fd, os.getpid()
 
-    def _try_lock(self, name: str, kind: int) -> int | None:
-        """Lock a file of the folder; return its descriptor, or None where another process has it."""
-        fd = self._open(name, os.O_RDWR)
-        try:
-            fcntl.flock(fd, kind | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(fd)
-            return None
-        except BaseException:
-            os.close(fd)
-            raise
-        return fd
-
-    def _launch_if_none_runs(self, *, again: bool) -> bool:
+    def _launch_if_none_runs(self, folder: int, *, again: bool) -> bool:
         """Start a supervisor unless there is one; return whether it did. Raise if it would be the second."""
-        if (lock := self._try_lock("supervisor.lock", fcntl.LOCK_EX)) is None:
+        if (lock := _try_lock(folder, "supervisor.lock", fcntl.LOCK_EX)) is None:
             return False
         try:
             if again:
                 raise self._failure("does not start")
             # a server whose supervisor was killed must not answer in place of the new one
             self.socket.unlink(missing_ok=True)
-            self._launch(lock)
+            self._launch(folder, lock)
         finally:
             os.close(lock)  # the supervisor has it now
         return True
 
-    def _launch(self, lock: int) -> None:
+    def _launch(self, folder: int, lock: int) -> None:
         script = Path(__file__).with_name("supervisor.py")
-        arguments = [str(script), str(self.folder), _server_binary(), str(lock)]
-        with os.fdopen(self._open("chatmem.log", os.O_WRONLY | os.O_APPEND), "ab") as log:
+        arguments = [str(script), str(self.folder), _server_binary(), str(lock), str(folder)]
+        with os.fdopen(open_in(folder, "chatmem.log", os.O_WRONLY | os.O_APPEND), "ab") as log:
             if log.tell() > _LOG_BYTES:
                 log.truncate(0)
             # it forks at once and the parent ends, so this waits only for Python's start
@@ -194,7 +186,7 @@ class EmbeddedServer:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                pass_fds=(lock,),
+                pass_fds=(lock, folder),
                 start_new_session=True,
                 check=False,
             )
@@ -204,10 +196,18 @@ class EmbeddedServer:
             with socket.socket(socket.AF_UNIX) as client:
                 client.settimeout(_REPLY_SECONDS)
                 client.connect(str(self.socket))
+                self._check_server(client)
                 client.sendall(b"PING\r\n")
                 return client.recv(64).startswith(b"+PONG")
+        except PermissionError:
+            raise
         except OSError:
             return False
+
+    def _check_server(self, client: socket.socket) -> None:
+        user = server_of(client)
+        if user not in (None, os.geteuid(), self.folder.stat().st_uid):
+            raise PermissionError(f"user {user} runs the server there: name another folder")
 
     def explain(self, error: UnavailableError) -> UnavailableError:
         """Return what a server that ends again and again suffers from, as far as that can be seen; else the error."""
@@ -216,12 +216,26 @@ class EmbeddedServer:
         return UnavailableError(f"the disk that holds {str(self.folder)!r} is full: make room, then go on; {error}")
 
     def _failure(self, what: str) -> UnavailableError:
-        log = self.folder / "chatmem.log"
-        tail = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace") if log.exists() else ""
+        with (
+            own_folder(self.folder, _NAMES) as folder,
+            os.fdopen(open_in(folder, "chatmem.log", os.O_RDONLY), "rb") as log,
+        ):
+            tail = log.read()[-_TAIL_BYTES:].decode(errors="replace")
         return UnavailableError(f"the server in {str(self.folder)!r} {what}; its log ends with:\n{tail}")
 
-    def _open(self, name: str, flags: int) -> int:
-        return os.open(self.folder / name, flags | os.O_CREAT, 0o600)
+
+def _try_lock(folder: int, name: str, kind: int) -> int | None:
+    """Lock a file of the folder; return its descriptor, or None where another process has it."""
+    fd = open_in(folder, name, os.O_RDWR)
+    try:
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        return None
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
 
 
 def _server_binary() -> str:

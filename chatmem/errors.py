@@ -17,6 +17,11 @@ Wrong arguments are plain `ValueError`s. Every error pickles, and none ever hold
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic_core import CoreSchema
+
 
 class ChatMemError(Exception):
     """The root of chatmem's errors.
@@ -36,6 +41,21 @@ class ChatMemError(Exception):
         message = super().__str__()
         where = [f"{name} {value!r}" for name, value in (("session", self.session), ("key", self.key)) if value]
         return f"{message} [{', '.join(where)}]" if where else message
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
+        """Say how pydantic writes an error in JSON: its type, and its message without the session and the key."""
+        from pydantic_core import core_schema as cs  # noqa: PLC0415 - errors alone need no pydantic
+
+        fields = {name: cs.typed_dict_field(cs.str_schema()) for name in ("type", "message")}
+        written = cs.no_info_after_validator_function(lambda it: cls(it["message"]), cs.typed_dict_schema(fields))
+        given = cs.union_schema([cs.is_instance_schema(cls), written], mode="left_to_right")
+        as_json = cs.plain_serializer_function_ser_schema(_as_json, when_used="json")
+        return cs.json_or_python_schema(written, given, serialization=as_json)
+
+
+def _as_json(error: ChatMemError) -> dict[str, str]:
+    return {"type": type(error).__name__, "message": Exception.__str__(error)}
 
 
 class ConflictError(ChatMemError):

@@ -63,18 +63,21 @@ class Reads:
     ) -> list[BaseMessage]:
         """Return the last messages, as many as the limits allow, fit to be sent to a model.
 
-        No tool result is among them without its call, and no call without all its results. What is returned is what
-        `langchain_core.messages.trim_messages` makes of the whole conversation; of that, only the end is read. One
-        round trip, or a few where messages are much shorter than usual. A record that cannot be read is left out.
+        It is a request that every provider takes: each call is answered once, directly behind it, whatever is stored.
+        What a person said is not left out for that. Of a conversation where nothing has to be mended, it is what
+        `langchain_core.messages.trim_messages` makes of the whole, though only the end is read. What is stored stays as
+        it is: messages that say something else in the window are copies. One round trip, or a few where messages are
+        much shorter than usual. A record that cannot be read is left out.
 
         Args:
             messages: at most so many, the system message included.
-            turns: at most so many turns; each begins with a human message.
+            turns: at most so many turns; each begins with what a person said, not with a notification.
             tokens: at most so many tokens, the system message included.
             token_counter: a chat model, a function of a list of messages (or of one, if annotated so), or
                 "approximate", which counts characters.
             keep_system: put the system message at the head of the conversation first, if there is one.
             start_on: the type or class of message, or several of them, to begin with after that; None for any.
+                Anthropic and Gemini take windows that begin with a human message only.
 
         Raises:
             UnavailableError: the server did not answer.

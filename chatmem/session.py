@@ -7,7 +7,7 @@ import logging
 import math
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -290,10 +290,13 @@ class Session:
         size = b"%d" % last
         if self.user is None:
             command = ("LRANGE", self.keys.messages, b"-%d" % last, b"-1")
-            (length, head, first, final, edited, _), (tail,) = await self.ask(b"window", size, b"", commands=[command])
-            positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
-            if len(tail) == min(length, last) and positions == [first, final][: 2 * len(tail)]:
-                return head, tail, length > last, edited
+            with suppress(CorruptRecordError):  # of the command: the script says more of it
+                (length, head, first, final, edited, _), (tail,) = await self.ask(
+                    b"window", size, b"", commands=[command]
+                )
+                positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
+                if len(tail) == min(length, last) and positions == [first, final][: 2 * len(tail)]:
+                    return head, tail, length > last, edited
         (length, head, _, _, edited, tail), _ = await self.ask(b"window", size, b"1")
         return head, tail, length > last, edited
 

@@ -1,8 +1,9 @@
 """The process that keeps one Valkey server running for all users of a folder; `embedded.py` starts it.
 
-Its arguments are the folder, the server's binary, and the descriptor of `supervisor.lock`, already locked: whoever
-could lock it starts a supervisor and leaves it the lock. It restarts a server that dies, and stops it on getting
-`users.lock`, of which each user has a share. It is a script on little of the standard library, as a user waits for it.
+Its arguments are the folder, the server's binary, the descriptor of `supervisor.lock`, already locked, and that of the
+folder: whoever could lock it starts a supervisor and leaves it the lock. It restarts a server that dies, and stops it
+on getting `users.lock`, of which each user has a share. It is a script on little of the standard library, as a user
+waits for it.
 """
 
 from __future__ import annotations
@@ -35,17 +36,18 @@ OPTIONS = {
 
 def main() -> None:
     """Become a process of its own, and serve until nobody uses the folder or the server cannot run."""
-    folder, binary, lock = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    folder, binary, lock, opened = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     if os.fork():
         os._exit(0)  # the supervisor outlives its starter, and no user's `wait` ever meets it
-    os.chdir(folder)
+    os.fchdir(opened)  # the one that was looked at, whatever its path leads to by now
+    os.close(opened)
     os.umask(0o077)
     os.set_inheritable(lock, False)
     for number in WATCHED:
         signal.signal(number, lambda *_: None)  # a signal that is ignored may never reach sigwait
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     end_orphan()
-    users = os.open("users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    users = os.open("users.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     options = OPTIONS | {"unixsocket": f"{folder}/chatmem.sock", "dir": f"{folder}/data"}
     serve([binary, *(word for name, value in options.items() for word in (f"--{name}", value))], users)
     os.close(lock)  # before `users`: who comes in then must find that no supervisor runs
@@ -93,7 +95,7 @@ def start(command: list[str]) -> int:
 def become_server(command: list[str], supervisor: int) -> None:
     """Turn this process into the server, the only one that has the folder's data open."""
     # a record lock belongs to one process and passes through exec: not to the children that a server forks
-    lock = os.open("server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open("server.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.set_inheritable(lock, True)
     fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     if sys.platform == "linux":
@@ -105,7 +107,7 @@ def become_server(command: list[str], supervisor: int) -> None:
 
 def end_orphan() -> None:
     """End the server that a killed supervisor left behind."""
-    lock = os.open("server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    lock = os.open("server.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     if pid := holder(lock):
         log(f"ending server {pid}, whose supervisor is gone")
         end(pid, lambda: holder(lock) != pid)

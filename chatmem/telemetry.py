@@ -19,11 +19,17 @@ except ModuleNotFoundError:
     _installed = False
 else:
     _installed = True
-    _tracer = trace.get_tracer("chatmem")
-    _meter = metrics.get_meter("chatmem")
-    _duration = _meter.create_histogram("chatmem.operation.duration", "s", "How long operations took.")
-    _messages = _meter.create_counter("chatmem.messages", "{message}", "Messages that were written or read.")
-    _bytes = _meter.create_counter("chatmem.bytes", "By", "Bytes of records that were written or read.")
+
+    class _Instruments:
+        """What spans and figures go to."""
+
+        def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
+            self.tracer = tracer
+            self.duration = meter.create_histogram("chatmem.operation.duration", "s", "How long operations took.")
+            self.messages = meter.create_counter("chatmem.messages", "{message}", "Messages written or read.")
+            self.bytes = meter.create_counter("chatmem.bytes", "By", "Bytes of records written or read.")
+
+    _instruments = _Instruments(trace.get_tracer("chatmem"), metrics.get_meter("chatmem"))
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -71,7 +77,8 @@ def _operation(name: str) -> Iterator[None]:
     moved = _Moved()
     token = _current.set(moved)
     start = time.perf_counter()
-    with _tracer.start_as_current_span(
+    instruments = _instruments
+    with instruments.tracer.start_as_current_span(
         f"chatmem {name}",
         kind=trace.SpanKind.CLIENT,
         attributes=attributes,
@@ -89,6 +96,6 @@ def _operation(name: str) -> Iterator[None]:
             _current.reset(token)
             span.set_attribute("chatmem.messages", moved.messages)
             span.set_attribute("chatmem.bytes", moved.size)
-            _duration.record(time.perf_counter() - start, attributes)
-            _messages.add(moved.messages, attributes)
-            _bytes.add(moved.size, attributes)
+            instruments.duration.record(time.perf_counter() - start, attributes)
+            instruments.messages.add(moved.messages, attributes)
+            instruments.bytes.add(moved.size, attributes)

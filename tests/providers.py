@@ -57,6 +57,8 @@ def check_anthropic(messages: list[lc.BaseMessage]) -> None:
     said = _without_system(messages)
     _check_exchanges(said)
     _check_unique(said)
+    texts = [one.content for one in said if isinstance(one, lc.AIMessage) and isinstance(one.content, str)]
+    assert not any(text.isspace() for text in texts), "an assistant's text is nothing but space"
     said = [one for one in said if not (isinstance(one, lc.AIMessage) and _is_blank(one) and not calls_of(one))]
     if said:
         assert isinstance(said[0], lc.HumanMessage), f"the first turn is a {type(said[0]).__name__}, not the user's"

@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 import chatmem
 from chatmem.codec import registry
 from chatmem.keys import session_keys
-from chatmem.reading import SLICE
+from chatmem.session import SLICE
 from tests import samples
 from tests.conftest import Connect
 from tests.samples import same
@@ -467,9 +467,22 @@ class TestMemory:
         assert await memory.ping() is True
 
     async def test_closed_and_used_again(self, connect: Connect) -> None:
-        """A memory may be closed twice; one that is used again opens again."""
+        """A memory may be closed twice; one that is used again says so, and nothing is stored."""
         memory = connect()
-        await memory.history("a").append("x")
+        history = memory.history("a")
+        await history.append("x")
         await memory.aclose()
         await memory.aclose()
-        assert await memory.history("a").count() == 1
+        for late in (history, memory.history("a")):
+            with pytest.raises(chatmem.UnavailableError, match="this memory was closed"):
+                await late.append("y")
+        with pytest.raises(chatmem.UnavailableError, match="this memory was closed"):
+            await memory.ping()
+        assert await connect().history("a").count() == 1
+
+    async def test_closed_before_it_was_used(self, connect: Connect) -> None:
+        """It opens nothing any more."""
+        memory = connect()
+        await memory.aclose()
+        with pytest.raises(chatmem.UnavailableError, match="this memory was closed"):
+            await memory.history("a").append("x")

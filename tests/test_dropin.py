@@ -605,6 +605,7 @@ class TestCommunity:
             assert await names.read() == list(TURN)
             await names.clear()
         await connection_to(url).aclose()
+        connection_to.cache_clear()
 
 
 class TestMemorystore:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import signal
@@ -428,7 +429,7 @@ def test_a_server_that_cannot_run(server: EmbeddedServer, folder: Path, monkeypa
 
 def test_a_server_that_gives_no_answer(server: EmbeddedServer, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that hangs is an UnavailableError when the time is up, not an endless wait."""
-    monkeypatch.setattr(embedded, "_START_SECONDS", 0.3)
+    monkeypatch.setattr(embedded, "START_SECONDS", 0.3)
     monkeypatch.setattr(embedded, "_REPLY_SECONDS", 0.1)
     server.acquire()
     pid = processes(folder)["valkey-server"]
@@ -564,3 +565,124 @@ def test_windows_is_told_what_to_do_instead(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(sys, "platform", "win32")
     with pytest.raises(UnsupportedError, match=r"Windows.*WSL.*redis://.*CHATMEM_URL"):
         EmbeddedServer("folder")
+
+
+def refusal(folder: Path) -> str:
+    with pytest.raises(UnavailableError, match="cannot be used") as caught:
+        EmbeddedServer(folder).acquire()
+    return str(caught.value)
+
+
+NOBODY = 65534
+as_root = pytest.mark.skipif(sys.platform == "win32" or os.geteuid() != 0, reason="only root can give files away")
+
+
+@contextmanager
+def as_nobody(action: Callable[[], str]) -> Iterator[Callable[[], str]]:
+    """Run an action in a child process of another user; the function that is yielded waits for what it returned."""
+    read, write = os.pipe()
+    if (child := os.fork()) == 0:
+        os.setgroups([])
+        os.setgid(NOBODY)
+        os.setuid(NOBODY)
+        try:
+            os.write(write, action().encode())
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as answer:
+        yield answer.read
+    os.waitpid(child, 0)
+
+
+class TestWhoseFolderItIs:
+    """Another local user must not get at what is stored: neither by a folder nor by what lies in it."""
+
+    @as_root
+    def test_another_users_folder(self, folder: Path) -> None:
+        """Whoever is not root uses no folder of others."""
+        for path in (folder.parent, folder):
+            path.chmod(0o755)
+        with as_nobody(lambda: refusal(folder)) as said:
+            assert "it belongs to user 0" in said()
+
+    @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702, 0o720])
+    def test_a_folder_that_others_may_write_to(self, folder: Path, mode: int) -> None:
+        folder.chmod(mode)
+        assert "others may write to it" in refusal(folder)
+        assert list(folder.iterdir()) == []
+
+    @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])
+    def test_a_folder_that_others_may_read(self, server: EmbeddedServer, folder: Path, mode: int) -> None:
+        """It serves, and what is in it is for nobody else."""
+        folder.chmod(mode)
+        server.acquire()
+        assert [path for path in folder.rglob("*") if path.stat().st_mode & 0o077] == []
+
+    @pytest.mark.parametrize("name", embedded._NAMES)
+    def test_a_link_in_it(self, folder: Path, name: str) -> None:
+        """Nothing is written where it leads."""
+        target = folder / "target"
+        target.write_text("untouched")
+        (folder / name).symlink_to(target)
+        assert f"{name} in it is a symbolic link" in refusal(folder)
+        assert target.read_text() == "untouched"
+
+    def test_a_link_that_leads_nowhere(self, folder: Path) -> None:
+        """What it names is not made."""
+        (folder / "chatmem.log").symlink_to(folder / "made")
+        assert "symbolic link" in refusal(folder)
+        assert not (folder / "made").exists()
+
+    def test_a_link_to_ones_own_folder(self, folder: Path) -> None:
+        """A folder may be reached by a link that is one's own."""
+        (folder / "real").mkdir(mode=0o700)
+        (folder / "link").symlink_to(folder / "real")
+        server = EmbeddedServer(folder / "link")
+        server.acquire()
+        server.release()
+        assert (folder / "real" / "data").is_dir()
+
+    @as_root
+    @pytest.mark.parametrize("name", embedded._NAMES)
+    def test_a_strangers_file_in_it(self, folder: Path, name: str) -> None:
+        (folder / name).touch()
+        os.chown(folder / name, NOBODY, NOBODY)
+        assert f"{name} in it belongs to user {NOBODY}" in refusal(folder)
+
+    @as_root
+    def test_a_strangers_link_to_it(self, folder: Path) -> None:
+        (folder / "real").mkdir(mode=0o700)
+        link = folder / "link"
+        link.symlink_to(folder / "real")
+        os.chown(link, NOBODY, NOBODY, follow_symlinks=False)
+        assert f"a symbolic link that user {NOBODY} made" in refusal(link)
+
+    @as_root
+    @pytest.mark.skipif(sys.platform != "linux", reason="the kernel does not say who it is")
+    def test_a_strangers_server(self, folder: Path) -> None:
+        """The kernel says who listens, whoever the socket's file belongs to: a stranger's server is not talked to."""
+        path = folder / "chatmem.sock"
+        for opened in (folder.parent, folder):
+            opened.chmod(0o777)
+
+        def serve() -> str:
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(str(path))
+                listener.listen()
+                with listener.accept()[0] as client:
+                    return f"heard {client.recv(100)!r}"
+
+        with as_nobody(serve) as said, (folder / "supervisor.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # as if a supervisor ran: the socket is left
+            wait_until(path.exists)
+            os.chown(path, 0, 0)
+            folder.chmod(0o700)
+            assert f"user {NOBODY} runs the server there" in refusal(folder)
+            assert said() == "heard b''"
+
+    @as_root
+    def test_root_may_use_anybodys_folder(self, server: EmbeddedServer, folder: Path) -> None:
+        """As it does in a container, or for a back-up."""
+        os.chown(folder, NOBODY, NOBODY)
+        assert server.acquire() == str(folder / "chatmem.sock")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
 from langchain_core import messages as lc
-from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -18,26 +18,42 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import chatmem
 import chatmem.sync
+from chatmem import telemetry
 
 
-@pytest.fixture(scope="module")
-def exporters() -> Iterator[tuple[InMemorySpanExporter, InMemoryMetricReader]]:
-    """What the application of a user would set up, once in a process."""
-    spans, reader = InMemorySpanExporter(), InMemoryMetricReader()
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(spans))
-    trace.set_tracer_provider(provider)
-    meters = MeterProvider([reader])
-    metrics.set_meter_provider(meters)
-    yield spans, reader
-    provider.shutdown()
-    meters.shutdown()
+class Told:
+    """Where a test's spans and figures go: nothing of the process is set, which other tests would share.
+
+    Attributes:
+        spans: the spans so far.
+        provider: what makes the spans.
+    """
+
+    def __init__(self) -> None:
+        self.spans, self._reader = InMemorySpanExporter(), InMemoryMetricReader()
+        self.provider, self.meters = TracerProvider(), MeterProvider([self._reader])
+        self.provider.add_span_processor(SimpleSpanProcessor(self.spans))
+
+    def metrics(self) -> Any:
+        data: Any = self._reader.get_metrics_data()
+        return data.resource_metrics[0].scope_metrics[0].metrics
+
+    def close(self) -> None:
+        self.provider.shutdown()
+        self.meters.shutdown()
 
 
 @pytest.fixture
-def spans(exporters: tuple[InMemorySpanExporter, InMemoryMetricReader]) -> InMemorySpanExporter:
-    exporters[0].clear()
-    return exporters[0]
+def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
+    with closing(Told()) as told, monkeypatch.context() as patch:
+        instruments = telemetry._Instruments(told.provider.get_tracer("chatmem"), told.meters.get_meter("chatmem"))
+        patch.setattr(telemetry, "_instruments", instruments)
+        yield told
+
+
+@pytest.fixture
+def spans(telling: Told) -> InMemorySpanExporter:
+    return telling.spans
 
 
 def told(span: ReadableSpan) -> tuple[str, Any, Any]:
@@ -74,28 +90,46 @@ async def test_an_operation_is_a_span(spans: InMemorySpanExporter, url: str, pre
     assert not any(span.events for span in finished)
 
 
-def test_the_synchronous_facade(spans: InMemorySpanExporter, url: str, prefix: str) -> None:
+def test_the_synchronous_facade(telling: Told, url: str, prefix: str) -> None:
     """The same spans, as children of the caller's own."""
-    mine_ = trace.get_tracer("mine").start_as_current_span("mine")
+    mine_ = telling.provider.get_tracer("mine").start_as_current_span("mine")
     with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory, mine_:
         memory.history("a").append("x")
-    child, mine = spans.get_finished_spans()
+    child, mine = telling.spans.get_finished_spans()
     assert (child.name, child.parent and child.parent.span_id) == ("chatmem append", mine.context.span_id)
 
 
-def test_metrics(exporters: tuple[InMemorySpanExporter, InMemoryMetricReader], url: str, prefix: str) -> None:
+def test_metrics(telling: Told, url: str, prefix: str) -> None:
     """A histogram of durations, and how many messages and bytes were moved, by operation and error."""
     with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:
         for _ in range(3):
             memory.history("a").put(lc.AIMessage("x", id="1"))
-    data: Any = exporters[1].get_metrics_data()
     found = {
         metric.name: [point for point in metric.data.data_points if point.attributes["db.operation.name"] == "put"]
-        for metric in data.resource_metrics[0].scope_metrics[0].metrics
+        for metric in telling.metrics()
     }
     assert found["chatmem.operation.duration"][0].count == 3
     assert found["chatmem.messages"][0].value == 3
     assert found["chatmem.bytes"][0].value > 60
+
+
+def test_the_applications_provider(url: str, prefix: str) -> None:
+    """What an application sets for its process, even after the import, is what spans go to."""
+    script = (
+        "import chatmem.sync\n"
+        "from opentelemetry import trace\n"
+        "from opentelemetry.sdk.trace import TracerProvider\n"
+        "from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n"
+        "from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter\n"
+        "spans, provider = InMemorySpanExporter(), TracerProvider()\n"
+        "provider.add_span_processor(SimpleSpanProcessor(spans))\n"
+        "trace.set_tracer_provider(provider)\n"
+        f"with chatmem.sync.connect({url!r}, prefix={prefix!r}, ttl=60) as memory:\n"
+        "    memory.history('a').append('x')\n"
+        "assert [span.name for span in spans.get_finished_spans()] == ['chatmem append']\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_without_opentelemetry(url: str, prefix: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Union
+import math
+from typing import TYPE_CHECKING, Any, Union
 
 import redis
 import redis.asyncio
+from redis.retry import Retry
 
 from chatmem.addresses import Address
 from chatmem.transports.asyncio import AsyncioTransport
@@ -57,7 +59,7 @@ class BlockingClientAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on the client."""
-        return BlockingTransport(lambda: self._client, owned=False)
+        return BlockingTransport(lambda: self._client, owned=False, longest=_longest(self._client))
 
     def release(self) -> None:
         """Do nothing: the client is the caller's."""
@@ -87,6 +89,24 @@ def _upstash(client: object) -> Address | None:
     from chatmem.addresses import upstash  # noqa: PLC0415 - an extra
 
     return upstash.address_of(client)
+
+
+def _longest(client: BlockingClient) -> float:
+    """Return for how many seconds a client may send one command again: it opens a connection as often for each try."""
+    retry: Retry | None
+    if isinstance(client, redis.RedisCluster):
+        nodes: Any = client.nodes_manager
+        options, retry, wait = nodes.connection_kwargs, client.retry, 0.0
+    else:
+        pool: Any = client.connection_pool
+        options, retry, wait = pool.connection_kwargs, client.get_retry(), getattr(pool, "timeout", 0.0)
+    retries = 0 if retry is None else retry.get_retries()
+    read = options.get("socket_timeout", redis.Connection().socket_timeout)
+    connect = options.get("socket_connect_timeout") or read
+    if retries < 0 or None in (read, connect, wait):
+        return math.inf
+    pauses = sum(retry._backoff.compute(number + 1) for number in range(retries)) if retry else 0.0
+    return float(wait + (retries + 1) * ((retries + 1) * connect + pauses + 3 * read) + pauses)
 
 
 def _name(client: object) -> str:

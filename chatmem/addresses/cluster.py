@@ -11,45 +11,64 @@ from typing import Any
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chatmem.addresses.redis import CONNECTION, check_url
+from chatmem.addresses import options
+from chatmem.addresses.redis import CONNECTION, longest, port_of
+from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.retried import RetriedTransport
+from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.tls import mismatch
 
-_RETRIES = 8  # about six seconds in all, in which most failovers end
-_OWN_RETRIES = 3
-_BACKOFF = ExponentialBackoff(cap=1.0, base=0.05)
 _CLUSTER: dict[str, Any] = {"max_connections": 64}
+_NOT_HERE = ("timeout", "ssl_ca_path", "ssl_password")  # redis.asyncio's cluster client has none
 
 
 class ClusterAddress:
     """One cluster, by the URL of any of its nodes."""
 
     def __init__(self, url: str) -> None:
-        self._url = url.replace("+cluster", "", 1)
-        check_url(self._url)
+        self._url, given = options.read(url.replace("+cluster", "", 1), without=_NOT_HERE)
+        if given.pop("db", 0):
+            raise ValueError("url names a database, and a cluster has only 0: leave it out")
+        self._options = {**CONNECTION, **_CLUSTER, **given}
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio's cluster client."""
-        # redis.asyncio's own retries do not cover a connection that it closed itself
-        return RetriedTransport(AsyncioTransport(self._open_async, close_client), _OWN_RETRIES, _BACKOFF)
+        transport = AsyncioTransport(self._open_async, close_client)
+        return RetriedTransport(
+            transport, AsyncClock(), retries=FAILOVER_TRIES, backoff=FAILOVER, explain=self._mismatch
+        )
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""
-        return BlockingTransport(self.open_blocking, owned=True)
+        transport = BlockingTransport(self._open_once, owned=True)
+        return RetriedTransport(
+            transport,
+            BlockingClock(),
+            retries=FAILOVER_TRIES,
+            backoff=FAILOVER,
+            longest=2 * longest(self._options),  # it may be looked up anew, or have moved, in a try
+            explain=self._mismatch,
+        )
+
+    def _mismatch(self, error: BaseException | None) -> ChatMemError | None:
+        address, tls = port_of(self._url)
+        return mismatch(error, address, tls=tls)
 
     async def _open_async(self) -> redis.asyncio.RedisCluster:
-        retry = AsyncRetry(_BACKOFF, _RETRIES)
-        return redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **CONNECTION, **_CLUSTER)
+        retry = AsyncRetry(NoBackoff(), 0)
+        return redis.asyncio.RedisCluster.from_url(self._url, retry=retry, **self._options)
+
+    def _open_once(self) -> redis.RedisCluster:
+        return redis.RedisCluster.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options)
 
     def open_blocking(self) -> redis.RedisCluster:
         """Return a new blocking client, which is the caller's to close."""
-        retry = Retry(_BACKOFF, _RETRIES)
-        return redis.RedisCluster.from_url(self._url, retry=retry, **CONNECTION, **_CLUSTER)
+        return redis.RedisCluster.from_url(self._url, retry=Retry(FAILOVER, FAILOVER_TRIES), **self._options)
 
     def release(self) -> None:
         """Do nothing: it holds nothing."""

@@ -7,13 +7,16 @@ from urllib.parse import quote
 import redis
 import redis.asyncio
 from anyio import to_thread
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
-from chatmem.addresses.redis import open_async, open_blocking
-from chatmem.embedded import EmbeddedServer
+from chatmem.addresses.redis import TRIES, open_async, open_blocking
+from chatmem.embedded import START_SECONDS, EmbeddedServer
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.embedded import EmbeddedTransport
+from chatmem.transports.retried import SOON, AsyncClock, BlockingClock, RetriedTransport
 
 
 class EmbeddedAddress:
@@ -24,16 +27,23 @@ class EmbeddedAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio; the server is started in a worker thread."""
-        return EmbeddedTransport(
-            AsyncioTransport(self._open_async, close_client), self._start_in_thread, self._server.explain
+        transport = RetriedTransport(
+            AsyncioTransport(self._open_async, close_client), AsyncClock(), retries=TRIES, backoff=SOON
         )
+        return EmbeddedTransport(transport, self._start_in_thread, self._server.explain, START_SECONDS)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        return EmbeddedTransport(BlockingTransport(self.open_blocking, owned=True), self._start, self._server.explain)
+        transport = RetriedTransport(
+            BlockingTransport(self._open_once, owned=True), BlockingClock(), retries=TRIES, backoff=SOON
+        )
+        return EmbeddedTransport(transport, self._start, self._server.explain, START_SECONDS)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         return open_async(_url(await self._start_in_thread()))
+
+    def _open_once(self) -> redis.Redis:
+        return open_blocking(_url(self._server.acquire()), retry=Retry(NoBackoff(), 0))
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client, which is the caller's to close."""

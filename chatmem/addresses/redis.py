@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
-from redis.backoff import ExponentialBackoff
+from redis.backoff import ExponentialBackoff, NoBackoff
 from redis.connection import AbstractConnection
 from redis.retry import Retry
 
+from chatmem.addresses import options as query
+from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
-from chatmem.transports.base import Transport
+from chatmem.transports.base import LONGEST_CALL, Transport
 from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.tls import BlockingTlsConnection, TlsConnection, mismatch
 
-_RETRIES = 3
-_BACKOFF = ExponentialBackoff(cap=0.5, base=0.02)
+TRIES = 3
 
 CONNECTION: dict[str, Any] = {
     # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
@@ -39,27 +43,6 @@ _POOL: dict[str, Any] = {
 }
 
 
-def check_url(url: str) -> None:
-    """Raise a ValueError where redis-py cannot read the URL, without showing its password."""
-    if _can_be_read(url):
-        return
-    # outside of `except`: the original, which would be this error's context, says what it read, maybe a password
-    scheme = url.partition("://")[0]
-    raise ValueError(
-        f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
-        "characters percent-encoded"
-    )
-
-
-def _can_be_read(url: str) -> bool:
-    try:
-        _ = urlsplit(url).port
-        redis.connection.parse_url(url)
-    except ValueError:
-        return False
-    return True
-
-
 class RedisAddress:
     """One server."""
 
@@ -70,20 +53,37 @@ class RedisAddress:
             url: redis://, rediss:// or unix://.
             options: of redis-py, beside those in the URL.
         """
-        check_url(url)
-        self._url = url
-        self._options = options
+        self._url, given = query.read(url)
+        self._options = {**options, **given}
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio."""
-        return AsyncioTransport(self._open_async, close_client)
+        transport = AsyncioTransport(self._open_async, close_client)
+        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=SOON, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        return BlockingTransport(self.open_blocking, owned=True)
+        transport = BlockingTransport(self._open_once, owned=True)
+        return RetriedTransport(
+            transport,
+            BlockingClock(),
+            retries=TRIES,
+            backoff=SOON,
+            longest=longest(_POOL | self._options),
+            explain=self._mismatch,
+        )
+
+    def _mismatch(self, error: BaseException | None) -> ChatMemError | None:
+        if self._url.startswith("unix"):
+            return None
+        address, tls = port_of(self._url)
+        return mismatch(error, address, tls=tls)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         return open_async(self._url, **self._options)
+
+    def _open_once(self) -> redis.Redis:
+        return open_blocking(self._url, **{"retry": Retry(NoBackoff(), 0), **self._options})
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client, which is the caller's to close."""
@@ -94,18 +94,40 @@ class RedisAddress:
 
 
 def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
-    """Return an asyncio client with a bounded pool of its own."""
-    retry = AsyncRetry(_BACKOFF, _RETRIES)
-    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **{**CONNECTION, **_POOL, "retry": retry, **options})
+    """Return an asyncio client with a bounded pool of its own, which tries once."""
+    once = AsyncRetry(NoBackoff(), 0)
+    pool = redis.asyncio.BlockingConnectionPool.from_url(url, **{**CONNECTION, **_POOL, "retry": once, **options})
+    if url.startswith("rediss://"):
+        pool.connection_class = TlsConnection
     return redis.asyncio.Redis.from_pool(pool)
 
 
 def open_blocking(url: str, **options: Any) -> redis.Redis:
     """Return a blocking client with a bounded pool of its own."""
-    options = {**CONNECTION, **_POOL, "retry": Retry(_BACKOFF, _RETRIES), **options}
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), TRIES)
+    options = {**CONNECTION, **_POOL, "retry": retry, **options}
     if url.startswith("rediss://"):
-        options["redis_connect_func"] = _ping_once
+        options |= {"redis_connect_func": _ping_once, "connection_class": BlockingTlsConnection}
     return redis.Redis.from_pool(redis.BlockingConnectionPool.from_url(url, **options))
+
+
+def port_of(url: str) -> tuple[tuple[str, int], bool]:
+    """Return a URL's host and port, and whether it is to speak TLS."""
+    parts = urlsplit(url)
+    return (unquote(parts.hostname or "localhost"), parts.port or 6379), parts.scheme == "rediss"
+
+
+def longest(options: dict[str, Any]) -> float:
+    """Return for how many seconds a call may send its commands again, over a blocking client that tries once.
+
+    A last try that begins in time may wait for a free connection, open it at two addresses, log in and choose a
+    database, before it sends.
+    """
+    options = CONNECTION | options
+    waits = options.get("timeout", 0.0), options["socket_connect_timeout"], options["socket_timeout"]
+    if None in waits:
+        return math.inf
+    return max(LONGEST_CALL, float(TRIES_SECONDS + waits[0] + 2 * waits[1] + 2 * waits[2]))
 
 
 def _ping_once(connection: AbstractConnection) -> None:

@@ -13,20 +13,23 @@ import redis
 import redis.asyncio
 from redis.asyncio.retry import Retry as AsyncRetry
 from redis.asyncio.sentinel import Sentinel as AsyncSentinel
-from redis.backoff import ExponentialBackoff, NoBackoff
+from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
 
-from chatmem.addresses.redis import CONNECTION, check_url
+from chatmem.addresses import options as query
+from chatmem.addresses.redis import CONNECTION, longest
+from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
+from chatmem.transports.errors import REDIS_ERRORS
 from chatmem.transports.links import Client
-from chatmem.transports.retried import RetriedTransport
+from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.tls import mismatch
 
 _PORT = 26379
-_RETRIES = 8  # about six seconds in all, in which most failovers end
-_BACKOFF = ExponentialBackoff(cap=1.0, base=0.05)
+TRIES = FAILOVER_TRIES
 
 
 class SentinelAddress:
@@ -35,35 +38,54 @@ class SentinelAddress:
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.replace("+sentinel", "", 1).partition("://")
         hosts = rest.partition("/")[0].rpartition("@")[2]
-        plain = f"{scheme}://{rest.replace(hosts, 'sentinel', 1)}"
-        check_url(plain)
-        service, _, database = unquote(urlsplit(plain).path.strip("/")).partition("/")
+        head, question, asked = f"{scheme}://{rest.replace(hosts, 'sentinel', 1)}".partition("?")
+        path = urlsplit(head).path
+        _, options = query.read(
+            head.removesuffix(path) + question + asked, "sentinel_username", "sentinel_password", without=["timeout"]
+        )
+        service, _, database = unquote(path.strip("/")).partition("/")
         if not service:
             raise ValueError(f"url needs the service's name: {scheme}+sentinel://host:26379,host2:26379/service/0")
         if database and not database.isdigit():
             raise ValueError("url's database must be a number: .../service/0")
         self._service = service
         self._sentinels = [_host_and_port(host) for host in hosts.split(",")]
-        options: dict[str, Any] = dict(redis.connection.parse_url(plain.replace(urlsplit(plain).path, "/0", 1)))
-        for name in ("host", "port"):
-            options.pop(name, None)
-        if options.pop("connection_class", None) is not None:
+        login = urlsplit(head)
+        for name, value in (("username", login.username), ("password", login.password)):
+            if value:
+                options[name] = unquote(value)
+        if scheme == "rediss":
             options["ssl"] = True
         self._own = {
             name: value
             for name in ("username", "password")
             if (value := options.pop(f"sentinel_{name}", None)) is not None
         }
-        self._options = {**CONNECTION, **options, "db": int(database or 0)}
+        self._options = {**CONNECTION, "db": int(database or 0), **options}
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio, which follows the master."""
         # redis.asyncio's own retries stay with the address that failed; a new call asks the sentinels again
-        return RetriedTransport(AsyncioTransport(self._open_async, _close), _RETRIES, _BACKOFF)
+        transport = AsyncioTransport(self._open_async, _close)
+        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=FAILOVER, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py, which follows the master."""
-        return BlockingTransport(self.open_blocking, owned=True)
+        transport = BlockingTransport(lambda: self._open_blocking(Retry(NoBackoff(), 0)), owned=True)
+        return RetriedTransport(
+            transport,
+            BlockingClock(),
+            retries=TRIES,
+            backoff=FAILOVER,
+            longest=longest(self._options) + 10.0 * len(self._sentinels),  # each is asked where the master is
+            explain=self._mismatch,
+        )
+
+    def _mismatch(self, error: BaseException | None) -> ChatMemError | None:
+        try:
+            return mismatch(error, self._sentinel().discover_master(self._service), tls="ssl" in self._options)
+        except REDIS_ERRORS:
+            return None
 
     async def _open_async(self) -> redis.asyncio.Redis:
         once = AsyncRetry(NoBackoff(), 0)
@@ -72,11 +94,14 @@ class SentinelAddress:
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client, which is the caller's to close."""
+        return self._open_blocking(Retry(FAILOVER, TRIES))
+
+    def _open_blocking(self, retry: Retry) -> redis.Redis:
+        return self._sentinel().master_for(self._service, retry=retry, **self._options)  # type: ignore[no-any-return]
+
+    def _sentinel(self) -> Sentinel:
         once = Retry(NoBackoff(), 0)  # a sentinel that is gone: the next one is asked
-        sentinel = Sentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
-        return sentinel.master_for(  # type: ignore[no-any-return]
-            self._service, retry=Retry(_BACKOFF, _RETRIES), **self._options
-        )
+        return Sentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
 
     def release(self) -> None:
         """Do nothing: it holds nothing."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,11 +16,13 @@ from upstash_redis.asyncio import Redis as AsyncClient
 
 from chatmem.addresses import Address
 from chatmem.transports.base import Transport
+from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, Clock, RetriedTransport
 from chatmem.transports.threaded import ThreadedTransport
-from chatmem.transports.upstash import AsyncRequests, BlockingRequests, UpstashTransport
+from chatmem.transports.upstash import AsyncRequests, BlockingRequests, Requests, UpstashTransport
 
 TIMEOUTS = {"timeout": 5.0, "pool": 10.0}  # seconds; the vendor's clients set none
-_CLIENT: dict[str, Any] = {"rest_retries": 2, "rest_retry_interval": 0.2, "allow_telemetry": False}
+_RETRIES, _INTERVAL = 2, 0.2
+_CLIENT: dict[str, Any] = {"rest_retries": _RETRIES, "rest_retry_interval": _INTERVAL, "allow_telemetry": False}
 _HOW = "write upstash://:TOKEN@host, or https://host with token="
 _HEADER = re.compile(r"[!-~]+")
 
@@ -32,11 +35,19 @@ class UpstashAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the vendor's asyncio client."""
-        return UpstashTransport(AsyncRequests(self._open_async, AsyncClient.close))
+        return _retried(
+            AsyncRequests(self._open_async, AsyncClient.close),
+            AsyncClock(),
+            _own_longest(),
+        )
 
     def blocking(self) -> Transport:
         """Return a transport on the vendor's blocking client."""
-        return UpstashTransport(BlockingRequests(self.open_blocking, BlockingClient.close))
+        return _retried(
+            BlockingRequests(self.open_blocking, BlockingClient.close),
+            BlockingClock(),
+            _own_longest(),
+        )
 
     def _open_async(self) -> AsyncClient:
         client = AsyncClient(self._url, self._token, **_CLIENT)
@@ -62,7 +73,7 @@ class AsyncUpstashClientAddress:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the client."""
-        return UpstashTransport(AsyncRequests(lambda: self._client, None))
+        return _retried(AsyncRequests(lambda: self._client, None), AsyncClock(), _longest(self._client))
 
     def blocking(self) -> Transport:
         """Raise a ValueError that says what to pass."""
@@ -88,7 +99,7 @@ class BlockingUpstashClientAddress:
 
     def blocking(self) -> Transport:
         """Return a transport on the client."""
-        return UpstashTransport(BlockingRequests(lambda: self._client, None))
+        return _retried(BlockingRequests(lambda: self._client, None), BlockingClock(), _longest(self._client))
 
     def release(self) -> None:
         """Do nothing: the client is the caller's."""
@@ -101,6 +112,29 @@ def address_of(client: object) -> Address | None:
     return BlockingUpstashClientAddress(client) if isinstance(client, BlockingClient) else None
 
 
+def _retried(requests: Requests, clock: Clock, longest: float) -> Transport:
+    """Return a transport that also waits where the server says that it cannot serve now; the clients do the rest."""
+    longest = 2 * longest + TRIES_SECONDS  # twice, where a script's text has to be sent too
+    return RetriedTransport(UpstashTransport(requests, longest), clock, retries=0, backoff=SOON, longest=longest)
+
+
+def _own_longest() -> float:
+    return _seconds(httpx.Timeout(**TIMEOUTS), _RETRIES, _INTERVAL)
+
+
+def _longest(client: AsyncClient | BlockingClient) -> float:
+    """Return for how many seconds a client sends one request again."""
+    http: Any = client._http
+    return _seconds(http._client.timeout, max(0, http._retries), http._retry_interval)
+
+
+def _seconds(timeout: httpx.Timeout, retries: int, interval: float) -> float:
+    parts = (timeout.pool, timeout.connect, timeout.write, timeout.read)
+    if None in parts:
+        return math.inf if retries else 0.0
+    return retries * (sum(filter(None, parts)) + interval) + sum(filter(None, parts[:3]))
+
+
 def _read(url: str, token: str | None) -> tuple[str, str]:
     """Return the REST API's URL and the token, and never show either in an error."""
     try:
@@ -109,7 +143,9 @@ def _read(url: str, token: str | None) -> tuple[str, str]:
         own, _ = parts.password, parts.port
     except ValueError:
         raise ValueError(f"url is not a valid address of Upstash's REST API: {_HOW}") from None
-    if not parts.hostname or parts.query or parts.fragment:
+    if parts.query:
+        raise ValueError("url has options, and that of Upstash's REST API takes none: leave out what follows the ?")
+    if not parts.hostname or parts.fragment:
         raise ValueError(f"url is not a valid address of Upstash's REST API: {_HOW}")
     if own is not None and token is not None:
         raise ValueError("pass the token in url or as token=, not both")

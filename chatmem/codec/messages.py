@@ -100,7 +100,7 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     given = message.__pydantic_extra__ or {}
     extension.extra = {name: writer.below(name, value) for name, value in given.items()}
     if message.__pydantic_private__:
-        extension.private = {key: writer.below(key, item) for key, item in message.__pydantic_private__.items()}
+        extension.private = writer.storable(message.__pydantic_private__)
     untyped = {*given, *extension.fields} - set(kind.names)
     extension.unset = sorted(untyped - message.__pydantic_fields_set__)
     data = _pack(kind, kind.struct(**typed), with_id, extension)

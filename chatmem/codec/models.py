@@ -16,6 +16,10 @@ from chatmem.codec.taking import Rest, Writer, dict_of, names_in
 
 _UNSET, _PRIVATE = "u", "p"
 _new, _set = object.__new__, object.__setattr__
+_set_fields_set, _set_extra, _set_private = (  # the slots themselves: RootModel has attributes of the same names
+    BaseModel.__dict__[name].__set__
+    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
 
 
 def is_model(cls: type[Any]) -> bool:
@@ -54,15 +58,16 @@ def build_model(cls: type[BaseModel], plain: Any, rest: Rest) -> BaseModel:
     fields, allows_extra = cls.model_fields, cls.model_config.get("extra") == "allow"
     if fields.keys() - values.keys() and cls.__module__.startswith("langchain_core."):
         made = cls.model_validate(values)  # a prompt computes fields that it does not dump
+        computed = made.model_fields_set - values.keys()
     else:
-        made = _new(cls)
+        made, computed = _new(cls), set()
         defaults = {name: default_of(cls, name) for name in fields if name not in values}
-        _set(made, "__dict__", {name: values[name] if name in values else defaults[name] for name in fields})
+        _set(made, "__dict__", {name: item for name, item in values.items() if name in fields} | defaults)
     extra = {name: item for name, item in values.items() if name not in fields} if allows_extra else None
     known = fields.keys() | (extra or {}).keys()
-    _set(made, "__pydantic_fields_set__", (values.keys() & known) - names_in(rest.get(_UNSET)))
-    _set(made, "__pydantic_extra__", extra)
-    _set(made, "__pydantic_private__", private_of(cls, rest.get(_PRIVATE)))
+    _set_fields_set(made, computed | (values.keys() & known) - names_in(rest.get(_UNSET)))
+    _set_extra(made, extra)
+    _set_private(made, private_of(cls, rest.get(_PRIVATE)))
     return made
 
 
@@ -90,7 +95,11 @@ def private_of(cls: type[BaseModel], given: dict[str, Any] | None) -> dict[str, 
     """Return a model's private attributes: those given, and the defaults of others."""
     if not cls.__private_attributes__:
         return None
-    defaults = {key: item.get_default() for key, item in cls.__private_attributes__.items()}
+    defaults = {
+        key: item.get_default() if item.default_factory is None else item.default_factory()  # type: ignore[call-arg]
+        for key, item in cls.__private_attributes__.items()
+        if key not in (given or {})
+    }
     return {key: item for key, item in defaults.items() if item is not PydanticUndefined} | (given or {})
 
 

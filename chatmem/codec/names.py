@@ -80,7 +80,7 @@ def name_of(cls: type[Any]) -> str:
         return LANGCHAIN + name
     if vars(builtins).get(name) is cls:
         return PYTHON + name
-    return next((known for known, registered in classes.items() if registered is cls), None) or full_name(cls)
+    return next((known for known, registered in tuple(classes.items()) if registered is cls), None) or full_name(cls)
 
 
 def is_own(name: str) -> bool:

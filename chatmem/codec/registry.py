@@ -72,7 +72,7 @@ def _add(cls: type[Any], name: str | None) -> None:
 
 def name_of(cls: type[BaseMessage]) -> str:
     """Return the name that records of messages of this class carry."""
-    return next((name for name, known in _classes.items() if known is cls), cls.__name__)
+    return next((name for name, known in tuple(_classes.items()) if known is cls), cls.__name__)
 
 
 def is_registered(cls: type[Any]) -> bool:

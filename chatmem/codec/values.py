@@ -218,6 +218,8 @@ class Writer:
         kind = type(value)
         if kind in (set, frozenset):
             items = [self.below(_ITEM, _unhashable(item)) for item in value]
+            if any(type(item) is Ext and item.code == Code.OBJECT for item in items):
+                items.sort(key=_encoder.encode)  # who does not know the classes reads a list, which has an order
             return Ext(Code.FROZENSET if kind is frozenset else Code.SET, _encoder.encode(items))
         if kind in _RAISING:
             return _RAISING[kind](value)
@@ -255,7 +257,7 @@ def _joined(path: list[Any]) -> str:
     for part in parts:
         if isinstance(part, _Words):
             text += part
-        elif isinstance(part, str) and part.isidentifier():
+        elif type(part) is str and part.isidentifier():
             text += f".{part}" if text else part
         else:
             text += f"[{part!r:.40}]" if type(part) in ATOMS else f"[{type(part).__qualname__}]"

@@ -118,7 +118,8 @@ class Migration:
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
         ttl = None if content.ttl is None else max(content.ttl, 1) / 1000
         user = self._owner(outcome.source.session)
-        history = History(self._target.blocking(), Policy(self._prefix, ttl), outcome.source.session, user)
+        policy, session = Policy(self._prefix, ttl), outcome.source.session
+        history = History(self._target.blocking(), policy, session, user, claim=user is not None)
         info = drive(history.info())
         version = info.version
         if user is not None and info.user not in (None, user):
@@ -150,7 +151,7 @@ def _encode(content: Content) -> list[Encoded]:
     now, seen, parts = record.now(), set[bytes](), []
     for index, (message, created) in enumerate(zip(content.messages, content.created, strict=True)):
         part = record.encode(message, index, now if created is None else created)
-        parts.append(part._replace(id=b"", digest=b"") if part.id in seen else part)
+        parts.append(part._replace(id=b"") if part.id in seen else part)
         seen.add(part.id)
     return parts
 

@@ -9,13 +9,29 @@ from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError
 
 from chatmem import scripts
+from chatmem.errors import UnavailableError
 
 Command = tuple[str | bytes, ...]
 """A Redis command: its name and arguments. A script's is `Script.call(...)`."""
 
 
+LONGEST_CALL = 60.0
+"""The seconds after its begin in which a call may still send its commands again, over clients that chatmem opens.
+
+What recognises a resend has to live at least so long; `Transport.longest` is the time of one transport.
+"""
+
+
 class Transport(Protocol):
     """A way to a server. The only thing the core ever awaits."""
+
+    @property
+    def longest(self) -> float:
+        """The seconds after its begin in which a call of `run` may still send its commands again.
+
+        Infinite where that cannot be said: over a caller's client that waits for an answer for ever.
+        """
+        ...
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip and return their replies, never decoded from bytes.
@@ -32,6 +48,11 @@ class Transport(Protocol):
     async def aclose(self) -> None:
         """Close what this transport opened."""
         ...
+
+
+def closed() -> UnavailableError:
+    """Return the error of a call on a transport that was closed."""
+    return UnavailableError("this memory was closed: connect() opens another")
 
 
 def options_of(command: Command) -> dict[str, bool]:

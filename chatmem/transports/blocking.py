@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, TypeVar
 
-from redis import Redis, RedisCluster
+from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from chatmem.transports import confirmed
-from chatmem.transports.base import Command, KnownScripts, options_of, unknown
+from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed, options_of, unknown
+from chatmem.transports.clients import Clients
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
 Client = Redis | RedisCluster
@@ -33,30 +34,35 @@ def drive(coroutine: Coroutine[Any, Any, T]) -> T:
 class BlockingTransport:
     """Runs commands on a blocking redis-py client, from any thread."""
 
-    def __init__(self, open_client: Callable[[], Client], *, owned: bool) -> None:
+    def __init__(self, open_client: Callable[[], Client], *, owned: bool, longest: float = LONGEST_CALL) -> None:
         """Open nothing yet.
 
         Args:
             open_client: makes the client, on first use.
             owned: whether `aclose` closes it.
+            longest: seconds; see `Transport.longest`.
         """
-        self._open = open_client
-        self._owned = owned
-        self._client: Client | None = None
+        self._clients = Clients(open_client, _close if owned else None, _can_be_interrupted)
         self._scripts = KnownScripts()
+        self.longest = longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         try:
-            if self._client is None:
-                self._client = self._open()
-            replies = self._send(self._client, [self._scripts.prepare(command) for command in commands])
-            if again := unknown(commands, replies):
-                texts = self._send(self._client, [self._scripts.with_text(commands[index]) for index in again])
-                for index, reply in zip(again, texts, strict=True):
-                    replies[index] = reply
+            with self._clients.use() as client:
+                replies = self._send(client, [self._scripts.prepare(command) for command in commands])
+                if again := unknown(commands, replies):
+                    texts = self._send(client, [self._scripts.with_text(commands[index]) for index in again])
+                    for index, reply in zip(again, texts, strict=True):
+                        replies[index] = reply
         except REDIS_ERRORS as error:
+            if self._clients.closed:
+                raise closed() from None
             raise translate(error) from error
+        except (ValueError, AttributeError):  # of a connection that was closed under this call
+            if self._clients.closed:
+                raise closed() from None
+            raise
         return checked(replies)
 
     @staticmethod
@@ -78,6 +84,15 @@ class BlockingTransport:
 
     async def aclose(self) -> None:
         """Close what this transport opened."""
-        client, self._client = self._client, None
-        if client is not None and self._owned:
-            client.close()
+        self._clients.close()
+
+
+def _close(client: Client) -> None:
+    client.close()
+
+
+def _can_be_interrupted(client: Client) -> bool:
+    """Return whether a call may come in the middle of another one of the same thread: no lock would be waited for."""
+    if isinstance(client, RedisCluster):
+        return True
+    return client.connection is None and not isinstance(client.connection_pool, BlockingConnectionPool)

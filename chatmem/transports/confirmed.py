@@ -14,7 +14,6 @@ import redis
 import redis.asyncio
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
-from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command
 
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
@@ -61,5 +60,5 @@ def _key(commands: Sequence[Command]) -> Any:
     return commands[0][3]  # EVALSHA, hash, number of keys, key
 
 
-def _moving() -> UnavailableError:
-    return UnavailableError("the session's slot is moving between nodes: done, but no replica confirmed it")
+def _moving() -> TryAgainError:
+    return TryAgainError("the session's slot is moving between nodes: done, but no replica confirmed it")

@@ -7,6 +7,7 @@ from typing import Any
 
 from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command, Transport
+from chatmem.transports.errors import Again, again
 
 
 class EmbeddedTransport:
@@ -20,6 +21,7 @@ class EmbeddedTransport:
         transport: Transport,
         start: Callable[[], Awaitable[str]],
         explain: Callable[[UnavailableError], UnavailableError],
+        start_seconds: float,
     ) -> None:
         """Take what runs commands.
 
@@ -27,16 +29,20 @@ class EmbeddedTransport:
             transport: to the server while it runs.
             start: starts it where it does not.
             explain: returns the error to raise where that did not help.
+            start_seconds: how long `start` takes at most.
         """
         self._transport = transport
         self._start = start
         self._explain = explain
+        self.longest = 2 * transport.longest + start_seconds
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         try:
             return await self._transport.run(commands)
-        except UnavailableError:
+        except UnavailableError as error:
+            if again(error) is not Again.SOON:
+                raise
             await self._start()
         try:
             return await self._transport.run(commands)

@@ -17,6 +17,7 @@ class FollowingTransport:
     def __init__(self, single: Transport, cluster: Transport) -> None:
         self._single = self._current = single
         self._cluster = cluster
+        self.longest = single.longest + cluster.longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import hiredis
 from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
+from chatmem.transports.packing import Piece
+
 _MORE = object()
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
 _HELD_AT = 64 * 1024
+_PIECES_AT_ONCE = 16
 _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
     "NOSCRIPT": redis_errors.NoScriptError,
     "READONLY": redis_errors.ReadOnlyError,
@@ -29,13 +32,14 @@ _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
 
 
 class _Request:
-    __slots__ = ("at", "count", "future", "replies", "size")
+    __slots__ = ("at", "begun", "count", "future", "replies", "size")
 
     def __init__(self, future: asyncio.Future[list[Any]], count: int, size: int, at: float) -> None:
         self.future = future
         self.count = count
         self.size = size
         self.at = at
+        self.begun = False
         self.replies: list[Any] = []
 
 
@@ -64,6 +68,8 @@ class Lane(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[_Request] = deque()
         self._unsent: list[bytes] = []
+        self._pieces: tuple[_Request, Iterator[Piece]] | None = None
+        self._paused = False
         self._transport: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -91,8 +97,7 @@ class Lane(asyncio.Protocol):
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         idle = not self._waiting
-        self._waiting.append(_Request(future, count, len(packed), self._loop.time()))
-        self.size += len(packed)
+        self._add(future, count, len(packed))
         self._unsent.append(packed)
         if self._transport is None:
             if self._opening is None:
@@ -104,12 +109,73 @@ class Lane(asyncio.Protocol):
             self._loop.call_soon(self._flush)
         return future
 
+    def submit_pieces(self, pieces: Iterator[Piece], size: int, count: int) -> asyncio.Future[list[Any]]:
+        """Send a large request, on a lane that has no other, as fast as the server takes it.
+
+        Where its future is cancelled, what was not sent yet is not sent.
+        """
+        future: asyncio.Future[list[Any]] = self._loop.create_future()
+        self._pieces = self._add(future, count, size), pieces
+        if self._transport is None:
+            self._opening = self._loop.create_task(self._open())
+        else:
+            self._send_pieces()
+        return future
+
+    def _add(self, future: asyncio.Future[list[Any]], count: int, size: int) -> _Request:
+        request = _Request(future, count, size, self._loop.time())
+        self._waiting.append(request)
+        self.size += size
+        return request
+
     def _flush(self) -> None:
         self._flushing = False
         if self._transport is None or not self._unsent:
             return
         self._transport.write(self._unsent[0] if len(self._unsent) == 1 else b"".join(self._unsent))
         self._unsent.clear()
+        self._watch()
+
+    def _send_pieces(self) -> None:
+        """Write until the transport wants no more, or others should have their turn."""
+        for _ in range(_PIECES_AT_ONCE):
+            if self._paused or self._pieces is None or self._transport is None:
+                return
+            request, pieces = self._pieces
+            if request.future.done():
+                self._give_up(request)
+                return
+            piece = next(pieces, None)
+            if piece is None:
+                self._pieces = None
+                request.at = self._loop.time()
+                return
+            request.begun = True
+            self._heard = self._loop.time()  # it took what was before this
+            self._transport.write(piece)
+            self._watch()
+        self._loop.call_soon(self._send_pieces)
+
+    def _give_up(self, request: _Request) -> None:
+        """Forget a request that nobody waits for any more: with its connection, where the server has a part of it."""
+        self._pieces = None
+        if request.begun:
+            self._end(redis_errors.ConnectionError("Connection given up with its request"))
+            return
+        self._waiting.remove(request)
+        self.size -= request.size
+        self._freed()
+
+    def pause_writing(self) -> None:
+        """Write no more for now; called by asyncio."""
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        """Write on; called by asyncio."""
+        self._paused = False
+        self._send_pieces()
+
+    def _watch(self) -> None:
         if self._timer is None and self._timeout is not None:
             self._timer = self._loop.call_later(self._timeout, self._check_time)
 
@@ -141,6 +207,7 @@ class Lane(asyncio.Protocol):
         transport.set_protocol(self)
         self._transport = transport
         self._flush()
+        self._send_pieces()
 
     def data_received(self, data: bytes) -> None:
         """Hand the replies that are whole to those who wait for them."""
@@ -195,9 +262,12 @@ class Lane(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._unsent.clear()
+        self._pieces = None
         for request in self._waiting:
             if not request.future.done():
-                request.future.set_exception(_copy(error))
+                # an error that answered a part, before the server hung up, is why it did
+                refusals = [reply for reply in request.replies if isinstance(reply, Exception)]
+                request.future.set_exception(_copy(refusals[0] if refusals else error))
         self._waiting.clear()
         self._freed()
 

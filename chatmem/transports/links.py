@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import builtins
 from collections.abc import Sequence
+from types import FunctionType, MethodType
 from typing import Any, Protocol
 
 from redis.asyncio import Redis, RedisCluster
-from redis.asyncio.cluster import ClusterNode
+from redis.asyncio.client import Pipeline
+from redis.asyncio.cluster import ClusterNode, ClusterPipeline
 from redis.asyncio.connection import AbstractConnection, Connection, SSLConnection, UnixDomainSocketConnection
+from redis.asyncio.retry import Retry
 from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.credentials import StreamingCredentialProvider
 from redis.exceptions import (
@@ -25,20 +29,24 @@ from redis.exceptions import (
 
 from chatmem.errors import UnavailableError
 from chatmem.transports import confirmed
-from chatmem.transports.base import Command, options_of
-from chatmem.transports.pipeline import Pipeline
+from chatmem.transports.base import LONGEST_CALL, Command, options_of
+from chatmem.transports.pipeline import Pipeline as SharedPipeline
+from chatmem.transports.tls import TlsConnection
 
 Client = Redis | RedisCluster
 
 _CONNECTIONS = (
     Connection,
     SSLConnection,
+    TlsConnection,
     UnixDomainSocketConnection,
     SentinelManagedConnection,
     SentinelManagedSSLConnection,
 )
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError, ReadOnlyError)
 _LOST = (ConnectionError, TimeoutError)
+PLAIN_SECONDS = 40.0
+"""How long a call of a client's own methods may take, its tries and their pauses included."""
 
 
 class Link(Protocol):
@@ -58,13 +66,37 @@ class Link(Protocol):
         ...
 
 
-def link_to(client: Client) -> Link:
-    """Return the way over a client: a shared pipeline, or the client's own methods where somebody changed them."""
+def link_to(client: Client, *, own: bool) -> Link:
+    """Return the way over a client: a shared pipeline, or the client's own methods where somebody changed them.
+
+    Args:
+        client: of this loop.
+        own: whether chatmem opened it: nobody else then watches what it does.
+    """
+    if not own and is_watched(client):
+        return PlainLink(client)
     if type(client) is Redis and _is_plain(client.connection_pool.connection_class, client.get_connection_kwargs()):
         return ServerLink(client)
     if type(client) is RedisCluster and _is_plain(Connection, client.connection_kwargs):
         return ClusterLink(client)
     return PlainLink(client)
+
+
+def is_watched(client: Client) -> bool:
+    """Return whether somebody put other functions in the places of redis-py's own, as tracing packages do."""
+    places: list[tuple[object, str]] = [(client, "execute_command"), (client, "pipeline")]
+    for kind in (Pipeline, ClusterPipeline):
+        places += [(kind, "execute"), (kind, "execute_command"), (kind, "immediate_execute_command")]
+    for name in ("send_command", "send_packed_command", "read_response", "connect"):
+        places += [(kind, name) for kind in _CONNECTIONS if kind is not TlsConnection]
+    return any(not _is_redis_pys(getattr(place, name, None)) for place, name in places)
+
+
+def _is_redis_pys(function: object) -> bool:
+    function = function.__func__ if type(function) is MethodType else function
+    if type(function) is not FunctionType:  # a wrapper shows the attributes of what it wraps, so its type must tell
+        return function is None
+    return str(function.__globals__.get("__name__")).partition(".")[0] == "redis"
 
 
 def _is_plain(connection_class: type[AbstractConnection], options: dict[str, Any]) -> bool:
@@ -82,11 +114,12 @@ class PlainLink:
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands in one round trip; see `Link`."""
         try:
-            return await self._send(commands)
+            async with asyncio.timeout(PLAIN_SECONDS):  # the client itself may send again for longer
+                return await self._send(commands)
         except (AttributeError, TypeError) as error:  # TypeError: of asyncio's own transport, from Python 3.12 on
             # redis.asyncio's cluster client, on finding a node gone, closes the connections of all callers under them
             if isinstance(self.client, RedisCluster):
-                raise UnavailableError("the connection was closed while the cluster was looked up anew") from error
+                raise ConnectionError("Connection closed while the cluster was looked up anew") from error
             raise
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
@@ -112,7 +145,7 @@ class ServerLink:
     def __init__(self, client: Redis) -> None:
         self.client = client
         pool = client.connection_pool
-        self._pipeline = Pipeline(pool.make_connection, pool.connection_kwargs.get("socket_timeout"))
+        self._pipeline = SharedPipeline(pool.make_connection, pool.connection_kwargs.get("socket_timeout"))
         self._plain = PlainLink(client)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -120,9 +153,25 @@ class ServerLink:
         if confirmed.is_confirmed(commands):  # WAIT would hold up all others
             return await self._plain.send(commands)
         retry = self.client.get_retry()
-        if retry is None:
+        if retry is None or not retry.get_retries():
             return await self._send(commands)
-        return await retry.call_with_retry(lambda: self._send(commands), _once_more)
+        return await self._retried(commands, retry)
+
+    async def _retried(self, commands: Sequence[Command], retry: Retry) -> list[Any]:
+        """Try as often as the caller's client does, but only as long as `LONGEST_CALL` says."""
+        end = asyncio.get_running_loop().time() + LONGEST_CALL
+        again = False
+
+        async def once() -> list[Any]:
+            nonlocal again
+            try:
+                async with asyncio.timeout_at(end if again else None):  # a first request may take as long as it gets on
+                    again = True
+                    return await self._send(commands)
+            except builtins.TimeoutError:
+                raise UnavailableError(f"the server could not be reached for {LONGEST_CALL:g} s") from None
+
+        return await retry.call_with_retry(once, _once_more)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         replies = await self._pipeline.run(commands)
@@ -144,7 +193,7 @@ class ClusterLink:
 
     def __init__(self, client: RedisCluster) -> None:
         self.client = client
-        self._pipelines: dict[str, Pipeline] = {}
+        self._pipelines: dict[str, SharedPipeline] = {}
         self._plain = PlainLink(client)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -183,11 +232,11 @@ class ClusterLink:
             return await self._plain.send(commands)
         return replies
 
-    def _pipeline(self, node: ClusterNode) -> Pipeline:
+    def _pipeline(self, node: ClusterNode) -> SharedPipeline:
         pipeline = self._pipelines.get(node.name)
         if pipeline is None:
             options = node.connection_kwargs
-            pipeline = Pipeline(lambda: node.connection_class(**options), options.get("socket_timeout"))
+            pipeline = SharedPipeline(lambda: node.connection_class(**options), options.get("socket_timeout"))
             self._pipelines[node.name] = pipeline
         return pipeline
 

@@ -20,6 +20,7 @@ class ThreadedTransport:
 
     def __init__(self, blocking: Transport) -> None:
         self._blocking = blocking
+        self.longest = blocking.longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""

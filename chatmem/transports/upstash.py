@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import binascii
 import copy
-import os
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -20,7 +19,8 @@ from upstash_redis.errors import UpstashError
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
-from chatmem.transports.base import Command, KnownScripts
+from chatmem.transports.base import Command, KnownScripts, closed
+from chatmem.transports.clients import Clients
 from chatmem.transports.loops import PerLoop
 
 C = TypeVar("C", BlockingClient, AsyncClient)
@@ -29,8 +29,6 @@ _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
 """What the vendor's clients raise where an answer is none of Upstash's, such as a proxy's page."""
 _ERRORS = (UpstashError, httpx.HTTPError, httpx.InvalidURL, *_UNREADABLE)
 _LOCKED_TEXTS = ("WRONGPASS", "Unauthorized")
-_SPENT_TEXT = "limit exceeded"
-_TOO_LARGE_TEXT = "size exceeded"
 
 
 class Requests(Protocol):
@@ -45,16 +43,28 @@ class Requests(Protocol):
         ...
 
     async def aclose(self) -> None:
-        """Close what was opened."""
+        """Close what was opened, and open nothing any more."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
         ...
 
 
 class UpstashTransport:
     """Runs commands by REST requests. The vendor's clients send a request again whose answer did not come."""
 
-    def __init__(self, requests: Requests) -> None:
+    def __init__(self, requests: Requests, longest: float) -> None:
+        """Take how requests are sent.
+
+        Args:
+            requests: sends them.
+            longest: seconds; see `Transport.longest`.
+        """
         self._requests = requests
         self._scripts = KnownScripts()
+        self.longest = longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
@@ -64,6 +74,8 @@ class UpstashTransport:
             replies = await self._run(commands)
             return [_from_base64(reply) for reply in replies]
         except _ERRORS as error:
+            if self._requests.closed:
+                raise closed() from None
             raise _translate(error) from error
 
     async def _run(self, commands: Sequence[Command]) -> list[Any]:
@@ -111,7 +123,7 @@ class AsyncRequests:
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands in one request; see `Requests`."""
-        client = await self._clients.here()
+        client = self._clients.opened() or await self._clients.open()
         if len(commands) == 1:
             return [await client.execute(commands[0])]
         pipeline = client.pipeline()
@@ -130,6 +142,11 @@ class AsyncRequests:
         """Close the client of the running loop."""
         await self._clients.aclose()
 
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._clients.closed
+
 
 class BlockingRequests:
     """Requests of a blocking client, from any thread; the coroutines never suspend."""
@@ -143,35 +160,32 @@ class BlockingRequests:
             open_client: makes the client, on first use.
             close: closes it; None where that is the caller's.
         """
-        self._open = open_client
-        self._close = close
-        self._clients: dict[int, BlockingClient] = {}  # by process: a child must not use its parent's sockets
+        self._clients = Clients(lambda: _undecoded(open_client()), close, lambda _: False)  # httpx' pool has locks
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands in one request; see `Requests`."""
-        client = self._client_here()
-        if len(commands) == 1:
-            return [client.execute(commands[0])]
-        pipeline = client.pipeline()
-        for command in commands:
-            pipeline.execute(command)
-        try:
-            return pipeline.exec()
-        except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
-            return [client.execute(command) for command in commands]
-
-    def _client_here(self) -> BlockingClient:
-        # where two threads open one, they share the first; a client without connections needs no closing
-        return self._clients.get(os.getpid()) or self._clients.setdefault(os.getpid(), _undecoded(self._open()))
+        with self._clients.use() as client:
+            if len(commands) == 1:
+                return [client.execute(commands[0])]
+            pipeline = client.pipeline()
+            for command in commands:
+                pipeline.execute(command)
+            try:
+                return pipeline.exec()
+            except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
+                return [client.execute(command) for command in commands]
 
     async def rest(self) -> None:
         """Do nothing: nobody else can run."""
 
     async def aclose(self) -> None:
         """Close the client."""
-        client = self._clients.pop(os.getpid(), None)
-        if client is not None and self._close is not None:
-            self._close(client)
+        self._clients.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether `aclose` was called."""
+        return self._clients.closed
 
 
 def _undecoded(client: C) -> C:
@@ -216,8 +230,4 @@ def _translate(error: Exception) -> ChatMemError:
         return UnavailableError(f"the server could not be reached: {text}")
     if any(part in text for part in _LOCKED_TEXTS):
         return UnavailableError(f"the server refused this token: {text}")
-    if _SPENT_TEXT in text:
-        return UnavailableError(f"the server cannot serve this now: {text}")
-    if _TOO_LARGE_TEXT in text:
-        return UnsupportedError(f"this database takes no request or answer of this size: {text}")
     return errors.translate(error)

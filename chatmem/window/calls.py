@@ -58,8 +58,8 @@ def edited(message: AIMessage, change: Change) -> AIMessage | None:
     if isinstance(content, list):
         content = _changed_content(content, change)
         if len(content) < len(message.content) and not changed:
-            content = _without_last_thoughts(content)
-    if not changed and not any(map(_is_call, content)) and not _says(content):
+            content = without_last_thoughts(content)
+    if not changed and not any(map(_is_call, content)) and not says(content):
         return None
     return message.model_copy(
         update={
@@ -110,7 +110,7 @@ def _changed_content(content: list[Any], change: Change) -> list[Any]:
         new = change(old, seen[old])
         seen[old] += 1
         if new is None:
-            left = _without_last_thoughts(left)
+            left = without_last_thoughts(left)
         else:
             left.append({**block, "call_id" if "call_id" in block else "id": new})
     return left
@@ -159,23 +159,28 @@ def _is_part_call(part: Any) -> bool:
     return isinstance(part, dict) and part.get("part_kind") == "tool-call"
 
 
-def _without_last_thoughts(content: list[Any]) -> list[Any]:
-    left = list(content)
-    while left and isinstance(left[-1], dict) and left[-1].get("type") in _THOUGHTS:
-        left.pop()
-    return left
+def without_last_thoughts(content: list[Any]) -> list[Any]:
+    """Return content up to the last thing that it says; the list itself, where no thought is behind that."""
+    end = len(content)
+    while end and not says(content[end - 1 : end]):
+        end -= 1
+    return content[:end] if any(map(_is_thought, content[end:])) else content
 
 
-def _says(content: str | list[Any]) -> bool:
+def says(content: str | list[Any]) -> bool:
     """Return whether content says something to somebody else: a thought, or text of spaces, does not."""
     if isinstance(content, str):
-        return bool(content.strip())
+        return bool(content) and not content.isspace()
     for block in content:
         kind = "text" if isinstance(block, str) else block.get("type")
         text = block if isinstance(block, str) else block.get("text")
         if kind not in _THOUGHTS and (kind != "text" or str(text or "").strip()):
             return True
     return False
+
+
+def _is_thought(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in _THOUGHTS
 
 
 def _is_call(block: Any) -> bool:

@@ -131,14 +131,29 @@ class Selection:
         first = len(chosen) - await self._fitting(chosen, rest)
         if self._window.turns is not None and len(begun) >= self._window.turns:
             first = max(first, begun[-self._window.turns])
+        first = self._start(chosen, first)
+        request = await self._request(chosen[first:], rest)
+        while request.is_changed and first < len(chosen) and (excess := self._excess(request.messages)) > 0:
+            while first < len(chosen) and excess > 0:
+                excess -= self._window.count([chosen[first]])
+                first += 1
+            first = self._start(chosen, first)
+            request = await self._request(chosen[first:], rest)
+        return request.messages
+
+    async def _request(self, chosen: list[BaseMessage], rest: Rest) -> Request:
         request = Request()
         request.add(self._pinned)
-        first = self._start(chosen, first)
-        for start in range(first, len(chosen), _AT_ONCE):
-            if start > first:
+        for start in range(0, len(chosen), _AT_ONCE):
+            if start:
                 await rest()
             request.add(chosen[start : start + _AT_ONCE])
-        return request.messages
+        request.end()
+        return request
+
+    def _excess(self, messages: list[BaseMessage]) -> int:
+        """Return by how many tokens messages are too many, after they got the form in which they are sent."""
+        return 0 if self._window.tokens is None else self._window.count(messages) - self._window.tokens
 
     def _start(self, chosen: list[BaseMessage], first: int) -> int:
         """Return the index of the first message that may be the first: no result, since its call is not there."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import NamedTuple
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
@@ -12,6 +12,16 @@ from chatmem.window.forms import is_known, known
 
 _Place = tuple[int, int]
 """the index of a message, and the number of a call in it"""
+
+
+class _Result(NamedTuple):
+    came: tuple[int, int]
+    """greater than that of those that came before"""
+    message: ToolMessage
+
+
+_Answers = dict[int, dict[int, _Result]]
+"""results, by the indices of the messages that they answer and the numbers of the calls there"""
 
 
 def without_halves(messages: list[BaseMessage]) -> list[BaseMessage]:
@@ -32,11 +42,13 @@ class Exchanges:
     """
 
     def __init__(self) -> None:
-        self._late: dict[str, list[ToolMessage]] = {}  # results whose calls are further back, or gone
+        self._late: dict[str, list[_Result]] = {}  # whose calls are further back, or gone
+        self._slice = 0
         self._went_on = False  # whether more than results came behind
 
     def mend(self, messages: list[BaseMessage]) -> list[BaseMessage]:
         """Return messages mended, where those behind them were given before."""
+        self._slice -= 1
         if _is_whole(messages):
             self._went_on = self._went_on or bool(messages)
             return messages
@@ -61,21 +73,22 @@ class Exchanges:
                 results = {}
             left = message if len(results) == len(found) else _with_calls(message, found, results)
             if left is not None:
-                made += (left, *results.values())
+                made.append(left)
+                made += (result.message for result in sorted(results.values(), key=_came))
         return made
 
-    def _answers(self, messages: list[BaseMessage], calls: dict[int, list[Call]]) -> dict[int, dict[int, ToolMessage]]:
-        """Return the results of each message's calls, by their numbers, in the order in which they came."""
+    def _answers(self, messages: list[BaseMessage], calls: dict[int, list[Call]]) -> _Answers:
         waiting: dict[str, list[_Place]] = {}
-        late: dict[str, list[ToolMessage]] = {}
-        answers: dict[int, dict[int, ToolMessage]] = {}
+        late: dict[str, list[_Result]] = {}
+        answers: _Answers = {}
         for index, message in enumerate(messages):
             if isinstance(message, ToolMessage):
+                result = _Result((self._slice, index), message)
                 if places := waiting.get(message.tool_call_id):
                     asked, number = places.pop()
-                    answers.setdefault(asked, {})[number] = message
+                    answers.setdefault(asked, {})[number] = result
                 else:
-                    late.setdefault(message.tool_call_id, []).append(message)
+                    late.setdefault(message.tool_call_id, []).append(result)
             for number, call in reversed(list(enumerate(calls.get(index, ())))):
                 if call.named:
                     waiting.setdefault(call.id, []).append((index, number))
@@ -111,11 +124,15 @@ def _may_call(message: AIMessage) -> bool:
     return bool(message.tool_calls or message.invalid_tool_calls) or not isinstance(message.content, str)
 
 
-def _waits(calls: list[Call], results: dict[int, ToolMessage]) -> bool:
+def _came(result: _Result) -> tuple[int, int]:
+    return result.came
+
+
+def _waits(calls: list[Call], results: dict[int, _Result]) -> bool:
     return any(call.valid and number not in results for number, call in enumerate(calls))
 
 
-def _with_calls(message: AIMessage, calls: list[Call], answered: dict[int, Any]) -> AIMessage | None:
+def _with_calls(message: AIMessage, calls: list[Call], answered: dict[int, _Result]) -> AIMessage | None:
     """Return the message with those of its calls that are answered."""
     seen, kept = Counter[str](), set[tuple[str, int]]()
     for number, call in enumerate(calls):

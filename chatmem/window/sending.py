@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
-from chatmem.window.calls import answering, calls_of, edited
+from chatmem.window.calls import answering, calls_of, edited, says, without_last_thoughts
 from chatmem.window.exchanges import without_halves
 from chatmem.window.forms import notification
 
@@ -35,13 +35,14 @@ class Request:
     """Takes the messages of a window, in their order, and gives them the form in which they are sent.
 
     - System messages are at the head. Others come as human messages, marked as notifications.
-    - A call does not follow an answer: the two are one message.
+    - A call does not follow an answer: the two are one message. No answer ends with a thought.
     - The ids of calls are unique: one that repeats, or is empty, becomes another, in the call and in its result.
-    - What a user says is not empty.
+    - What a user says is not empty, and what a model says is no mere space.
     """
 
     def __init__(self) -> None:
         self.messages: list[BaseMessage] = []
+        self.is_changed = False  # whether that form may have more tokens than what is stored
         self._ids: set[str] = set()
         self._endings: dict[str, int] = {}  # the last one that a repeated id was given
         self._renamed: dict[str, list[str]] = {}  # the calls at hand, by the ids that are stored
@@ -51,27 +52,50 @@ class Request:
         for message in messages:
             if isinstance(message, AIMessage):
                 self._add_answer(message)
-            elif isinstance(message, ToolMessage):
+                continue
+            self.end()
+            if isinstance(message, ToolMessage):
                 self._add_result(message)
             elif isinstance(message, SystemMessage):
                 self._add_system(message)
             else:
-                self.messages.append(_not_empty(message))
+                self._add_said(message)
+
+    def end(self) -> None:
+        """Drop what a model thought last, without saying or doing anything then: it is refused."""
+        while self.messages and isinstance(last := self.messages[-1], AIMessage) and isinstance(last.content, list):
+            content = without_last_thoughts(last.content)
+            if content is last.content or calls_of(last):
+                return
+            self.messages.pop()
+            if content:
+                self.messages.append(last.model_copy(update={"content": content}))
+
+    def _add_said(self, message: BaseMessage) -> None:
+        if not says(message.content):
+            message = message.model_copy(update={"content": _NOTHING})
+            self.is_changed = True
+        self.messages.append(message)
 
     def _add_system(self, message: SystemMessage) -> None:
         if not self.messages or isinstance(self.messages[-1], SystemMessage):
             self.messages.append(message)
         elif message.text.strip():
             self.messages.append(notification(message, "system"))
+            self.is_changed = True
 
     def _add_answer(self, message: AIMessage) -> None:
+        if isinstance(message.content, str) and message.content.isspace():  # which Anthropic refuses, unlike none
+            message = message.model_copy(update={"content": ""})
         calls = calls_of(message)
         if calls:
             message = self._with_unique_ids(message, [call.id for call in calls])
-            before = self.messages[-1] if self.messages else None
-            if isinstance(before, AIMessage) and not calls_of(before):
-                self.messages[-1] = _joined(before, message)
-                return
+        while self.messages and isinstance(before := self.messages[-1], AIMessage):
+            if calls_of(before) or not (calls or _ends_with_thought(before)):
+                break
+            self.messages.pop()
+            message = _joined(before, message)
+            self.is_changed = True
         self.messages.append(message)
 
     def _add_result(self, message: ToolMessage) -> None:
@@ -86,6 +110,7 @@ class Request:
         if len(ids) == len(stored) and "" not in ids and self._ids.isdisjoint(ids):
             self._ids |= ids
             return message
+        self.is_changed = True
         for name in stored:
             self._renamed.setdefault(name, []).append(self._unique(name))
         names = {(old, number): new for old, all_new in self._renamed.items() for number, new in enumerate(all_new)}
@@ -110,22 +135,12 @@ def _joined(answer: AIMessage, call: AIMessage) -> AIMessage:
     return call.model_copy(update={"content": [*_blocks(answer.content), *_blocks(call.content)]})
 
 
+def _ends_with_thought(message: AIMessage) -> bool:
+    content = message.content
+    return isinstance(content, list) and without_last_thoughts(content) is not content
+
+
 def _blocks(content: str | list[Any]) -> list[Any]:
     if isinstance(content, str):
         return [{"type": "text", "text": content}] if content.strip() else []
     return content
-
-
-def _not_empty(message: BaseMessage) -> BaseMessage:
-    content = message.content
-    if isinstance(content, str):
-        is_empty = not content or content.isspace()
-    else:
-        is_empty = not any(_says(block) for block in content)
-    return message.model_copy(update={"content": _NOTHING}) if is_empty else message
-
-
-def _says(block: Any) -> bool:
-    if isinstance(block, str):
-        return bool(block.strip())
-    return block.get("type") != "text" or bool(str(block.get("text") or "").strip())

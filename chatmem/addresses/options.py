@@ -1,0 +1,160 @@
+"""The query options of redis://, rediss://, unix:// and their relatives: which there are, and how each is written."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+
+def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[str, Any]]:
+    """Return a url without its query and database, and these as redis-py's options.
+
+    Args:
+        url: redis://, rediss:// or unix://, with a single host.
+        more: names of options, as text, that this kind of url has beside the usual ones.
+        without: names of options that it has not.
+
+    Raises:
+        ValueError: redis-py could not read the url, or an option is unknown or wrong. No text shows a password.
+    """
+    scheme = url.partition("://")[0]
+    bare, _, query = url.partition("?")
+    if "#" in url or not _is_well_formed(bare):
+        # outside of `except`: the original, which would be this error's context, says what it read, maybe a password
+        raise ValueError(
+            f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
+            "characters percent-encoded"
+        )
+    known: dict[str, Callable[[str], Any]] = {**_PARSERS, **dict.fromkeys(more, str)}
+    for name in (*without, *(_NOT_UNIX if scheme == "unix" else ())):
+        known.pop(name, None)
+    options: dict[str, Any] = {}
+    for name, text in parse_qsl(query, keep_blank_values=True):
+        _check_name(name, known, scheme)
+        options[name] = _value(name, text, known[name])
+    options.pop("retry_on_timeout", None)  # that is done anyway
+    if scheme != "unix":
+        bare, database = _database(bare)
+        options = database | options
+    return bare, options
+
+
+def _is_well_formed(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.port is None or parts.port > 0
+    except ValueError:
+        return False
+
+
+def _check_name(name: str, known: Iterable[str], scheme: str) -> None:
+    if name not in known:
+        near = get_close_matches(name, known, n=1)
+        hint = f"do you mean {near[0]!r}?" if near else "known are " + ", ".join(sorted(known))
+        raise ValueError(f"url has an option that {scheme}:// does not know, {_shown(name)}: {hint}")
+    if name.startswith("ssl_") and scheme != "rediss":
+        raise ValueError(f"url has the option {name}, which is for TLS: begin it with rediss")
+
+
+def _shown(name: str) -> str:
+    """Return a name to show: not one that may be the end of a password with a question mark."""
+    return repr(name) if name.replace("_", "").isalnum() and len(name) < 40 else "a strange one"
+
+
+def _value(name: str, text: str, parser: Callable[[str], Any]) -> Any:
+    try:
+        return parser(text)
+    except (ValueError, KeyError):
+        wanted = _WANTED.get(parser, "another value")
+    raise ValueError(f"url's option {name} must be {wanted}")  # outside of `except`, as above
+
+
+def _database(url: str) -> tuple[str, dict[str, int]]:
+    path = urlsplit(url).path
+    number = unquote(path).strip("/")
+    if not number:
+        return url, {}
+    if not (number.isascii() and number.isdigit()):
+        raise ValueError("url's path must be the number of a database, as in redis://host:6379/0")
+    return url.removesuffix(path), {"db": int(number)}
+
+
+def _number(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not (number := _number(text)):
+        raise ValueError
+    return number
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds < math.inf:
+        raise ValueError
+    return seconds
+
+
+def _truth(text: str) -> bool:
+    return {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}[text.lower()]
+
+
+def _protocol(text: str) -> int:
+    return {"2": 2, "3": 3}[text]
+
+
+def _certificates(text: str) -> str:
+    return {name: name for name in ("none", "optional", "required")}[text.lower()]
+
+
+def _tls_version(text: str) -> ssl.TLSVersion:
+    return {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}[text.lower().removeprefix("tlsv")]
+
+
+_WANTED: dict[Callable[[str], Any], str] = {
+    _number: "a whole number",
+    _count: "a whole number above 0",
+    _seconds: "seconds, a number above 0",
+    _truth: "true or false",
+    _protocol: "2 or 3",
+    _certificates: "none, optional or required",
+    _tls_version: "1.2 or 1.3",
+}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "client_name": str,
+    "db": _number,
+    "decode_responses": _truth,
+    "encoding": str,
+    "encoding_errors": str,
+    "health_check_interval": _number,
+    "lib_name": str,
+    "lib_version": str,
+    "max_connections": _count,
+    "password": str,
+    "protocol": _protocol,
+    "retry_on_timeout": _truth,
+    "socket_connect_timeout": _seconds,
+    "socket_keepalive": _truth,
+    "socket_read_size": _count,
+    "socket_timeout": _seconds,
+    "ssl_ca_certs": str,
+    "ssl_ca_data": str,
+    "ssl_ca_path": str,
+    "ssl_cert_reqs": _certificates,
+    "ssl_certfile": str,
+    "ssl_check_hostname": _truth,
+    "ssl_ciphers": str,
+    "ssl_keyfile": str,
+    "ssl_min_version": _tls_version,
+    "ssl_password": str,
+    "timeout": _seconds,
+    "username": str,
+}
+_NOT_UNIX = ("socket_keepalive", *(name for name in _PARSERS if name.startswith("ssl_")))

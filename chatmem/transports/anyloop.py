@@ -1,0 +1,69 @@
+"""Any event loop: coroutines of asyncio get an asyncio client, those of others, as trio, a blocking one in threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any
+
+from chatmem.errors import UnsupportedError
+from chatmem.transports.base import Command, Transport, closed
+from chatmem.transports.threaded import ThreadedTransport
+
+
+class AnyLoopTransport:
+    """Runs commands on the transport that the running event loop can await.
+
+    Attributes:
+        closed: whether calls are refused from now on.
+    """
+
+    def __init__(self, asynchronous: Transport, blocking: Callable[[], Transport]) -> None:
+        """Take both.
+
+        Args:
+            asynchronous: for asyncio.
+            blocking: returns the one for the others; it may raise a ValueError.
+        """
+        self._asynchronous = asynchronous
+        self._blocking = blocking
+        self.closed = False
+
+    @property
+    def longest(self) -> float:
+        """See `Transport`."""
+        return self._here().longest
+
+    def run(self, commands: Sequence[Command]) -> Coroutine[Any, Any, list[Any]]:
+        """Run the commands in one round trip; see `Transport`."""
+        if self.closed:
+            raise closed()
+        return self._here().run(commands)
+
+    def _here(self) -> Transport:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._elsewhere()
+        return self._asynchronous
+
+    def _elsewhere(self) -> Transport:
+        try:
+            return ThreadedTransport(self._blocking())
+        except ValueError:
+            raise UnsupportedError(
+                "client is for asyncio, which does not run here: pass a blocking one, such as redis.Redis, or a url"
+            ) from None
+
+    async def rest(self) -> None:
+        """Let others run; see `Transport`."""
+        await self._here().rest()
+
+    async def aclose(self) -> None:
+        """Close what this transport opened in the running loop."""
+        self.closed = True
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return
+        await self._asynchronous.aclose()
