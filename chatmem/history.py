@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from chatmem.codec import record
-from chatmem.codec.encryption import key_of
-from chatmem.errors import ConflictError, NotFoundError
+from chatmem.codec.encryption import is_bound, key_of
+from chatmem.errors import ConflictError, NotFoundError, UnavailableError
+from chatmem.forking import build, name_of_fork, slices
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
-from chatmem.session import Session, target
+from chatmem.session import ATTEMPTS, SLICE, Session, target
 from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
 from chatmem.writing import Writes
@@ -17,8 +18,10 @@ from chatmem.writing import Writes
 class History(Reads, Writes):
     """One conversation. Made by `ChatMemory.history`; making one costs no round trip and needs no event loop."""
 
-    def __init__(self, transport: Transport, policy: Policy, session_id: str, user: str | None = None) -> None:
-        self._session = Session(transport, policy, session_id, user)
+    def __init__(
+        self, transport: Transport, policy: Policy, session_id: str, user: str | None = None, *, claim: bool = False
+    ) -> None:
+        self._session = Session(transport, policy, session_id, user, claim=claim)
         self.session_id = session_id
 
     def __repr__(self) -> str:
@@ -28,10 +31,11 @@ class History(Reads, Writes):
     async def fork(
         self, new_session_id: str, *, upto: str | int | None = None, expected_version: int | None = None
     ) -> History:
-        """Copy the conversation, or its beginning, into a new session of the same user. Two round trips.
+        """Copy the conversation, or its beginning, into a new session of the same user.
 
         The copy is of one moment and is stored whole or not at all. Positions begin at 0 there; ids and times stay.
-        The same fork may be done again after an error.
+        The same fork may be done again after an error. Two round trips for up to 256 messages, and two for each 256 of
+        a longer conversation, which is built aside: nobody else waits for it.
 
         Args:
             new_session_id: the new session's id; there must be no such session.
@@ -51,17 +55,18 @@ class History(Reads, Writes):
         check_count("expected_version", expected_version, least=0)
         if upto is not None:
             target("upto", upto)
-        elements, version, user = await session.everything()
-        fork = History(session.transport, session.policy, new_session_id, user)
+        for _ in range(ATTEMPTS):
+            first = await anext(slices(session, upto, expected_version))
+            fork = History(session.transport, session.policy, new_session_id, first.user)
+            if not first.more and not first.pinned:
+                parts = [self._copy(*pair) for pair in zip(first.entries, first.elements, strict=False)]
+                key = name_of_fork(session, first)
+                await fork._store(parts, idempotency_key=key, expected_version=0, known="add")
+                return fork
+            if await build(slices(session, upto, expected_version), fork._session, session, self._copy):
+                return fork
         with session.named():
-            if expected_version is not None and version != expected_version:
-                what = f"the session is at version {version}, not at {expected_version}: read it again, then fork"
-                raise ConflictError(what, expected=expected_version, actual=version)
-            entries = _until(upto, await session.entries(elements))
-            parts = [self._copy(*pair) for pair in zip(entries, elements, strict=False)]
-        key = f"fork of {self.session_id!r} at {version} up to {upto!r}"
-        await fork._store(parts, idempotency_key=key, expected_version=0)
-        return fork
+            raise UnavailableError("others change the session faster than it can be copied: fork again")
 
     @observed
     async def reencrypt(self) -> int:
@@ -71,7 +76,8 @@ class History(Reads, Writes):
         others write meanwhile, it looks again.
 
         Returns:
-            How many messages were sealed; those that cannot be read stay as they are.
+            How many messages were sealed. Those that cannot be read stay as they are, and so do those whose place the
+            session's index of ids does not know.
 
         Raises:
             UnavailableError: the server did not confirm; do it again for the rest.
@@ -83,40 +89,38 @@ class History(Reads, Writes):
         info = await self.info()
         if info.title is not None or info.metadata:
             await self.update(title=info.title, metadata=info.metadata or None)
-        count = 0
-        while True:
-            elements, version, _ = await self._session.everything()
-            pairs = zip(await self._session.entries(elements), elements, strict=True)
-            stale = [pair for pair in pairs if _is_stale(*pair, sealer.ring.newest)]
-            if not stale:
-                return count
-            for entry, element in stale:
-                where = target("message", entry.seq if entry.id is None else entry.id)
-                part = self._copy(entry, element)
+        count, after, more, left = 0, -1, True, set[int]()
+        while more:
+            further, elements, first, version, *_ = await self._session.raw_slice(after, None, SLICE, newest=False)
+            entries = await self._session.entries(elements, first)
+            pairs = zip(entries, elements, strict=True)
+            for entry, element in [one for one in pairs if _is_stale(*one, sealer.ring.newest)]:
+                if entry.seq in left:
+                    continue
+                where, part = target("message", entry.seq), self._copy(entry, element)
                 try:
                     done = await self._edit(
                         b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
                     )
-                except (ConflictError, NotFoundError):  # somebody wrote
+                except ConflictError:  # somebody wrote
                     break
-                version, count = done.version, count + 1
+                except NotFoundError:
+                    left.add(entry.seq)
+                else:
+                    version, count = done.version, count + 1
+            else:
+                more, after = bool(further), entries[-1].seq if entries else after
+        return count
 
     def _copy(self, entry: Entry, element: bytes) -> record.Encoded:
         if entry.message is None:  # unreadable there, and no less so here
             _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
-            return record.Encoded(b"", b"", rest)
-        created = record.now() if entry.created_at is None else record.from_datetime(entry.created_at)
-        return record.encode(entry.message, entry.seq, created, self._session.policy.compression)
+            return record.Encoded(b"", rest)
+        return record.copied(element, self._session.policy.compression, self._session.sealer)
 
 
 def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:
-    return entry.message is not None and (element[:1] == b"{" or key_of(record.record_of(element)) != newest)
-
-
-def _until(upto: str | int | None, entries: list[Entry]) -> list[Entry]:
-    if upto is None:
-        return entries
-    for index, entry in enumerate(entries):
-        if upto in (entry.seq, entry.id):
-            return entries[: index + 1]
-    raise NotFoundError(f"the session holds no message {upto!r}")
+    if entry.message is None or element[:1] == b"{":
+        return entry.message is not None
+    sealed = record.record_of(element)
+    return key_of(sealed) != newest or not is_bound(sealed)

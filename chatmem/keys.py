@@ -113,6 +113,17 @@ def user_key(prefix: str, name: bytes) -> bytes:
     return b"%b:user:{%b}" % (prefix.encode(), name)
 
 
+def user_keys(prefix: str, name: bytes) -> tuple[bytes, bytes]:
+    """Return the keys of the index of a user's sessions: by the time of their last write, and by their deadlines."""
+    key = user_key(prefix, name)
+    return key, key + b":until"
+
+
+def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:
+    """Return where the messages and ids of a session are built before they take their places."""
+    return keys.messages + b":" + name, keys.ids + b":" + name
+
+
 def dictionary_key(prefix: str, number: int) -> bytes:
     """Return the key of a dictionary that records under this prefix are compressed with."""
     return b"%b:dictionary:%d" % (prefix.encode(), number)

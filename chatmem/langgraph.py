@@ -25,7 +25,7 @@ __all__ = ["HistoryNodes"]
 _Update = dict[str, Any] | None
 
 
-def _latest(before: str | None, after: str | None) -> str | None:
+def _latest(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any] | None:
     """Return what the last of several nodes in one step says: they saw the same state."""
     return after
 
@@ -34,7 +34,7 @@ class _State(TypedDict):
     """What the nodes see of a graph's state. LangGraph adds `history_saved` to it, for no other node to see."""
 
     messages: list[AnyMessage]
-    history_saved: NotRequired[Annotated[str | None, _latest]]
+    history_saved: NotRequired[Annotated[dict[str, Any] | None, _latest]]
 
 
 class _Node(Runnable[_State, _Update]):
@@ -100,6 +100,6 @@ class HistoryNodes:
         history = StateHistory(
             memory, messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on
         )
-        load, aload = partial(history.load, store=False), partial(history.aload, store=False)
+        load, aload = partial(history.load, open_end=True), partial(history.aload, open_end=True)
         self.load = _Node("load_history", load, aload)
         self.save = _Node("save_history", history.save, history.asave)

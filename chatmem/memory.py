@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, Self
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.codec.values import OnUnstorable
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.history import History
 from chatmem.model import Match, SessionPage
@@ -33,6 +34,7 @@ def connect(
     max_messages: int | None = None,
     max_message_bytes: int = MAX_RECORD_BYTES,
     encryption: KeyRing | None = None,
+    on_unstorable: OnUnstorable = "error",
 ) -> ChatMemory:
     """Return the memory at an address. No round trip; the first operation connects.
 
@@ -58,13 +60,16 @@ def connect(
             what Redis takes in one value.
         encryption: a `KeyRing` whose newest key encrypts messages, titles and metadata; readers need it too. Ids of
             messages, sessions and users, kinds and times are not encrypted, nor is what was stored before.
+        on_unstorable: what becomes of a value in a message that cannot be stored, such as a lock or an open file:
+            "error" is an EncodingError; with "repr" a text is stored in its place that says what it was.
 
     Raises:
         ValueError: an argument is wrong; it says which and how to write it.
     """
     how = compression_of(compression)
     policy = Policy(
-        prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes, encryption
+        *(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how),
+        *(max_messages, max_message_bytes, encryption, on_unstorable),
     )
     return ChatMemory(connection_to(url, client, token), policy)
 
@@ -76,18 +81,22 @@ class ChatMemory:
         self._connection = connection
         self._policy = policy
 
-    def history(self, session_id: str, *, user: str | None = None) -> History:
+    def history(self, session_id: str, *, user: str | None = None, claim: bool = False) -> History:
         """Return one conversation. No round trip.
 
         Args:
             session_id: any non-empty string, taken exactly: case-sensitive, never a pattern.
-            user: whose conversation it is. The first write makes it theirs, and lists it among their `sessions`; who
-                writes for another user then gets a ValueError. Reading checks nothing: compare `info().user`.
+            user: whose conversation it is. A new session becomes theirs with the first write, and is among their
+                `sessions`. Reading or writing a session of another user, or of nobody, is a NotYoursError. Without it,
+                nothing is checked.
+            claim: also open a session that has no user; the first write makes it this user's.
 
         Raises:
-            ValueError: the id or the user is empty or no string.
+            ValueError: the id or the user is empty or no string, or `claim` is without a user.
         """
-        return History(self._connection.asynchronous(), self._policy, session_id, user)
+        if claim and user is None:
+            raise ValueError("claim needs user=: it makes a session that has no user that user's")
+        return History(self._connection.asynchronous(), self._policy, session_id, user, claim=claim)
 
     async def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
         """Return a user's sessions, the one written last first. Two round trips, however many there are.

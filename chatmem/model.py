@@ -1,14 +1,12 @@
-"""What callers get back."""
+"""What callers get back. All of it is also a response model for FastAPI; `chatmem.jsonable` says what JSON it is."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
-
-from langchain_core.messages import BaseMessage
 
 from chatmem.errors import CorruptRecordError
+from chatmem.jsonable import Message, Metadata, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +40,9 @@ class Entry:
     """
 
     seq: int
-    id: str | None
+    id: Text | None
     created_at: datetime | None
-    message: BaseMessage | None
+    message: Message | None
     error: CorruptRecordError | None = None
 
 
@@ -88,9 +86,9 @@ class Match:
         score: by which matches are ranked; comparable within one search.
     """
 
-    session_id: str
+    session_id: Text
     entry: Entry
-    text: str
+    text: Text
     spans: tuple[tuple[int, int], ...]
     score: float
 
@@ -111,15 +109,15 @@ class SessionInfo:
         metadata: as `update` set it.
     """
 
-    session_id: str
+    session_id: Text
     count: int
     version: int
     created_at: datetime | None
     updated_at: datetime | None
     ttl: float | None
-    user: str | None = None
-    title: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
+    user: Text | None = None
+    title: Text | None = None
+    metadata: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

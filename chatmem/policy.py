@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
 
+from chatmem.calls import Calls, Seen
 from chatmem.codec.compression import Compression
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.codec.values import OnUnstorable
+from chatmem.dictionaries import StoredDictionary
 from chatmem.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
@@ -31,6 +34,7 @@ class Policy:
         max_messages: how many of a session's last messages are kept; None for all.
         max_message_bytes: how large the record of a message may be.
         encryption: the keys that records are encrypted with; None for not at all.
+        on_unstorable: what becomes of values that cannot be stored: "error", or "repr" for a text in their place.
 
     Raises:
         ValueError: an argument is wrong.
@@ -45,10 +49,17 @@ class Policy:
     max_messages: int | None = None
     max_message_bytes: int = MAX_RECORD_BYTES
     encryption: KeyRing | None = None
+    on_unstorable: OnUnstorable = "error"
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
     """the command that waits for the replicas; None for none"""
+    calls: Calls = field(init=False, default_factory=Calls, repr=False, compare=False)
+    """the calls of this process that are under way"""
+    seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
+    """the sessions that this process has seen to hold messages"""
+    dictionary: StoredDictionary | None = field(init=False)
+    """the dictionary of compression on the server; None for none"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -58,8 +69,17 @@ class Policy:
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
         if self.encryption is not None and not isinstance(self.encryption, KeyRing):
             raise ValueError("encryption must be a chatmem.KeyRing, or None for none")
+        if self.on_unstorable not in get_args(OnUnstorable):
+            raise ValueError(f'on_unstorable must be "error" or "repr", not {self.on_unstorable!r}')
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
+        object.__setattr__(self, "dictionary", _dictionary(self.prefix, self.compression))
+
+
+def _dictionary(prefix: str, compression: Compression | None) -> StoredDictionary | None:
+    if compression is None or compression.dictionary is None:
+        return None
+    return StoredDictionary(prefix, compression.dictionary)
 
 
 def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:

@@ -5,22 +5,19 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from langchain_core.messages import BaseMessage, SystemMessage
+from langchain_core.messages import BaseMessage
 
-from chatmem import scripts
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match, Page, SessionInfo
 from chatmem.policy import check_count, check_limit
 from chatmem.search import Best, Query, text_of
-from chatmem.session import Session, info_commands, target, to_info
+from chatmem.session import ATTEMPTS, SLICE, STATE_FIELDS, Session, target, to_info
 from chatmem.telemetry import observed
-from chatmem.window import StartOn, Window
+from chatmem.window import Selection, StartOn, Window
 
 if TYPE_CHECKING:
     from chatmem.window import TokenCounter
 
-SLICE = 256
-"""How many records are read at a time where there may be many."""
 LARGEST_PAGE = 1000
 
 
@@ -41,12 +38,13 @@ class Reads:
 
         Raises:
             CorruptRecordError: with `strict`, a record cannot be read.
+            NotYoursError: the session is not this history's user's.
+            TornSessionError: the session's messages are gone, but not all of it.
             UnavailableError: the server did not answer.
             ValueError: `last` is not a whole number from 1 on.
         """
         check_count("last", last)
-        start = b"0" if last is None else b"-%d" % last
-        (elements,) = await self._session.read(("LRANGE", self._session.keys.messages, start, b"-1"))
+        elements = await self._session.tail(last)
         try:
             return await self._session.decode(elements)
         except CorruptRecordError:
@@ -65,18 +63,21 @@ class Reads:
     ) -> list[BaseMessage]:
         """Return the last messages, as many as the limits allow, fit to be sent to a model.
 
-        No tool result is among them without its call, and no call without all its results. What is returned is what
-        `langchain_core.messages.trim_messages` makes of the whole conversation; of that, only the end is read. One
-        round trip, or a few where messages are much shorter than usual. A record that cannot be read is left out.
+        It is a request that every provider takes: each call is answered once, directly behind it, whatever is stored.
+        What a person said is not left out for that. Of a conversation where nothing has to be mended, it is what
+        `langchain_core.messages.trim_messages` makes of the whole, though only the end is read. What is stored stays as
+        it is: messages that say something else in the window are copies. One round trip, or a few where messages are
+        much shorter than usual. A record that cannot be read is left out.
 
         Args:
             messages: at most so many, the system message included.
-            turns: at most so many turns; each begins with a human message.
+            turns: at most so many turns; each begins with what a person said, not with a notification.
             tokens: at most so many tokens, the system message included.
             token_counter: a chat model, a function of a list of messages (or of one, if annotated so), or
                 "approximate", which counts characters.
             keep_system: put the system message at the head of the conversation first, if there is one.
             start_on: the type or class of message, or several of them, to begin with after that; None for any.
+                Anthropic and Gemini take windows that begin with a human message only.
 
         Raises:
             UnavailableError: the server did not answer.
@@ -84,20 +85,30 @@ class Reads:
         """
         wanted = Window(messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on)
         size = wanted.first_slice()
-        name = self._session.keys.messages
-        first, tail = await self._session.read(("LRANGE", name, b"0", b"0"), ("LRANGE", name, b"-%d" % size, b"-1"))
-        head = await self._session.entries(first)
-        system = next((one.message for one in head if keep_system and isinstance(one.message, SystemMessage)), None)
-        entries, more = await self._session.entries(tail), len(tail) == size and tail[:1] != first
-        while more and wanted.reaches_beyond(system, [one.message for one in entries if one.message is not None]):
+        for _ in range(ATTEMPTS):
+            chosen = await self._choose(wanted, size, keep_system=keep_system)
+            if chosen is not None:
+                return await chosen.messages(self._session.transport.rest)
+        with self._session.named():
+            raise UnavailableError("others change the session faster than a window of it can be read: try again")
+
+    async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
+        """Read slice after slice, from the end back, until a window is full; None where one was changed meanwhile."""
+        session = self._session
+        first, tail, more, edited = await session.ends(size)
+        pinned = await session.entries(first) if keep_system else []
+        entries, known = await session.entries(tail), {one.seq for one in pinned}
+        chosen = wanted.select(pinned=session.messages_of(pinned))
+        while chosen.take(session.messages_of([one for one in entries if one.seq not in known])) and more:
             size = min(4 * size, LARGEST_PAGE)
-            older, _, more = await self._session.slice(None, entries[0].seq, size, newest=True)
+            more, elements, position, _, _, now, _ = await session.raw_slice(None, entries[0].seq, size, newest=True)
+            if now != edited:
+                return None
+            older = await session.entries(elements, position)
             if not older or older[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
-            entries = older + entries
-        if system is not None and entries[0].seq == head[0].seq:
-            del entries[0]
-        return wanted.choose(system, self._session.messages_of(entries))
+            entries = older
+        return chosen
 
     async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
@@ -168,10 +179,12 @@ class Reads:
             UnavailableError: the server did not answer.
             ValueError: `message` is neither.
         """
-        keys = self._session.keys
-        (elements,) = await self._session.read(scripts.READ.call(keys, *target("message", message)))
-        entries = await self._session.entries(elements, message if isinstance(message, int) else None)
-        return entries[0] if entries else None
+        how, value = target("message", message)
+        elements, _ = await self._session.ask(how, value)
+        entries = await self._session.entries([one for one in elements if one], None if how == b"id" else int(value))
+        if not entries or (how == b"id" and entries[0].id not in (message, None)):
+            return None
+        return entries[0]
 
     @observed
     async def search(self, query: str, *, limit: int = 10) -> list[Match]:
@@ -210,7 +223,7 @@ class Reads:
     @observed
     async def count(self) -> int:
         """Return how many messages the session holds, unreadable ones included. One round trip."""
-        (count,) = await self._session.run(("LLEN", self._session.keys.messages))
+        (count,), _ = await self._session.ask(b"count")
         return int(count)
 
     @observed
@@ -219,6 +232,5 @@ class Reads:
 
         For a session that does not exist, count and version are 0 and the rest is None or empty.
         """
-        return to_info(
-            self._session.policy, self._session.id, await self._session.run(*info_commands(self._session.keys))
-        )
+        said, _ = await self._session.ask(b"info", *STATE_FIELDS)
+        return to_info(self._session.policy, self._session.id, said)

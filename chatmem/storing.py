@@ -5,23 +5,36 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, convert_to_messages
 
 from chatmem import scripts
 from chatmem.codec import record
-from chatmem.errors import ConflictError, EncodingError, NotFoundError, UnavailableError
+from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.messages import is_equal
+from chatmem.errors import (
+    ConflictError,
+    CorruptRecordError,
+    DuplicateIdError,
+    EncodingError,
+    NotFoundError,
+    UnavailableError,
+)
 from chatmem.keys import field, name_of
-from chatmem.model import Appended, Edited
+from chatmem.model import Appended, Edited, Entry
 from chatmem.policy import check_count
-from chatmem.session import COUNT, FIRST, USER, VERSION, Session
+from chatmem.session import AT_ONCE, COUNT, FIRST, OTHER_USER, TORN, USER, VERSION, Session
 from chatmem.telemetry import moved
 
-_CONFLICT, _OTHER_USER, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE = -1, -3, -4, -5, -6, -7
+_CONFLICT, _DUPLICATE, MISSING, _TAKEN, _TOO_MANY, _ELSEWHERE, _HIDDEN = -1, -2, -4, -5, -6, -7, -8
 """The scripts' refusals."""
 _ATTEMPTS = 100
 """How often a record is sealed anew because others took the position it was sealed for."""
+
+
+Known = Literal["error", "add", "replace"]
+"""What an append does with a message whose id the session holds with other content."""
 
 
 class Stores:
@@ -31,12 +44,15 @@ class Stores:
 
     async def _encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         session = self._session
-        now, how, most = record.now(), session.policy.compression, session.policy.max_message_bytes
-        with session.named():
-            parts = [record.encode(message, i, now, how, most) for i, message in enumerate(messages)]
-        if how is not None and how.dictionary is not None and not how.is_stored:
-            await session.run(("SET", session.dictionary_key(how.dictionary.number), how.dictionary.data, b"NX"))
-            how.is_stored = True
+        now, how, rules = record.now(), session.policy.compression, session.policy
+        most, unstorable = rules.max_message_bytes, rules.on_unstorable
+        parts: list[record.Encoded] = []
+        for start in range(0, len(messages), AT_ONCE):
+            if start:  # a long append must not stop its whole event loop
+                await session.transport.rest()
+            with session.named():
+                for index, message in enumerate(messages[start : start + AT_ONCE], start):
+                    parts.append(record.encode(message, index, now, how, most, unstorable))
         return parts
 
     async def _store(
@@ -45,50 +61,91 @@ class Stores:
         *,
         idempotency_key: str | None = None,
         expected_version: int | None = None,
-        put: bool = False,
+        known: Known | Literal["put"] = "error",
+        removed: Sequence[str] = (),
         time: int | None = None,
     ) -> Appended:
-        """Append messages that are encoded already; see `append`. With `put`, known ids are written over.
+        """Append messages that are encoded already; see `append`.
 
-        The session takes it as done at `time`, in microseconds since 1970, by default now.
+        Args:
+            parts: the messages.
+            idempotency_key: as `append` has it.
+            expected_version: as `append` has it.
+            known: what is done with a known id, as `append` has it; "put" writes over it even where it says the same.
+            removed: the ids of messages that go in the same step, before these come.
+            time: when it is done, in microseconds since 1970; by default now.
         """
         check_count("expected_version", expected_version, least=0)
         moved([part.record for part in parts])
         session = self._session
         most = session.policy.max_messages
         places = [session.following + offset for offset in range(len(parts))]
+        verdict = b""
         for _ in range(_ATTEMPTS):
             reply = await session.write(
                 scripts.APPEND,
                 b"" if idempotency_key is None else field(idempotency_key),
                 b"" if most is None else b"%d" % most,
-                b"put" if put else b"",
+                known.encode(),
                 self._written_for(places),
-                *self._sealed(parts, places),
+                verdict,
+                b"%d" % len(removed),
+                *map(field, removed),
+                *self._sealed(parts, places, digests=known == "add"),
                 entry="CH" if parts else None,
                 expected_version=expected_version,
                 time=time,
             )
-            if reply[VERSION] != _ELSEWHERE:
+            if reply[VERSION] == _ELSEWHERE:
+                places = _places(*reply[1:])
+            elif reply[VERSION] == _HIDDEN:
+                verdict = await self._verdict(parts, *reply[1:])
+            elif reply[VERSION] <= TORN or reply[VERSION] == OTHER_USER:
+                await session.mend(reply)
+            else:
                 break
-            places = _places(*reply[1:])
         self._check(reply, parts, expected_version)
         version, first, last, duplicates = reply[:USER]
         session.following = max(session.following, last + 1)
+        if last >= 0:
+            session.policy.seen.add(session.keys.messages)
         return Appended(version, None if first < 0 else first, None if last < 0 else last, duplicates)
+
+    async def _verdict(self, parts: Sequence[record.Encoded], version: int, *hidden: Any) -> bytes:
+        """Return what messages are beside the stored ones of their ids, where the script cannot see that.
+
+        Args:
+            parts: the messages.
+            version: the version of the session in which the stored ones were found.
+            hidden: the index of each of these messages, and the element of its id.
+        """
+        found = bytearray(b"." * len(parts))
+        for index, element in zip(hidden[::2], hidden[1::2], strict=True):
+            (entry,) = await self._session.entries([element], 0)
+            (given,) = await self._session.entries([b"0:" + parts[index].record], 0)
+            if entry.message is None:  # nobody knows what it says: the new one is another
+                found[index : index + 1] = b"!"
+            elif entry.id != given.id:
+                found[index : index + 1] = b"?"
+            else:
+                found[index : index + 1] = b"=" if _equal(element, entry, parts[index], given, self._session) else b"!"
+        return b"%d:%b" % (version, bytes(found))
 
     def _written_for(self, places: Sequence[int]) -> bytes:
         """Return the positions that records are sealed for, as scripts take them; empty where they are not sealed."""
         return b"" if self._session.sealer is None else b",".join(b"%d" % place for place in places)
 
-    def _sealed(self, parts: Sequence[record.Encoded], places: Sequence[int]) -> Iterator[bytes]:
+    def _sealed(
+        self, parts: Sequence[record.Encoded], places: Sequence[int], *, digests: bool = False
+    ) -> Iterator[bytes]:
         """Yield ids, digests and records as scripts take them; where the memory has keys, sealed for these places."""
         sealer = self._session.sealer
         for part, place in zip(parts, places, strict=True):
             if sealer is None:
-                yield from part
+                yield from (part.id, record.digest(part) if digests and part.id else b"", part.record)
             else:
-                yield from (part.id, sealer.ring.digest(part.digest), sealer.seal(part.record, place))
+                digest = sealer.ring.digest(record.digest(part)) if part.id else b""
+                yield from (part.id, digest, sealer.seal(part.record, place))
 
     async def _edit(
         self,
@@ -99,14 +156,21 @@ class Stores:
     ) -> Edited:
         check_count("expected_version", expected_version, least=0)
         moved([part.record for part in parts])
+        gone = b""
         for _ in range(_ATTEMPTS):
-            sealed = (self._written_for(places), *self._sealed(parts, places))
+            sealed = (self._written_for(places), gone, *self._sealed(parts, places))
             reply = await self._session.write(
                 scripts.EDIT, *arguments, *sealed, entry="XX", expected_version=expected_version
             )
-            if reply[VERSION] != _ELSEWHERE:
+            if reply[VERSION] == _ELSEWHERE:
+                places = reply[1:]
+            elif reply[VERSION] == _HIDDEN:
+                (entry,) = await self._session.entries([reply[2]])
+                gone = b"=" + (field(entry.id) if entry.id else b"")
+            elif reply[VERSION] <= TORN or reply[VERSION] == OTHER_USER:
+                await self._session.mend(reply)
+            else:
                 break
-            places = reply[1:]
         self._check(reply, parts, expected_version)
         return Edited(reply[VERSION], None if reply[FIRST] < 0 else reply[FIRST], reply[COUNT])
 
@@ -123,17 +187,32 @@ class Stores:
                 raise NotFoundError("the session holds no such message")
             if code == _ELSEWHERE:
                 raise UnavailableError("others write to the session faster than a record is sealed for its position")
-        if code == _OTHER_USER:
-            raise ValueError(f"the session {self._session.id!r} belongs to another user than {self._session.user!r}")
+            if code == _HIDDEN:
+                raise UnavailableError("others write to the session faster than its messages can be compared")
+            if code <= TORN or code == OTHER_USER:
+                raise UnavailableError("the session is torn faster than it can be mended")
         if code == _TOO_MANY:
             raise ValueError(f"replacement must be no more than the {reply[1]:,} messages that there were up to there")
         message_id = name_of(parts[reply[1]].id)
         if code == _TAKEN:
             raise ValueError(f"messages[{reply[1]}] has the id {message_id!r}, which another message has")
-        raise ValueError(
-            f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}: chunks of "
-            "one answer share an id, so add them up (chunk + chunk) and append the sum"
-        )
+        what = f"messages[{reply[1]}] has the id {message_id!r}, which the session holds with other content"
+        fix = 'give it an id of its own, or pass on_known_id="replace" to write over that one, or "add" to keep both'
+        if record.is_chunk(parts[reply[1]].record):
+            what = f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}"
+            fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
+        with self._session.named():
+            raise DuplicateIdError(f"{what}: {fix}", index=reply[1], message_id=message_id)
+
+
+def _equal(element: bytes, entry: Entry, part: record.Encoded, given: Entry, session: Session) -> bool:
+    """Return whether a stored message says what a given one says, whenever each was written, and in whatever form."""
+    try:
+        stored = record.plain_record(element, session.sealer)
+        new = record.plain_record(b"0:" + part.record)
+    except (UnknownDictionaryError, CorruptRecordError):
+        return False
+    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

@@ -13,9 +13,11 @@ from chatmem import history as core
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.codec.values import OnUnstorable
 from chatmem.connect import Client, Connection, connection_to
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 from chatmem.policy import Policy, Refresh
+from chatmem.storing import Known
 from chatmem.transports.blocking import drive
 from chatmem.users import User
 from chatmem.window import StartOn
@@ -41,6 +43,7 @@ def connect(
     max_messages: int | None = None,
     max_message_bytes: int = MAX_RECORD_BYTES,
     encryption: KeyRing | None = None,
+    on_unstorable: OnUnstorable = "error",
 ) -> ChatMemory:
     """Return the memory at an address, for synchronous code; see `chatmem.connect`.
 
@@ -51,7 +54,8 @@ def connect(
     connection.blocking()
     how = compression_of(compression)
     policy = Policy(
-        prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how, max_messages, max_message_bytes, encryption
+        *(prefix, ttl, ttl_refresh, wait_replicas, wait_timeout, how),
+        *(max_messages, max_message_bytes, encryption, on_unstorable),
     )
     return ChatMemory(connection, policy)
 
@@ -71,9 +75,17 @@ class History:
         *messages: MessageLikeRepresentation,
         idempotency_key: str | None = None,
         expected_version: int | None = None,
+        on_known_id: Known = "error",
     ) -> Appended:
         """Append messages: all of them, each once, or none. One round trip."""
-        return drive(self._core.append(*messages, idempotency_key=idempotency_key, expected_version=expected_version))
+        return drive(
+            self._core.append(
+                *messages,
+                idempotency_key=idempotency_key,
+                expected_version=expected_version,
+                on_known_id=on_known_id,
+            )
+        )
 
     def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
         """Store a message in the place of the one with its id, or append it. One round trip."""
@@ -194,9 +206,11 @@ class ChatMemory:
         self._connection = connection
         self._policy = policy
 
-    def history(self, session_id: str, *, user: str | None = None) -> History:
+    def history(self, session_id: str, *, user: str | None = None, claim: bool = False) -> History:
         """Return one conversation. No round trip."""
-        return History(core.History(self._connection.blocking(), self._policy, session_id, user))
+        if claim and user is None:
+            raise ValueError("claim needs user=: it makes a session that has no user that user's")
+        return History(core.History(self._connection.blocking(), self._policy, session_id, user, claim=claim))
 
     def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
         """Return a user's sessions, the one written last first. Two round trips."""

@@ -14,12 +14,13 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from chatmem import scripts
+from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.history import History
-from chatmem.keys import field, name_of, session_keys, user_key, user_name
+from chatmem.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.policy import Policy, check_limit
 from chatmem.search import Best, Query
-from chatmem.session import VERSION, info_commands, to_info
+from chatmem.session import STATE_FIELDS, VERSION, to_info
 from chatmem.telemetry import observed
 from chatmem.transports.base import Command, Transport
 
@@ -57,7 +58,7 @@ class User:
         self._policy = policy
         self._user = user
         self._name = user_name(user)
-        self._key = user_key(policy.prefix, self._name)
+        self._keys = user_keys(policy.prefix, self._name)
 
     @observed
     async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
@@ -79,14 +80,15 @@ class User:
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""
         count, seen = 0, set[bytes]()
-        while True:
-            known = len(seen)
-            # The oldest first: a session that is written meanwhile comes later, and is met again.
-            async for listed in self._slices("oldest"):
-                count += await self._erase(listed)
-                seen.update(one.name for one in listed)
-            if len(seen) == known:
-                return count
+        # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
+        # erased stays: else this would never end beside a busy writer.
+        async for listed in self._slices("oldest"):
+            new = [one for one in listed if one.name not in seen]
+            if not new:
+                break
+            count += await self._erase(new)
+            seen.update(one.name for one in new)
+        return count
 
     async def _erase(self, listed: list[_Listed]) -> int:
         ids = [one.session_id for one in listed if one.session_id is not None]
@@ -101,8 +103,14 @@ class User:
         wanted, best = Query(query), Best[Match](limit)
         async for listed in self._slices("newest"):
             for info in await self._check(listed):
-                await History(self._transport, self._policy, info.session_id)._search(wanted, best)
+                await self._search_one(info.session_id, wanted, best)
         return best.ranked()
+
+    async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
+        try:
+            await History(self._transport, self._policy, session_id)._search(wanted, best)
+        except (TornSessionError, NotFoundError, CorruptRecordError) as error:
+            logger.warning("did not search all of the session %r: %s", session_id, error)
 
     async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
         last = None
@@ -115,31 +123,69 @@ class User:
     ) -> list[_Listed]:
         """Return what the index says, by the time of the last write, from behind `after` on."""
         start = (b"", b"") if after is None else (after.time, after.name)
-        call = scripts.USER.call((self._key,), b"list", *start, b"%d" % count, first.encode())
+        call = scripts.USER.call(self._keys, b"list", *start, b"%d" % count, first.encode())
         (reply,) = await self._transport.run([call])
         return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
 
     async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
         """Return what is known of sessions; what is gone, another user's, or no session, leaves the index."""
-        known = {one.session_id: one for one in listed if one.session_id is not None}
-        commands = [command for one in known for command in info_commands(session_keys(self._policy.prefix, one))]
-        replies = await self._run(commands)
-        infos = [to_info(self._policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(known)]
-        own = [info for info in infos if info.user == self._user]
         for one in listed:
             if one.session_id is None:
-                logger.warning("left out what is no session: key %s, %r", self._key.decode(), one.name[:80])
-        kept = {info.session_id for info in own}
-        await self._drop([one for one in listed if one.session_id not in kept])
-        return own
+                logger.warning("left out what is no session: key %s, %r", self._keys[0].decode(), one.name[:80])
+        known = [one for one in listed if one.session_id is not None]
+        infos, gone = [], [one for one in listed if one.session_id is None]
+        for one, reply in zip(known, await self._replies([one.session_id or "" for one in known]), strict=True):
+            info = self._info(one.session_id or "", reply)
+            if info is not None and info.user == self._user:
+                infos.append(info)
+            elif info is not None:
+                gone.append(one)
+        await self._drop(gone)
+        return infos
+
+    async def _replies(self, session_ids: list[str]) -> list[Any]:
+        """Return what is known of each session, or the error of one of which nothing can be known."""
+        commands = [command for one in session_ids for command in _questions(session_keys(self._policy.prefix, one))]
+        try:
+            replies = await self._run(commands)
+        except CorruptRecordError as error:  # of one of them; the others say what they are
+            if len(session_ids) == 1:
+                return [error]
+            middle = len(session_ids) // 2
+            return await self._replies(session_ids[:middle]) + await self._replies(session_ids[middle:])
+        return [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
+
+    def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
+        """Return what is known of a session; None where that cannot be read, which costs it alone."""
+        try:
+            if isinstance(reply, CorruptRecordError):
+                raise reply
+            count, (*fields, life), left = reply
+            if _is_torn(count, fields[0], life):
+                raise CorruptRecordError("a part of it is missing: chatmem doctor says what is left")
+            return to_info(self._policy, session_id, (count, fields, left))
+        except CorruptRecordError as error:
+            logger.warning("left out the session %r: %s", session_id, error)
+            return None
 
     async def _drop(self, listed: list[_Listed]) -> None:
         """Take sessions out of the index, unless they were written since they were found there."""
         pairs = [value for one in listed for value in (one.time, one.name)]
-        await self._run([scripts.USER.call((self._key,), b"drop", *pairs)] if pairs else [])
+        await self._run([scripts.USER.call(self._keys, b"drop", *pairs)] if pairs else [])
 
     async def _run(self, commands: list[Command]) -> list[Any]:
         return await self._transport.run(commands) if commands else []
+
+
+def _questions(keys: SessionKeys) -> tuple[Command, ...]:
+    return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS, b"life"), ("PTTL", keys.state)
+
+
+def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
+    """Return whether the state speaks of messages that are not there, or says nothing of some that are."""
+    if life is None:
+        return bool(count) and version is None
+    return life.endswith(b"-") == bool(count)
 
 
 def _to_cursor(listed: _Listed) -> str:

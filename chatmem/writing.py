@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
-from typing import Any
+from typing import Any, get_args
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage
 
 from chatmem import scripts
 from chatmem.errors import ConflictError, NotFoundError
-from chatmem.keys import field, user_key
+from chatmem.keys import field, user_keys
 from chatmem.model import Appended, Edited
 from chatmem.policy import milliseconds
-from chatmem.session import UPDATED, USER, VERSION, target
-from chatmem.storing import MISSING, Stores, as_messages, to_json
+from chatmem.session import USER, VERSION, target
+from chatmem.storing import MISSING, Known, Stores, as_messages, to_json
 from chatmem.telemetry import observed
 
 
@@ -27,19 +27,24 @@ class Writes(Stores):
         *messages: MessageLikeRepresentation,
         idempotency_key: str | None = None,
         expected_version: int | None = None,
+        on_known_id: Known = "error",
     ) -> Appended:
         """Append messages: all of them, each once, or none. One round trip.
 
-        A message whose id the session holds already is left out and counted as a duplicate, so an append may be
-        done again after an error; `idempotency_key` does the same for messages without ids. Where the memory has
-        `max_messages`, the oldest ones go in the same step.
+        A message that the session holds already, with the same id and the same content, is left out and counted as a
+        duplicate, so you can append again after an error; `idempotency_key` does the same for messages without ids.
+        Where the memory has `max_messages`, the oldest ones go in the same step.
 
         Args:
             messages: LangChain messages, or what LangChain makes one of: a string, `("ai", "hi")`,
                 `{"role": "user", "content": "hi"}`. With none, nothing is stored and the version comes back.
             idempotency_key: a name for this append. A second append to this session under the same name stores
                 nothing, and returns what the first one did, with all messages as duplicates.
-            expected_version: the session's version as the caller knows it, 0 for a session that must be new.
+            expected_version: the session's version as the caller knows it, 0 for a session that must be new. An append
+                of messages with ids that was done before is no conflict, but finds them all there.
+            on_known_id: what to do with a message whose id the session holds with other content: "error" stores
+                nothing; "replace" puts it in the place of the other; "add" stores it as one more message, for ids that
+                are not unique, and `get` finds the first.
 
         Returns:
             The session's new version, the positions of the first and last of these messages, and how many were
@@ -47,16 +52,32 @@ class Writes(Stores):
 
         Raises:
             ConflictError: the session is not at `expected_version`. Nothing was stored.
+            DuplicateIdError: the session holds another message under the id of one of these. Nothing was stored.
             EncodingError: a message holds what cannot be stored. Nothing was sent.
+            NotYoursError: the session is not this history's user's.
+            TornSessionError: a part of the session is lost. Nothing was stored.
             UnavailableError: the server did not confirm. The messages are stored all or none. Where `wait_replicas`
                 of them were not reached, all are stored; the same append again waits again.
-            ValueError: a value is no message, a chunk's id is stored with another content, the session is another
-                user's, or an argument is wrong.
+            ValueError: a value is no message, or an argument is wrong.
         """
+        if on_known_id not in get_args(Known):
+            raise ValueError(f'on_known_id must be "error", "add" or "replace", not {on_known_id!r}')
         if idempotency_key is not None and (not isinstance(idempotency_key, str) or not idempotency_key):
             raise ValueError("idempotency_key must be a non-empty string, or None for none")
         parts = await self._encode(as_messages("messages", messages))
-        return await self._store(parts, idempotency_key=idempotency_key, expected_version=expected_version)
+        return await self._store(
+            parts, idempotency_key=idempotency_key, expected_version=expected_version, known=on_known_id
+        )
+
+    @observed
+    async def _rewrite(self, messages: Sequence[BaseMessage], removed: Sequence[str] = ()) -> Appended:
+        """Bring stored messages up to date. One round trip, atomic.
+
+        Args:
+            messages: what is to be there: each takes the place of the one with its id, or is appended.
+            removed: ids of messages that go first; one that is among `messages` too is appended anew.
+        """
+        return await self._store(await self._encode(messages), known="replace", removed=removed)
 
     @observed
     async def put(self, message: BaseMessage, *, expected_version: int | None = None) -> Edited:
@@ -79,7 +100,7 @@ class Writes(Stores):
         """
         if not isinstance(message, BaseMessage) or isinstance(message, RemoveMessage) or not message.id:
             raise ValueError("message must be a message with an id: put finds by it what to write over")
-        done = await self._store(await self._encode([message]), expected_version=expected_version, put=True)
+        done = await self._store(await self._encode([message]), expected_version=expected_version, known="put")
         return Edited(done.version, done.first, done.duplicates)
 
     @observed
@@ -205,7 +226,11 @@ class Writes(Stores):
             raise ValueError("metadata must be a dict, or None for as it is")
         with self._session.named():
             values = [b"" if value is None else to_json(value) for value in (title, metadata)]
-        self._check(await self._session.annotate(*values))
+        while True:
+            reply = await self._session.annotate(*values)
+            if reply[VERSION] >= 0:
+                return
+            await self._session.mend(reply)
 
     @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:
@@ -222,22 +247,49 @@ class Writes(Stores):
             ValueError: `ttl` is not more than 0.
         """
         left = self._session.policy.ttl_argument if ttl is None else milliseconds("ttl", ttl)
-        (reply,) = await self._session.run(self._session.command(scripts.EDIT, b"touch", ttl=left))
+        reply = await self._ask(b"touch", ttl=left)
         if reply[VERSION] == MISSING:
             return False
-        self._check(reply)
         if reply[USER] and left:
-            await self._session.run(self._session.registration(reply[USER], reply[UPDATED], "NX", left))
+            await self._session.run(self._session.registration(reply[USER], "NX", ttl=left))
         return True
+
+    async def _ask(self, task: bytes, *arguments: bytes, ttl: bytes | None = None) -> Any:
+        """Run a task of `edit.lua` that may be done twice, mending the session first where that is needed."""
+        session = self._session
+        while True:
+            (reply,) = await session.run(session.command(scripts.EDIT, task, *arguments, ttl=ttl))
+            if reply[VERSION] >= 0 or reply[VERSION] == MISSING:
+                return reply
+            await session.mend(reply)
 
     @observed
     async def clear(self) -> None:
-        """Remove the session: its messages and all that is known of it. One round trip, atomic.
+        """Remove the session: its messages and all that is known of it, also what is left of a torn one. Atomic.
 
-        For a session of a user one more, which takes it from the list of the user's sessions.
+        One round trip; two for a session of this history's user, three for one of a user that it was not opened for,
+        which take it from the list of the user's sessions.
+
+        Raises:
+            NotYoursError: the session is not this history's user's.
+            UnavailableError: the server did not confirm; do it again.
         """
-        (reply,) = await self._session.run(self._session.command(scripts.EDIT, b"clear", b""))
-        self._check(reply)
-        if reply[USER]:
-            index = user_key(self._session.policy.prefix, reply[USER])
-            await self._session.run(scripts.USER.call((index,), b"drop", reply[UPDATED], field(self._session.id)))
+        session, name = self._session, field(self._session.id)
+        clear = session.command(scripts.EDIT, b"clear", b"")
+        session.following = 0
+        if session.user is not None:
+            index = user_keys(session.policy.prefix, session.user_name)
+            time, reply = await session.run(scripts.USER.call(index, b"get", name), clear)
+        else:
+            (reply,) = await session.run(clear)
+        if reply[VERSION] < 0:
+            await session.mend(reply)
+        if session.user is None and reply[USER]:
+            # Its time first: who writes to it after the look finds another time there, and stays on the list.
+            index = user_keys(session.policy.prefix, reply[USER])
+            time, (_, length) = await session.run(scripts.USER.call(index, b"get", name), session.reading(b"count"))
+            time = time if not length else b""
+        elif session.user is None:
+            return
+        if time:
+            await session.run(scripts.USER.call(index, b"drop", time, name))

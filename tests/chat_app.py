@@ -40,6 +40,11 @@ class ChatApp:
         )
         wait_until(lambda: is_healthy(self.address), seconds=60)
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     def kill(self) -> None:
         """`kill -9`."""
         self._process.kill()

@@ -28,7 +28,7 @@ needs_newer_client = pytest.mark.skipif(
 class Node:
     """One server of the cluster."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.port = free_port()
         folder.mkdir()
         options = {
@@ -45,10 +45,15 @@ class Node:
         }
         words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
         self._bus = options["cluster-port"]
-        self.process = subprocess.Popen([_server_binary(), *words], stdout=subprocess.DEVNULL)
+        self._command = [_server_binary(), *words, *more]
         self.client = redis.Redis(port=self.port, decode_responses=True, protocol=2)
-        wait_until(lambda: answers(f"redis://127.0.0.1:{self.port}"))
+        self.start()
         self.id = str(self.run("CLUSTER", "MYID"))
+
+    def start(self) -> None:
+        """Start it, for the first time or again, with what it had."""
+        self.process = subprocess.Popen(self._command, stdout=subprocess.DEVNULL)
+        wait_until(lambda: answers(f"redis://127.0.0.1:{self.port}"))
 
     def run(self, *words: Any) -> Any:
         return self.client.execute_command(*words)
@@ -75,17 +80,18 @@ class Node:
 class Cluster:
     """Six nodes; the first three are masters."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str) -> None:
+        """Start them, with options beside those of a cluster."""
         self.nodes: list[Node] = []
         try:
-            self._form(folder)
+            self._form(folder, *options)
         except BaseException:
             self.close()
             raise
 
-    def _form(self, folder: Path) -> None:
+    def _form(self, folder: Path, *options: str) -> None:
         for number in range(6):
-            self.nodes.append(Node(folder / str(number)))
+            self.nodes.append(Node(folder / str(number), *options))
         masters, replicas = self.nodes[:3], self.nodes[3:]
         borders = [SLOTS * part // 3 for part in range(4)]
         for index, master in enumerate(masters):

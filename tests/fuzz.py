@@ -141,7 +141,7 @@ def _extensions(rng: random.Random, depth: int) -> bytes:
     inner = b"\xc6" + struct.pack(">I", 2000) + b"x" * 2000
     for _ in range(depth):
         inner = b"\x91" + inner
-        inner = b"\xc9" + struct.pack(">IB", len(inner), rng.randrange(8, 12)) + inner
+        inner = b"\xc9" + struct.pack(">IB", len(inner), rng.randrange(8, 16)) + inner
     return inner
 
 
@@ -158,7 +158,7 @@ def crowd(rng: random.Random) -> bytes:
 def extension(rng: random.Random) -> bytes:
     """Make up a value of each kind that msgpack lacks, of random content."""
     data = rng.choice((rng.randbytes(rng.randrange(40)), b"9" * rng.randrange(5000), b"1E+999999999", b"\x91\xcb\x7f"))
-    return _artifact(b"\xc9" + struct.pack(">IB", len(data), rng.randrange(14)) + data)
+    return _artifact(b"\xc9" + struct.pack(">IB", len(data), rng.randrange(17)) + data)
 
 
 def noise(rng: random.Random) -> bytes:

@@ -14,6 +14,26 @@ from tests.servers import answers, debian_binary, free_port, run_server, wait_un
 PASSWORD = "s3cret"
 
 
+def sentinel(stack: ExitStack, config: Path, master: int, password: str = "", *, patience: int = 500) -> int:
+    """Start one that watches the master at a port, and return its own; see `Watched`."""
+    port = free_port()
+    lines = [
+        f"port {port}",
+        "bind 127.0.0.1",
+        f"dir {config.parent}",
+        f"sentinel monitor chats 127.0.0.1 {master} 2",
+        *([f"sentinel auth-pass chats {password}"] if password else []),
+        f"sentinel down-after-milliseconds chats {patience}",
+        "sentinel failover-timeout chats 3000",
+    ]
+    config.write_text("\n".join(lines))
+    process = subprocess.Popen([debian_binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
+    stack.callback(process.wait)
+    stack.callback(process.kill)
+    wait_until(lambda: answers(f"redis://127.0.0.1:{port}"))
+    return port
+
+
 class Watched:
     """A master, a replica and three sentinels on loopback."""
 
@@ -24,7 +44,6 @@ class Watched:
             stack: what ends them.
             patience: milliseconds of silence after which the master counts as down.
         """
-        self._patience = patience
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-")))
         self.ports = [free_port(), free_port()]
         auth = ["--requirepass", PASSWORD, "--masterauth", PASSWORD]
@@ -34,28 +53,13 @@ class Watched:
         stack.enter_context(run_server(debian_binary(), *auth, *replica, port=self.ports[1]))
         with self.client(1) as client:
             wait_until(lambda: client.execute_command("ROLE")[3] == b"connected")
-        self.sentinels = [self._sentinel(stack, folder / f"{number}.conf") for number in range(3)]
+        self.sentinels = [
+            sentinel(stack, folder / f"{number}.conf", self.ports[0], PASSWORD, patience=patience)
+            for number in range(3)
+        ]
 
     def client(self, index: int) -> redis.Redis:
         return redis.Redis(port=self.ports[index], password=PASSWORD, protocol=2)
-
-    def _sentinel(self, stack: ExitStack, config: Path) -> int:
-        port = free_port()
-        lines = [
-            f"port {port}",
-            "bind 127.0.0.1",
-            f"dir {config.parent}",
-            f"sentinel monitor chats 127.0.0.1 {self.ports[0]} 2",
-            f"sentinel auth-pass chats {PASSWORD}",
-            f"sentinel down-after-milliseconds chats {self._patience}",
-            "sentinel failover-timeout chats 3000",
-        ]
-        config.write_text("\n".join(lines))
-        process = subprocess.Popen([debian_binary(), str(config), "--sentinel"], stdout=subprocess.DEVNULL)
-        stack.callback(process.wait)
-        stack.callback(process.kill)
-        wait_until(lambda: answers(f"redis://127.0.0.1:{port}"))
-        return port
 
     @property
     def url(self) -> str:

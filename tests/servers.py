@@ -122,8 +122,8 @@ def redis_7() -> Iterator[str]:
 
 LEAST_RIGHTS = (
     "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping "
-    "+rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget +hgetall +hdel +hlen "
-    "+zadd +zrem +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
+    "+rename +rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget +hscan +hdel +hlen "
+    "+zadd +zrem +zremrangebyrank +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
 )
 """What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
 ADMINS: dict[str, str] = {}

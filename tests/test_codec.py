@@ -9,10 +9,9 @@ import pickle
 import socket
 from collections import OrderedDict
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 import pydantic
 import pytest
@@ -125,8 +124,7 @@ class Level(enum.IntEnum):
 @pytest.mark.parametrize(
     ("artifact", "comes_back"),
     [
-        ((1, (2,)), [1, [2]]),
-        (Point(1), [1]),
+        (Point(1), (1,)),
         (bytearray(b"a"), b"a"),
         (memoryview(b"a"), b"a"),
         (type("Text", (str,), {})("a"), "a"),
@@ -135,22 +133,15 @@ class Level(enum.IntEnum):
         (type("Real", (float,), {})(1.5), 1.5),
         (OrderedDict(a=1), {"a": 1}),
         (type("Items", (list,), {})([1]), [1]),
-        (
-            datetime(2026, 7, 1, 12, tzinfo=ZoneInfo("Europe/Berlin")),
-            datetime(2026, 7, 1, 12, tzinfo=timezone(timedelta(hours=2))),
-        ),
-        (datetime(2026, 10, 25, 2, 30, fold=1), datetime(2026, 10, 25, 2, 30)),
     ],
-    ids=["tuple", "named tuple", "bytearray", "memoryview", "str subclass", "StrEnum", "IntEnum", "float subclass",
-         "dict subclass", "list subclass", "named time zone", "fold"],
+    ids=["named tuple", "bytearray", "memoryview", "str subclass", "StrEnum", "IntEnum", "float subclass",
+         "dict subclass", "list subclass"],
 )  # fmt: skip
 def test_what_the_format_cannot_tell_apart(artifact: Any, comes_back: Any) -> None:
     """The documented list of values that come back as their plain form."""
     decoded = round_trip(lc.ToolMessage("x", tool_call_id="1", artifact=artifact))
     assert isinstance(decoded, lc.ToolMessage)
     assert same(decoded.artifact, comes_back)
-    if isinstance(comes_back, datetime):
-        assert decoded.artifact.utcoffset() == artifact.utcoffset() if artifact.tzinfo else not decoded.artifact.fold
 
 
 class Opaque:
@@ -175,13 +166,12 @@ def deep(levels: int) -> list[Any]:
     [
         ({"artifact": socket.socket}, "artifact"),
         ({"artifact": {"a": [1, {"handle": Opaque()}]}}, "artifact.a[1].handle"),
-        ({"artifact": enum.Enum("Plain", "A").A}, "artifact"),  # type: ignore[attr-defined]
         ({"artifact": {Opaque(): 1}}, "artifact's key 0"),
-        ({"artifact": 1j}, "artifact"),
+        ({"artifact": ...}, "artifact"),
         ({"additional_kwargs": {"raw": Opaque()}}, "additional_kwargs.raw"),
         ({"content": [{"type": "x", "data data": Opaque()}]}, "content[0]['data data']"),
         ({"more": Opaque()}, "more"),
-        ({"artifact": lc.HumanMessage("a model of pydantic's")}, "artifact"),
+        ({"artifact": lc.HumanMessage("a model of pydantic's", raw=Opaque())}, "artifact.raw"),
     ],
 )
 def test_what_cannot_be_stored_is_named(fields: dict[str, Any], field: str) -> None:
@@ -272,7 +262,7 @@ class TestSubclasses:
         assert (type(decoded), decoded.type, decoded.level) == (lc.BaseMessage, "note", 3)  # type: ignore[attr-defined]
 
     def test_fields_of_pydantic_types(self) -> None:
-        """A registered class' fields may be models and enums; an unregistered one's are refused by name."""
+        """A registered class' fields may be models and enums, which are plain data as long as it is not registered."""
 
         class Source(pydantic.BaseModel):
             url: str
@@ -285,8 +275,7 @@ class TestSubclasses:
             mood: Mood = Mood.CALM
 
         message = Cited(content="x", source=Source(url="a"), mood=Mood.CALM)
-        with pytest.raises(chatmem.EncodingError, match="'source'"):
-            round_trip(message)
+        assert round_trip(message) == lc.AIMessage("x", source={"url": "a"}, mood=1)
         try:
             chatmem.register(Cited)
             assert same(round_trip(message), message)

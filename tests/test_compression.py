@@ -16,6 +16,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
+from chatmem import dictionaries
 from chatmem.codec import compression, record, registry
 from chatmem.codec.compression import Compression, Dictionary
 from tests import samples
@@ -41,8 +42,13 @@ def how(request: pytest.FixtureRequest, dictionary: Dictionary) -> Any:
 @pytest.fixture
 def unseen() -> Iterator[Callable[[], None]]:
     """Makes this process forget all dictionaries, as another process has not seen them."""
-    yield compression._dictionaries.clear
-    compression._dictionaries.clear()
+
+    def forget() -> None:
+        compression._given.clear()
+        compression._found.clear()
+
+    yield forget
+    forget()
 
 
 @pytest.fixture
@@ -131,6 +137,116 @@ class TestOneServer:
                     await memory.history("s").messages()
                 assert wire.commands == ["LRANGE", "GET", "LRANGE", "LRANGE"]
 
+    async def test_a_server_that_comes_back_empty(
+        self, connect: Connect, raw: Any, prefix: str, dictionary: Dictionary, unseen: Callable[[], None]
+    ) -> None:
+        """The next append stores the dictionary again, be it to a session that was there or to another."""
+        memory = connect(compression=dictionary)
+        kept = memory.history("kept")
+        for session in ("old", "kept"):
+            await memory.history(session).append(*NEW[:3])
+        await kept.append(NEW[3])
+        for history in (memory.history("old"), kept, memory.history("new")):
+            for key in list(raw.scan_iter(f"{prefix}*")):
+                raw.delete(key)
+            await history.append(*NEW[:3])
+            unseen()
+            assert await connect().history(history.session_id).messages(strict=True) == NEW[:3]
+
+    @pytest.mark.parametrize("write", ["append", "put", "replace", "compact", "user", "wait"])
+    async def test_a_dictionary_that_is_lost_alone(
+        self,
+        connect: Connect,
+        raw: Any,
+        prefix: str,
+        dictionary: Dictionary,
+        unseen: Callable[[], None],
+        monkeypatch: pytest.MonkeyPatch,
+        write: str,
+    ) -> None:
+        """Nothing shows it, so the next write that comes a second after the last look stores it again."""
+        options = {"wait_replicas": 1, "wait_timeout": 0.001} if write == "wait" else {}
+        memory = connect(compression=dictionary)
+        history = memory.history("s", user="bob" if write == "user" else None)
+        await history.append(*NEW[:3], lc.HumanMessage("x", id="x"))
+        raw.delete(f"{prefix}:dictionary:{dictionary.number}")
+        await history.append(NEW[3])
+        assert not raw.exists(f"{prefix}:dictionary:{dictionary.number}")
+        monkeypatch.setattr(dictionaries, "SECONDS", 0)
+        if write == "wait":
+            memory = connect(compression=dictionary, **options)
+            history = memory.history("s")
+            for _ in range(2):
+                with pytest.raises(chatmem.UnavailableError, match="replicas"):
+                    await history.append(NEW[4])
+                raw.delete(f"{prefix}:dictionary:{dictionary.number}")
+            with pytest.raises(chatmem.UnavailableError, match="replicas"):
+                await history.append(NEW[4])
+        elif write in ("append", "user"):
+            await history.append(NEW[4])
+        elif write == "put":
+            await history.put(NEW[4].model_copy(update={"id": "x"}))
+        elif write == "replace":
+            await history.replace("x", NEW[4])
+        else:
+            await history.compact(upto=1, replacement=[NEW[4]])
+        assert raw.get(f"{prefix}:dictionary:{dictionary.number}") == dictionary.data
+        unseen()
+        assert NEW[4].content in [message.content for message in await connect().history("s").messages(strict=True)]
+
+    async def test_a_fork_as_the_first_write(
+        self, connect: Connect, raw: Any, prefix: str, dictionary: Dictionary, unseen: Callable[[], None]
+    ) -> None:
+        """Its records need the dictionary as those of an append do."""
+        await connect().history("s").append(*NEW[:10])
+        await connect(compression=dictionary).history("s").fork("copy")
+        unseen()
+        assert await connect().history("copy").messages(strict=True) == NEW[:10]
+
+    async def test_a_server_that_does_not_take_it_again(
+        self,
+        raw: Any,
+        url: str,
+        prefix: str,
+        dictionary: Dictionary,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        """The append is done, and the loss is logged; the next one begins with the dictionary."""
+        monkeypatch.setattr(dictionaries, "SECONDS", 0)
+        key = f"{prefix}:dictionary:{dictionary.number}"
+        raw.execute_command("ACL", "SETUSER", "keeper", "on", ">secret", "~*", "+@all")
+        try:
+            address = url.replace("redis://", "redis://keeper:secret@")
+            async with chatmem.connect(address, prefix=prefix, compression=dictionary) as memory:
+                history = memory.history("s")
+                await history.append(NEW[0])
+                raw.delete(key)
+                raw.execute_command("ACL", "SETUSER", "keeper", "-set")
+                assert (await history.append(NEW[1])).version == 2
+                assert "lost the dictionary" in caplog.text
+                with pytest.raises(chatmem.UnavailableError, match="no permissions"):
+                    await history.append(NEW[2])
+                raw.execute_command("ACL", "SETUSER", "keeper", "+set")
+                await history.append(NEW[2])
+                assert raw.get(key) == dictionary.data
+                assert await history.messages(strict=True) == NEW[:3]
+        finally:
+            raw.execute_command("ACL", "DELUSER", "keeper")
+
+    async def test_what_it_costs(self, dictionary: Dictionary, raw: Any, url: str, prefix: str) -> None:
+        """One command more for each session that the memory has not met, in the append's own round trip."""
+        from tests.wire import watched
+
+        with watched(url) as wire:
+            async with chatmem.connect(wire.url, prefix=prefix, compression=dictionary) as memory:
+                await memory.history("s").append(*NEW[:3])
+                wire.reset()
+                for session in ("t", "t", "s", "t"):
+                    await memory.history(session).append(*NEW[:3])
+                assert wire.commands == ["EVALSHA", "EXISTS", "EVALSHA", "EVALSHA", "EVALSHA"]
+                assert wire.round_trips == 4
+
     async def test_threads(self, connect: Connect, raw: Any, dictionary: Dictionary, url: str, prefix: str) -> None:
         """Compressors are no thread's but its own."""
         with chatmem.sync.connect(url, prefix=prefix, compression=dictionary) as memory:
@@ -204,6 +320,32 @@ def test_damage() -> None:
         damaged[place] ^= 0x55
         with suppress(chatmem.CorruptRecordError, compression.UnknownDictionaryError):
             record.decode(bytes(damaged))
+
+
+def test_the_number_is_a_hash_of_the_content(unseen: Callable[[], None]) -> None:
+    """So a damaged dictionary is none, wherever the damage is, and another one has another number."""
+    data, text = TRAINED.data, b"x" * 100 + TRAINED.data[-500:]
+    frame = Compression(TRAINED).compress(text)
+    assert frame is not None
+    for place in (5, 8, len(data) // 2, len(data) - 1):
+        damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+        unseen()
+        compression.learn_stored(TRAINED.number, damaged)
+        with pytest.raises(ValueError, match="no dictionary"):
+            compression.decompress(frame)
+    unseen()
+    compression.learn_stored(TRAINED.number, data)
+    assert compression.decompress(frame) == text
+
+
+def test_two_of_one_number(unseen: Callable[[], None]) -> None:
+    """Which one a record means could not be told: the second is refused."""
+    data = TRAINED.data
+    one, other = (Dictionary(data[:4] + b"\5\0\0\x80" + data[8:-1] + end) for end in (b"a", b"b"))
+    Compression(one)
+    Compression(Dictionary(one.data))
+    with pytest.raises(ValueError, match=f"the number {one.number}: train a new one"):
+        chatmem.connect("redis://localhost", compression=other)
 
 
 def test_arguments() -> None:

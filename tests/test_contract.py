@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 import chatmem
 from chatmem.codec import registry
 from chatmem.keys import session_keys
-from chatmem.reading import SLICE
+from chatmem.session import SLICE
 from tests import samples
 from tests.conftest import Connect
 from tests.samples import same

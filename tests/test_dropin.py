@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
+import enum
 import json
+import math
 import multiprocessing
+import uuid
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from datetime import timedelta
+from datetime import datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import pytest
 import redis
@@ -16,10 +23,12 @@ import redis.asyncio
 from hypothesis import given
 from langchain_classic.memory import ConversationBufferMemory
 from langchain_core import messages as lc
+from langchain_core.documents import Document
 from langchain_core.messages import messages_from_dict, messages_to_dict
 from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder
 from langchain_core.runnables import RunnableLambda
 from langchain_core.runnables.history import RunnableWithMessageHistory
+from pydantic import BaseModel
 from redis.crc import key_slot
 
 import chatmem
@@ -264,16 +273,16 @@ class TestLists:
         names = Names(make(), kind)
         stored = []
         for name, message in samples.kinds().items():
-            if name in ("bytes artifact", "NaN"):
+            if name == "bytes artifact":
                 with pytest.raises(chatmem.EncodingError, match="field 'artifact"):
                     await names.add(lc.HumanMessage("before"), message)
                 continue
             await names.add(message)
             stored.append(message)
         read = await names.read()
-        assert len(read) == len(stored) == 20
+        assert len(read) == len(stored) == 21
         for old, new in zip(stored, read, strict=True):
-            assert old.model_dump() == new.model_dump() or isinstance(old, samples.Custom)
+            assert samples.same(old.model_dump(), new.model_dump()) or isinstance(old, samples.Custom)
             assert type(old) is type(new) or isinstance(old, samples.Custom)
 
     @lists
@@ -353,22 +362,204 @@ async def _close(wire: Wire) -> None:
     await connection_to(wire.url).aclose()
 
 
+class TestLangChainJS:
+    """What LangChain JS wrote since its first Redis class, in May 2023; `key_prefix=""` opens its lists."""
+
+    ELEMENTS: ClassVar[list[tuple[str, lc.BaseMessage]]] = [
+        ('{"type": "human", "role": null, "text": "Hi"}', lc.HumanMessage("Hi")),
+        ('{"type": "ai", "text": ""}', lc.AIMessage("")),
+        ('{"type": "system", "text": "Be brief."}', lc.SystemMessage("Be brief.")),
+        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "human", "data": {"content": "Hi"}}', lc.HumanMessage("Hi")),
+        ('{"type": "human", "data": {"content": "Hi", "role": "u"}, "text": "x"}', lc.HumanMessage("Hi", role="u")),
+        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage("Arr", role="p")),
+        (
+            '{"type": "ai", "data": {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]}}',
+            lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
+        ),
+    ]
+
+    def test_its_formats(self, url: str, raw: Any, prefix: str) -> None:
+        """Each element is the message that LangChain JS reads from it."""
+        raw.lpush(prefix, *(element for element, _ in self.ELEMENTS))
+        history = langchain_community.RedisChatMessageHistory(prefix, url, key_prefix="")
+        assert history.messages == [message for _, message in self.ELEMENTS]
+
+    @pytest.mark.parametrize(
+        ("element", "reason"),
+        [
+            ('{"type": "human"}', "it has neither data nor text"),  # a class that is not serializable there
+            ('{"type": "human", "data": null}', "it has neither data nor text"),
+            ('{"type": "human", "text": null}', "it is no LangChain message"),
+            ('{"type": "generic", "text": "x"}', "it is no LangChain message"),
+            ('{"type": "tool", "text": "x"}', "it lacks 'tool_call_id'"),
+            ('{"text": "x"}', "it lacks 'type'"),
+            ('{"type": ["human"], "text": "x"}', "Got unexpected message type"),
+            ('{"type": "ai", "data": ["x"]}', "must be a mapping"),
+        ],
+    )
+    def test_what_is_none_of_them(
+        self, url: str, raw: Any, prefix: str, caplog: pytest.LogCaptureFixture, element: str, reason: str
+    ) -> None:
+        """It costs itself alone, and the warning says what it lacks."""
+        raw.lpush(prefix, self.ELEMENTS[0][0], element)
+        history = langchain_community.RedisChatMessageHistory(prefix, url, key_prefix="")
+        assert history.messages == [lc.HumanMessage("Hi")]
+        assert "index 0: " in caplog.text
+        assert reason in caplog.text
+
+
+class Answer(BaseModel):
+    city: str = "Lima"
+    more: Any = None
+
+
+@dataclasses.dataclass
+class Chart:
+    title: str = "sales"
+    rows: Any = ()
+
+
+class Point(NamedTuple):
+    x: int = 1
+    y: float = math.inf
+
+
+class Unit(enum.StrEnum):
+    CELSIUS = "C"
+
+
+class Level(enum.IntEnum):
+    HIGH = 3
+
+
+class Plain(enum.Enum):
+    ONE = 1
+
+
+class Note(lc.HumanMessage):
+    """A class with a type of its own."""
+
+    type: str = "note"  # type: ignore[assignment]
+    priority: int = 5
+
+
+class Event(lc.BaseMessage):
+    """One that derives from no kind of message."""
+
+    type: str = "event"
+
+
+CARRIED = [
+    Answer(),
+    Answer(more=[Chart()]),
+    Chart(rows=[Answer()]),
+    Point(),
+    Unit.CELSIUS,
+    Level.HIGH,
+    math.nan,
+    (1, "a"),
+]
+CARRIED += [Document("text", metadata={"page": 1}), [Document("text")], lc.AIMessage("inner"), Fraction(1, 2)]
+CARRIED += [
+    {1: "a", 1.5: "b", None: "c", False: "d"},
+    {Unit.CELSIUS: Answer()},
+    OrderedDict(a=1),
+    "\ud800\x00",
+    10**4000,
+]
+REFUSED = [
+    Plain.ONE,
+    Path("x"),
+    datetime.now(),
+    Decimal(1),
+    uuid.uuid4(),
+    b"x",
+    {1},
+    ValueError("x"),
+    object(),
+    10**5000,
+]
+REFUSED += [Answer(more=b"x"), [Chart(rows={1})], {(1, 2): "a"}, lambda: None, Answer, iter([1])]
+
+
+def holding(value: Any) -> Iterator[lc.BaseMessage]:
+    """Yield messages that hold a value where callers put theirs."""
+    yield lc.ToolMessage("x", tool_call_id="c", artifact=value)
+    yield lc.AIMessage("x", additional_kwargs={"parsed": value})
+    yield lc.AIMessage("x", response_metadata={"usage": [value]})
+    yield lc.AIMessage("x", tool_calls=[{"name": "f", "args": {"a": value}, "id": "c"}])
+    yield lc.HumanMessage("x", own=value)
+    yield lc.HumanMessage([{"type": "custom", "value": value}])
+
+
+class TestWhatTheOldClassesTook:
+    """They store `json.dumps(message_to_dict(message))`, and so do these."""
+
+    @pytest.mark.parametrize("value", CARRIED, ids=repr)
+    def test_values(self, url: str, raw: Any, prefix: str, value: Any) -> None:
+        """Models, dataclasses, Documents and the like are stored as the old class stored them, and read as it read."""
+        for number, message in enumerate(holding(value)):
+            history = langchain_community.RedisChatMessageHistory(f"{number}", url, key_prefix=prefix)
+            history.add_message(message)
+            (element,) = raw.lrange(f"{prefix}{number}", 0, -1)
+            assert element == json.dumps(messages_to_dict([message])[0]).encode()
+            (read,) = history.messages
+            (old,) = messages_from_dict([json.loads(element)])
+            assert samples.same(read.model_dump(), old.model_dump())
+
+    @pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
+    def test_what_they_refused(self, value: Any) -> None:
+        """It is an EncodingError that names the field, in models too."""
+        for message in holding(value):
+            with pytest.raises((TypeError, ValueError)):
+                json.dumps(messages_to_dict([message]))
+            with pytest.raises(chatmem.EncodingError, match=r"message 3 .*, field '") as caught:
+                jsons.encode(message, 3)
+            assert caught.value.position == 3
+            assert str(caught.value.field).startswith(
+                ("artifact", "additional_", "response_", "tool_", "own", "content")
+            )
+
+    def test_what_has_no_end(self) -> None:
+        """Values within themselves, and values nested deeper than JSON is written, name the field at least."""
+        loop: dict[str, Any] = {}
+        loop["again"] = loop
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        for value in (loop, deep):
+            with pytest.raises(chatmem.EncodingError, match="field 'artifact': it is nested too deep"):
+                jsons.encode(lc.ToolMessage("x", tool_call_id="c", artifact=value), 0)
+
+    def test_classes_of_the_callers_own(self, url: str, raw: Any, prefix: str) -> None:
+        """A type that no reader knows would cost old code its whole session: it is stored as the class' base."""
+        history = langchain_community.RedisChatMessageHistory("s", url, key_prefix=prefix)
+        history.add_messages([Note("buy"), Event("began"), samples.Custom("x", score=2)])
+        note, event, custom = history.messages
+        assert messages_from_dict([json.loads(one) for one in raw.lrange(f"{prefix}s", 0, -1)[::-1]]) == [
+            note,
+            event,
+            custom,
+        ]
+        assert (note.type, note.content, note.model_extra) == ("human", "buy", {"priority": 5})
+        assert (event.type, getattr(event, "role", None), event.content) == ("chat", "event", "began")
+        assert custom.content == "x"
+
+
 @given(samples.messages)
-def test_json_loses_nothing(message: lc.BaseMessage) -> None:
-    """Whatever message JSON takes, LangChain's own reader gets equal from it, and so does chatmem's."""
+def test_json_is_what_langchain_writes(message: lc.BaseMessage) -> None:
+    """Of any message: the same bytes or none, and chatmem's reader gets from them what LangChain's gets."""
     try:
-        element = jsons.encode(message, 3)
-    except chatmem.EncodingError:
+        element = json.dumps(messages_to_dict([message])[0]).encode()
+    except (TypeError, ValueError):
+        with pytest.raises(chatmem.EncodingError):
+            jsons.encode(message, 3)
         return
+    assert jsons.encode(message, 3) == element
     (old,) = messages_from_dict([json.loads(element)])
-    assert record.decode(element).message == old
-    assert _as_lists(old.model_dump()) == _as_lists(message.model_dump())
-
-
-def _as_lists(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_as_lists(item) for item in value]
-    return {key: _as_lists(item) for key, item in value.items()} if isinstance(value, dict) else value
+    assert samples.same(record.decode(element).message.model_dump(), old.model_dump())
 
 
 @given(samples.text)

@@ -5,26 +5,41 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+import traceback
+from base64 import b64decode, b64encode
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core import messages as lc
 
 import chatmem
-from chatmem.codec import record
-from chatmem.codec.encryption import key_of
+from chatmem.codec import compression, record
+from chatmem.codec.encryption import is_bound, key_of
 from tests import samples
 from tests.conftest import Connect
 from tests.samples import same
 
 OLD, NEW = secrets.token_bytes(32), secrets.token_bytes(32)
 RING = chatmem.KeyRing({"2026": OLD})
+GOLDEN = json.loads((Path(__file__).parent / "golden" / "sealed-1.json").read_text())
 ROTATED = chatmem.KeyRing({"2026": OLD, "2027": NEW})
 
 
 @pytest.fixture
 def sealed(connect: Connect) -> Any:
     return connect(encryption=RING).history("user-123")
+
+
+@pytest.fixture
+def dictionaries(raw: Any, prefix: str) -> Iterator[None]:
+    """Forgets afterwards which dictionaries there were, here and on the server."""
+    yield
+    compression._given.clear()
+    compression._found.clear()
+    for key in list(raw.scan_iter(f"{prefix}:dictionary:*")):
+        raw.unlink(key)
 
 
 def name(prefix: str, session: str = "user-123", key: str = "m") -> str:
@@ -207,9 +222,33 @@ class TestKeyRings:
             with pytest.raises(ValueError, match="encryption key"):
                 chatmem.KeyRing.parse(wrong)
 
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("{0}", "={0}", "{0}=", "{0}={0}", "a={0}x", "a={0} b", "a={0} {0}", "a={0} a={0}", "a = {0}", "é={0}"),
+            *("a={0}é", "a={0} b={0}=", "a:{0}", "a={0},b={0}", "a={1}", "{1}", "\ud800={0}\ud800", "a=={0}"),
+        ],
+    )
+    def test_a_malformed_text(self, text: str) -> None:
+        """No part of it is shown: what is taken for a name, or for a word, may be a key. Nor is it in a cause."""
+        key = b64encode(OLD).decode()
+        with pytest.raises(ValueError, match="encryption key") as caught:
+            chatmem.KeyRing.parse(text.format(key, OLD.hex()))
+        assert caught.value.__context__ is None
+        shown = "".join(traceback.format_exception_only(caught.value)) + repr(caught.value)
+        given = (key, OLD.hex())
+        assert not any(part[i : i + 6] in shown for part in given for i in range(len(part) - 5))
+
+    def test_a_key_in_the_place_of_its_name(self) -> None:
+        for wrong in ({b64encode(OLD).decode(): "2026"}, {OLD.hex(): b"2026"}, {"2026": b64encode(OLD)}, {OLD: OLD}):
+            with pytest.raises(ValueError, match="encryption key") as caught:
+                chatmem.KeyRing(wrong)  # type: ignore[arg-type]
+            assert b64encode(OLD).decode()[:6] not in str(caught.value)
+            assert OLD.hex()[:6] not in str(caught.value)
+
     def test_no_key_is_shown(self) -> None:
         """A ring shows names alone."""
-        shown = repr(RING) + str(vars(chatmem.connect("redis://localhost", encryption=RING)))
+        shown = repr(RING) + repr(vars(RING)) + str(vars(chatmem.connect("redis://localhost", encryption=RING)))
         assert "2026" in shown
         assert repr(OLD)[2:-1] not in shown
         assert OLD.hex() not in shown
@@ -219,3 +258,150 @@ def test_json_begins_unlike_a_sealed_text() -> None:
     """The two forms of a title cannot be mistaken for each other."""
     for value in ("", "~", {}, {"~": 1}):
         assert not json.dumps(value).startswith("~")
+
+
+class TestEarlierReleases:
+    """What they sealed is bound to its session, but not to the prefix and not to a dictionary."""
+
+    @pytest.fixture
+    def server_url(self, url: str) -> str:
+        return url
+
+    async def test_they_are_read_and_bound_anew(
+        self, connect: Connect, raw: Any, prefix: str, dictionaries: None
+    ) -> None:
+        """`reencrypt` seals them as all are sealed now, though they lie under the newest key."""
+        given = chatmem.KeyRing({"2026": b64decode(GOLDEN["key"])})
+        wanted = lc.messages_from_dict(GOLDEN["messages"])
+        self.put(raw, prefix)
+        dictionary = chatmem.Dictionary(b64decode(GOLDEN["dictionary"]))
+        history = connect(encryption=given, compression=dictionary).history("user-123")
+        assert await history.messages(strict=True) == wanted
+        assert (await history.info()).title == "Orders"
+        await history.update(metadata={"a": 1})
+        before = [(e.seq, e.id, e.created_at, e.message) async for e in history.entries()]
+        assert await history.reencrypt() == len(wanted)
+        assert await history.reencrypt() == 0
+        assert [(e.seq, e.id, e.created_at, e.message) async for e in history.entries(strict=True)] == before
+        assert all(is_bound(record.record_of(element)) for element in raw.lrange(name(prefix), 0, -1))
+        assert raw.hget(name(prefix, key="s"), "title") != GOLDEN["title"].encode()
+        assert ((await history.info()).title, (await history.info()).metadata) == ("Orders", {"a": 1})
+
+    async def test_a_dictionary_from_the_server_is_not_enough(
+        self, connect: Connect, raw: Any, prefix: str, dictionaries: None
+    ) -> None:
+        """Nothing says that it is the one they were compressed with; for a record that is not sealed it will do."""
+        given = chatmem.KeyRing({"2026": b64decode(GOLDEN["key"])})
+        self.put(raw, prefix)
+        data = b64decode(GOLDEN["dictionary"])
+        raw.set(f"{prefix}:dictionary:{int.from_bytes(data[4:8], 'little')}", data, ex=600)
+        history = connect(encryption=given).history("user-123")
+        assert len(await history.messages()) == 3
+        with pytest.raises(chatmem.CorruptRecordError, match=r"earlier chatmem.*compression=chatmem.Dictionary"):
+            await history.messages(strict=True)
+        assert await history.reencrypt() == 3
+        raw.rpush(name(prefix, "plain"), b64decode(GOLDEN["unsealed"]))
+        raw.expire(name(prefix, "plain"), 600)
+        assert await connect().history("plain").messages(strict=True) == lc.messages_from_dict(GOLDEN["messages"])[3:]
+
+    def put(self, raw: Any, prefix: str) -> None:
+        raw.rpush(name(prefix), *map(b64decode, GOLDEN["elements"]))
+        raw.hset(name(prefix, key="s"), mapping={"version": 1, "next": 4, "title": GOLDEN["title"]})
+        for key in ("m", "s"):
+            raw.expire(name(prefix, key=key), 600)
+
+
+class TestBinding:
+    @pytest.fixture
+    def server_url(self, url: str) -> str:
+        return url
+
+    async def test_the_prefix(self, connect: Connect, sealed: Any, raw: Any, prefix: str) -> None:
+        """What was sealed under one prefix is unreadable under another: messages, title and metadata."""
+        await sealed.append("a", "b")
+        await sealed.update(title="t", metadata={"a": 1})
+        for key in ("m", "i", "s"):
+            if (dump := raw.dump(name(prefix, key=key))) is not None:
+                raw.restore(name(prefix + "2", key=key), 600_000, dump)
+        other = connect(encryption=RING, prefix=prefix + "2").history("user-123")
+        assert await other.messages() == []
+        info = await other.info()
+        assert (info.count, info.title, info.metadata) == (2, None, {})
+
+    async def test_title_and_metadata(self, connect: Connect, sealed: Any, raw: Any, prefix: str) -> None:
+        """One is not taken for the other, nor for another session's."""
+        await sealed.update(title="t", metadata={"a": 1})
+        other = connect(encryption=RING).history("other")
+        await other.update(title="o")
+        title, metadata = raw.hmget(name(prefix, key="s"), "title", "metadata")
+        raw.hset(name(prefix, key="s"), mapping={"title": metadata, "metadata": title})
+        raw.hset(name(prefix, "other", "s"), "title", title)
+        for history in (sealed, other):
+            info = await history.info()
+            assert (info.title, info.metadata) == (None, {})
+
+    async def test_plain_text_that_is_not_wanted(self, connect: Connect, raw: Any, prefix: str, caplog: Any) -> None:
+        """With `read_plain=False` it is unreadable, whatever form it has, and `reencrypt` does not make it believed."""
+        strict = connect(encryption=chatmem.KeyRing({"2026": OLD}, read_plain=False)).history("user-123")
+        await strict.append("sealed")
+        plain = connect().history("user-123")
+        await plain.append("plain", "x" * 1000)
+        await connect(compression="zstd").history("user-123").append("y" * 1000)
+        await plain.update(title="plain", metadata={"plain": 1})
+        json_element = json.dumps(lc.message_to_dict(lc.HumanMessage("json"))).encode()
+        raw.rpush(name(prefix), json_element, b"5:" + json_element, b"6:" + b64encode(json_element))
+        for _ in range(2):
+            assert await strict.messages() == [lc.HumanMessage("sealed")]
+            assert (await strict.info()).title is None
+            assert (await strict.info()).metadata == {}
+            assert await strict.reencrypt() == 0
+        with pytest.raises(chatmem.CorruptRecordError, match="not encrypted"):
+            await strict.messages(strict=True)
+        assert "not encrypted" in caplog.text
+        trusting = connect(encryption=RING).history("user-123")
+        assert len(await trusting.messages()) == 6
+        assert await trusting.reencrypt() == 5
+        assert [m.content for m in await strict.messages()] == [
+            "sealed",
+            "plain",
+            "x" * 1000,
+            "y" * 1000,
+            "json",
+            "json",
+        ]
+        assert (await strict.info()).title == "plain"
+
+    async def test_the_dictionary(self, connect: Connect, raw: Any, prefix: str, dictionaries: None) -> None:
+        """Who changes it on the server cannot change what sealed messages say, though its number stays."""
+        known = [message for conversation in samples.conversations().values() for message in conversation]
+        trained = chatmem.Dictionary.train(known, size=4096).data
+        dictionary, forged = (
+            chatmem.Dictionary(trained[:4] + (2**31 + 5).to_bytes(4, "little") + trained[8:-200] + tail)
+            for tail in (trained[-200:], trained[-200:][::-1])
+        )
+        await connect(encryption=RING, compression=dictionary).history("user-123").append(*known[:20])
+        await connect(compression=dictionary).history("plain").append(*known[:20])
+        compression._given.clear()
+        reader = connect(encryption=RING)
+        assert await reader.history("user-123").messages() == known[:20]
+        compression._found.clear()
+        raw.set(f"{prefix}:dictionary:{dictionary.number}", forged.data)
+        assert await connect().history("plain").messages() != known[:20]
+        kept = await reader.history("user-123").messages()
+        assert len(kept) < 20
+        assert all(message in known for message in kept)
+        with pytest.raises(chatmem.CorruptRecordError, match="dictionary was changed"):
+            await reader.history("user-123").messages(strict=True)
+        given = connect(encryption=RING, compression=dictionary)
+        assert await given.history("user-123").messages(strict=True) == known[:20]
+
+    async def test_reencrypt_ends_where_the_index_is_lost(self, connect: Connect, raw: Any, prefix: str) -> None:
+        """It goes by position then, and writes over no other message where the index is wrong or two have one id."""
+        await connect().history("user-123").append(*(lc.HumanMessage(str(i), id=f"m{i}") for i in range(4)))
+        twin = json.dumps(lc.message_to_dict(lc.HumanMessage("twin", id="m1"))).encode()
+        raw.rpush(name(prefix), twin)
+        raw.hdel(name(prefix, key="i"), "mm0")
+        raw.hset(name(prefix, key="i"), "mm2", "3")
+        sealing = connect(encryption=RING).history("user-123")
+        assert await sealing.reencrypt() >= 3
+        assert [m.content for m in await sealing.messages(strict=True)] == ["0", "1", "2", "3", "twin"]

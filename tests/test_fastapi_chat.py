@@ -398,7 +398,8 @@ class TestWithoutServers:
         """The application on a memory that nobody serves."""
         monkeypatch.setenv("CHATMEM_URL", f"redis://127.0.0.1:{free_port()}")
         monkeypatch.setenv("CHATMEM_DEMO_SECRET", "of the tests")
-        with TestClient(importlib.import_module("examples.fastapi_chat.app").app) as client:
+        app = importlib.import_module("examples.fastapi_chat.app").app
+        with TestClient(app, base_url="http://localhost") as client:
             yield client
 
     def test_a_memory_that_does_not_answer(self, alone: TestClient) -> None:
@@ -407,6 +408,7 @@ class TestWithoutServers:
         for path in ("/healthz", "/chats", "/chats/x/messages"):
             answer = alone.get(path)
             assert answer.status_code == 503
+            assert answer.headers["retry-after"] == "1"
             assert answer.json() == {"detail": "The memory does not answer. Try again in a moment."}
         assert "<title>chatmem chat</title>" in alone.get("/").text
 
@@ -417,9 +419,12 @@ class TestWithoutServers:
             "ChatMemError": 500,
             "ConflictError": 409,
             "CorruptRecordError": 500,
+            "DuplicateIdError": 409,
             "EncodingError": 422,
             "MessageTooLargeError": 413,
             "NotFoundError": 404,
+            "NotYoursError": 404,
+            "TornSessionError": 500,
             "UnavailableError": 503,
             "UnsupportedError": 501,
         }

@@ -98,7 +98,7 @@ async def test_two_turns(memory: chatmem.ChatMemory, often: bool, checkpointer: 
 @pytest.mark.parametrize("checkpointer", [False, True])
 async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkpointer: bool) -> None:
     """Messages without ids, between the runs too; the agent sees a window of them."""
-    history = memory.history("s")
+    history = memory.history("s", user="alice")
     model = Scripted(script=[lc.AIMessage(f"answer {text}") for text in ("one", "two")])
     graph = loop(model, HistoryNodes(memory, messages=4), checkpointer=InMemorySaver() if checkpointer else None)
     await history.append(lc.SystemMessage("Be brief."), "earlier", ("ai", "yes"))
@@ -113,7 +113,8 @@ async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkp
 @pytest.mark.parametrize("way", ["stream", "astream"])
 async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, way: str) -> None:
     """The stored conversation, which `load` brings into the state, is not said again."""
-    await memory.history("s").append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
+    history = memory.history("s", user="alice")
+    await history.append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
     graph = loop(Scripted(script=[lc.AIMessage("Hello.")]), HistoryNodes(memory))
     given = {"messages": [("human", "Hi")]}
     if way == "stream":
@@ -227,7 +228,7 @@ class TestInterruptions:
 
     async def test_messages_that_a_node_removes(self, memory: chatmem.ChatMemory) -> None:
         """The last stored one among them: what is left is known by its ids."""
-        await memory.history("s").append("without an id", ("ai", "yes"))
+        await memory.history("s", user="alice").append("without an id", ("ai", "yes"))
         nodes = HistoryNodes(memory)
         graph: Any = StateGraph(MessagesState)
         graph.add_node("load", nodes.load)

@@ -60,7 +60,7 @@ class TestTurns:
         self, memory: chatmem.ChatMemory, save: Any, checkpointer: bool, way: str
     ) -> None:
         """A new agent on the same session, and messages without ids that somebody else stored."""
-        await memory.history("s").append(lc.SystemMessage("Be brief."), "earlier", ("ai", "yes"))
+        await memory.history("s", user="alice").append(lc.SystemMessage("Be brief."), "earlier", ("ai", "yes"))
         for text in ("one", "two", "three"):
             model = Scripted(script=[lc.AIMessage(f"answer {text}")])
             saver = InMemorySaver() if checkpointer else None
@@ -86,7 +86,8 @@ async def call(agent: Any, way: str, given: Any) -> None:
 @pytest.mark.parametrize("save", ["step", "end"])
 async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, save: Any) -> None:
     """The stored conversation, which is brought into the state, is not said again."""
-    await memory.history("s").append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
+    history = memory.history("s", user="alice")
+    await history.append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
     model = Scripted(script=[asking("Lima", "Rome"), lc.AIMessage("Fine in both.")])
     agent: Any = create_agent(model, [weather], middleware=[HistoryMiddleware(memory, save=save)])
     stream = agent.astream({"messages": [("human", "Hi")]}, CONFIG, stream_mode="messages")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -25,6 +27,7 @@ from chatmem.connect import connection_to
 from chatmem.history import History
 from chatmem.migrate import migration
 from chatmem.migrate.content import Source
+from chatmem.migrate.keys import matcher
 from chatmem.migrate.layouts import KINDS
 from chatmem.migrate.migration import Migration
 from chatmem.migrate.server import Server
@@ -159,7 +162,6 @@ class TestLists:
         source.lpush("message_store:a", "{", b"\xff", '{"type": "nothing", "data": {}}')
         push(source, "message_store:a", [lc.HumanMessage("last")])
         source.lpush("message_store:b", "no JSON at all")
-        source.set("message_store:c", "no list")
         before = snapshot(source)
         done = run("langchain-community", "--delete-source")
         assert done.exit_code == 1
@@ -168,6 +170,35 @@ class TestLists:
         assert [message.content for message in memory.history("a").messages()] == ["first", "last"]
         assert snapshot(source) == before
         assert memory.history("b").count() == 0
+
+    def test_many_unreadable_records(self, run: Run, source: Any) -> None:
+        """Of each session, some are named, and the rest is counted."""
+        source.lpush("message_store:a", *["x"] * 1000)
+        done = run("langchain-community", "--dry-run")
+        assert "unreadable: message_store:a: 980 more" in done.output
+        assert len(done.output.splitlines()) == 22
+
+    @pytest.mark.parametrize("layout", ["langchain-community", "memorystore", "openai-agents"])
+    def test_what_is_left_behind(self, run: Run, source: Any, layout: str) -> None:
+        """Keys that are no sessions are named by what they are, counted, and make the exit code 1."""
+        prefix = KINDS[layout].prefix or "x"
+        key = f"{prefix}:a:messages" if layout == "openai-agents" else f"{prefix}a"
+        source.rpush(key, '{"type": "human", "role": "user", "content": "x", "text": "x"}')
+        matching = ["--match", "x*"] if layout == "memorystore" else []
+        assert run(layout, *matching, "--dry-run").exit_code == 0
+        at = key.removesuffix("a:messages").removesuffix("a")
+        for number in range(30):
+            source.set(f"{at}text{number:02}", "x")
+        source.sadd(f"{at}set", "x")
+        source.set("elsewhere", "x")
+        done = run(layout, *matching)
+        assert done.exit_code == 1
+        assert "1 sessions moved and verified (1 messages)" in done.output
+        assert "; 31 keys left behind" in done.output
+        assert f"left behind: sets: {at}set\n" in done.output
+        assert f"left behind: strings: {at}text00, {at}text01, " in done.output
+        assert f"{at}text19, and 10 more\n" in done.output
+        assert json.loads(run(layout, *matching, "--json").output.splitlines()[-1])["left"] == 31
 
     def test_delete_source(self, run: Run, source: Any, memory: Any) -> None:
         """Removed once it is verified, a session that was moved before too."""
@@ -217,11 +248,10 @@ class TestLists:
         done = run("memorystore")
         assert (done.exit_code, "--match" in done.output) == (1, True)
         with chatmem.sync.connect(url_of(source)) as own:
-            own.history("own").append("x")
+            own.history("own", user="alice").append(lc.HumanMessage("x", id="1"))
         assert "1 sessions to move" in run("memorystore", "--match", "chat-*", "--dry-run").output
         done = run("memorystore", "--match", "*", "--dry-run")
-        assert "2 sessions to move" in done.output
-        assert "1 sessions without a message" in done.output
+        assert (done.exit_code, done.output) == (0, "2 sessions to move (2 messages); 272 bytes read\n")
 
     @pytest.mark.parametrize("session", ["a:b", "日本", "a}b%", "x*[?]", "\x1b[31m", "a b"])
     def test_any_session(self, run: Run, source: Any, target: Any, session: str) -> None:
@@ -320,6 +350,16 @@ class TestTrouble:
         """A session that expired after it was found is none."""
         assert migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True).status == "nothing"
 
+    @pytest.mark.parametrize("end", "ms")
+    def test_a_target_of_a_wrong_type(self, run: Run, source: Any, target: Any, memory: Any, end: str) -> None:
+        """It costs that session alone."""
+        for session in "abc":
+            push(source, f"message_store:{session}", [lc.HumanMessage("x")])
+        target.set(f"chatmem:{{b}}:{end}", "x")
+        done = run("langchain-community")
+        assert (done.exit_code, "failed: message_store:b: " in done.output) == (1, True)
+        assert "2 sessions moved and verified (2 messages)" in done.output
+
     def test_a_damaged_target(self, run: Run, source: Any, target: Any) -> None:
         """What cannot be read there is not built upon."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
@@ -334,6 +374,108 @@ class TestTrouble:
         assert done.exit_code == 1
         assert done.output.startswith("error: ")
         assert len(done.output.splitlines()) == 1
+
+
+class TestOwners:
+    """Whose the sessions are afterwards."""
+
+    @pytest.fixture
+    def owners(self, tmp_path: Path) -> Path:
+        file = tmp_path / "owners.csv"
+        file.write_text('session,user\n"a",alice\nb,bob\n"with, comma",alice\n', encoding="utf-8")
+        return file
+
+    def test_a_user_and_a_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
+        """The file says whose a session is, and --user whose the rest is."""
+        for session in ("a", "b", "c", "with, comma"):
+            push(source, f"message_store:{session}", [lc.HumanMessage("x")])
+        done = run("langchain-community", "--users", str(owners), "--user", "carl")
+        assert done.exit_code == 0
+        found = {user: {one.session_id for one in memory.sessions(user).sessions} for user in ("alice", "bob", "carl")}
+        assert found == {"alice": {"a", "with, comma"}, "bob": {"b"}, "carl": {"c"}}
+
+    def test_who_is_not_in_the_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
+        """They are counted, and nobody's."""
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        push(source, "message_store:z", [lc.HumanMessage("x")])
+        done = run("langchain-community", "--users", str(owners))
+        assert (done.exit_code, "1 session are not in the file" in done.output) == (0, True)
+        assert [memory.history(session).info().user for session in "az"] == ["alice", None]
+
+    def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: Any) -> None:
+        """A session that is nobody's gets its owner then, and keeps its messages and its version."""
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        assert run("langchain-community").exit_code == 0
+        before = memory.history("a").info()
+        looked = run("langchain-community", "--user", "u", "--dry-run").output
+        assert "1 sessions already there, to get their owner" in looked
+        assert memory.history("a").info().user is None
+        assert "1 sessions given their owner" in run("langchain-community", "--user", "u", "--delete-source").output
+        assert memory.history("a").info() == dataclasses.replace(before, user="u")
+        assert [one.session_id for one in memory.sessions("u").sessions] == ["a"]
+        assert source.keys() == []
+
+    def test_sessions_of_somebody_else(self, run: Run, source: Any, memory: Any) -> None:
+        """They stay theirs, unchanged, and their source stays; so it is where they hold the very same messages."""
+        for session, there in (("same", ["x"]), ("less", []), ("other", ["y"])):
+            push(source, f"message_store:{session}", [lc.HumanMessage("x")])
+            memory.history(session, user="alice").append(*there)
+            memory.history(session, user="alice").update(title="hers")
+        before = {session: memory.history(session).info() for session in ("same", "less", "other")}
+        done = run("langchain-community", "--user", "bob", "--delete-source")
+        assert done.exit_code == 1
+        assert "session 'same' belongs to another user than 'bob'" in done.output
+        assert {session: memory.history(session).info() for session in before} == before
+        assert len(source.keys()) == 3
+        assert memory.sessions("bob").sessions == []
+
+    @pytest.mark.parametrize(
+        ("text", "problem"),
+        [
+            ("a,alice\na,bob\n", "line 2: session 'a' has another user further up"),
+            ("a\n", "line 1: it must be session,user"),
+            ("a,b,c\n", "line 1: it must be session,user: two fields, and not 3"),
+            ("\n\na,\n", "line 3: user must be a non-empty string"),
+            (",alice\n", "line 1: the session's id is empty"),
+            ('"a,alice\n', "line 1: unexpected end of data"),
+            ("a,\udcff\n", "line 1: it is not UTF-8"),
+            ('{"session": "a"}\n', 'line 1: it must be {"session": ..., "user": ...}, both strings'),
+            ('{"session": "a", "user": "b"}\n5\n', 'line 2: it must be {"session": ..., "user": ...}'),
+            ("{" * 60_000, "line 1: "),
+            ("x" * 100_000, "line 1: it is longer than 65,536 bytes"),
+        ],
+    )
+    def test_a_file_that_is_none(
+        self, run: Run, source: Any, target: Any, tmp_path: Path, text: str, problem: str
+    ) -> None:
+        """One line says where, and nothing is moved."""
+        file = tmp_path / "owners"
+        file.write_bytes(text.encode("utf-8", "surrogateescape"))
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        done = run("langchain-community", "--users", str(file))
+        assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+        assert f"{file}, {problem}" in done.output
+        assert snapshot(target) == {}
+
+    def test_json_lines(self, run: Run, source: Any, memory: Any, tmp_path: Path) -> None:
+        """Other fields are left alone."""
+        file = tmp_path / "owners.jsonl"
+        file.write_text('\ufeff{"session": "a", "user": "u", "since": 5}\r\n\r\n', encoding="utf-8")
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        assert run("langchain-community", "--users", str(file)).exit_code == 0
+        assert memory.history("a").info().user == "u"
+
+
+GLOBS = ["*", "a*", "?", "a?c", "[ab]*", "[^a]*", "[a-c]x", "[c-a]x", "\\*", "[\\]]", "", "**b", "[\\^a]", "[!a]"]
+
+
+@pytest.mark.parametrize("glob", GLOBS)
+def test_globs_match_as_redis_does(source: Any, glob: str) -> None:
+    """Those that langchain-redis' documents are chosen by."""
+    names = ["a", "b", "c", "ax", "bx", "abc", "a*c", "*", "]", "[", "a[", "^", "!", "\\", "a\nb", "-", "é"]
+    source.mset(dict.fromkeys(names, "x"))
+    matching = {key.decode() for key in source.scan_iter(glob, count=1000)} if glob else set()
+    assert {name for name in names if matcher(glob.encode()).fullmatch(name.encode())} == matching
 
 
 class TestOtherServers:
@@ -391,6 +533,66 @@ class TestDocuments:
                 )
             assert "2 sources removed" in run("langchain-redis", "--delete-source", at=search_url).output
             assert {key.split(b":")[1] for key in raw.scan_iter("chat:*")} == {b"a"}
+
+    def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: Any) -> None:
+        """Up to 0.2.1 a key ended with the time of writing. Both kinds in one session are one conversation."""
+        with redis.Redis.from_url(search_url) as raw:
+            raw.flushall()
+
+            def write(key: str, time: float, session: Any, content: str) -> None:
+                data = {"content": content, "additional_kwargs": {}, "type": "human"}
+                raw.json().set(key, "$", {"type": "human", "data": data, "session_id": session, "timestamp": time})
+
+            write("chat:a:1721900000.000001", 1721900000.000001, "a", "1")
+            write("chat:a:1721900000.5", 1721900000.5, "a", "2")
+            write("chat:a:01J4000000000000000000000A", 1735900000.25, "a", "3")
+            write("chat:a:b:1721900000.0", 1721900000.0, "a:b", "other")
+            write("chat:elsewhere", 1721900001.0, "a", "named by its document")
+            whole = run("langchain-redis", "--match", "a", at=search_url)
+            assert (whole.exit_code, "1 sessions moved and verified (4 messages)" in whole.output) == (0, True)
+            assert [one.content for one in memory.history("a").messages()] == ["1", "2", "named by its document", "3"]
+            assert memory.history("a:b").count() == 0
+
+            write("chat:c:1721900000.0", 1721900000.0, 5, "of no session")
+            raw.json().set("chat:list", "$", [1])
+            raw.set("chat:d:01J4000000000000000000000A", "x")
+            with chatmem.sync.connect(search_url, prefix="chat:") as own:  # as the drop-in keeps it
+                own.history("own", user="u").append(lc.HumanMessage("x", id="1"))
+            rest = run("langchain-redis", "--delete-source", at=search_url)
+            assert rest.exit_code == 1
+            assert "1 sessions moved and verified (1 messages); 1 sessions already there" in rest.output
+            assert "; 3 keys left behind" in rest.output
+            assert "left behind: JSON that names no session: chat:c:1721900000.0, chat:list\n" in rest.output
+            assert "left behind: strings: chat:d:01J4000000000000000000000A\n" in rest.output
+            assert run("langchain-redis", "--match", "a", at=search_url).exit_code == 0
+            assert "; 1 key left behind" in run("langchain-redis", "--match", "d", at=search_url).output
+
+    @pytest.mark.parametrize(
+        ("change", "reason"),
+        [
+            ({"timestamp": None}, "it is no document of a message"),
+            ({"timestamp": 1e300}, "it is no document of a message"),
+            ({"timestamp": "soon"}, "it is no document of a message"),
+            ({"data": 5}, "must be a mapping"),
+            ({"type": "tool"}, "it lacks 'tool_call_id'"),  # which it did not store up to 0.2.3
+            ({"type": "wizard"}, "Got unexpected message type: wizard"),
+        ],
+    )
+    def test_documents_that_are_no_messages(
+        self, run: Run, search_url: str, memory: Any, change: dict[str, Any], reason: str
+    ) -> None:
+        """They are named, and the rest of the session is moved."""
+        document = {"type": "human", "data": {"content": "x"}, "session_id": "a", "timestamp": 1.0}
+        with redis.Redis.from_url(search_url) as raw:
+            raw.flushall()
+            raw.json().set("chat:a:1.0", "$", document)
+            raw.json().set("chat:a:2.0", "$", document | change)
+            done = run("langchain-redis", "--delete-source", at=search_url)
+            assert done.exit_code == 1
+            assert "unreadable: chat:a:2.0, index 0: " in done.output
+            assert reason in done.output
+            assert memory.history("a").count() == 1
+            assert len(raw.keys()) == 2
 
     def test_search_is_the_same(self, search_url: str, langchain_redis: Peer, url: str, prefix: str) -> None:
         """The notebook's search, with the old class and the new one: the same messages, in the same order."""
@@ -456,13 +658,13 @@ class TestOpenAI:
         assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]
         assert read[2].tool_calls[0]["args"] == {"city": "Zürich"}
         assert read[3].invalid_tool_calls[0]["args"] == "{broken"
-        assert (read[5].text, read[5].id, read[2].id) == ("Sunny.", None, "fc_1")
+        assert read[5].text == "Sunny."
         assert read[0] == lc.HumanMessage("What's the weather?")
-        assert [message.additional_kwargs.get(openai_items.ITEM) for message in read[1:]] == self.ITEMS[1:]
+        assert [item for message in read for item in openai_items.items_of(message)] == self.ITEMS
         assert source.keys() == []
         assert 0 < target.ttl("chatmem:{user:1}:m") <= 100
 
-    @pytest.mark.parametrize("element", ["[]", "{}", "x", '{"role": 5}', '"a"'])
+    @pytest.mark.parametrize("element", ["[]", "x", "5", '"a"', "[" * 10_000])
     def test_what_is_no_item(self, run: Run, source: Any, element: str) -> None:
         """Is listed."""
         source.rpush("agents:session:a:messages", element)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Any
+import asyncio
+import json
+import math
+from collections.abc import AsyncIterator, Iterable, Iterator
+from functools import partial
+from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import pytest
 from agents import (
@@ -13,12 +18,15 @@ from agents import (
     Runner,
     RunState,
     SessionSettings,
+    TResponseInputItem,
     Usage,
     function_tool,
     set_tracing_disabled,
 )
+from agents.extensions.memory import EncryptedSession
 from agents.memory import Session
 from agents.models.interface import Model
+from agents.testing import ScriptedModel, assistant_message
 from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core import messages as lc
@@ -31,10 +39,14 @@ from openai.types.responses import (
 )
 
 import chatmem
+from chatmem.codec import record
 from chatmem.openai_agents import ChatmemSession
 from chatmem.openai_items import items_of, message_of
+from chatmem.window import Window
+from tests import providers
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines
+from tests.faults import Schedule, failing
 
 set_tracing_disabled(True)
 
@@ -66,6 +78,8 @@ ITEMS: list[Any] = [
         "content": [{"type": "output_text", "text": "hello", "annotations": [], "logprobs": []}],
     },
     {"role": "assistant", "content": "plain"},
+    {"__enc__": 1, "v": 1, "kid": "hkdf-v1", "payload": "gAAAA"},
+    {},
 ]
 
 
@@ -252,7 +266,8 @@ class TestSession:
     async def test_what_is_no_item(self, memory: chatmem.ChatMemory) -> None:
         """Nothing of the call is stored."""
         session = ChatmemSession(memory, "s")
-        for wrong in ("hi", {}, {"role": 5}, None):
+        wrong: Any
+        for wrong in ("hi", 5, None, ["role"]):
             with pytest.raises(ValueError, match="an item is a dict"):
                 await session.add_items([ITEMS[0], wrong])
         assert await session.get_items() == []
@@ -287,20 +302,327 @@ class TestSession:
             await history.delete((await history.page(limit=1)).entries[0].seq)
 
 
+def answer(text: str, id: str) -> dict[str, Any]:  # noqa: A002
+    content = [{"type": "output_text", "text": text, "annotations": []}]
+    return {"type": "message", "id": id, "role": "assistant", "status": "completed", "content": content}
+
+
+class TestIds:
+    """An item's id does not say which item it is: each item is kept, as the SDK's own sessions keep them."""
+
+    async def test_an_id_that_others_have(self, memory: chatmem.ChatMemory) -> None:
+        """Of items of other types and texts, of the same ones, in one call and in several."""
+        session = ChatmemSession(memory, "s")
+        call = {"type": "function_call", "id": "c1", "call_id": "c1", "name": "f", "arguments": "{}"}
+        output = {"type": "function_call_output", "id": "c1", "call_id": "c1", "output": "done"}
+        turn = [{"role": "user", "content": "ok"}, call, output, answer("done", "c1"), answer("done", "c1")]
+        for _ in range(2):
+            await session.add_items(turn)
+            for item in turn:
+                await session.add_items([item])
+        assert await session.get_items() == turn * 4
+
+    async def test_a_model_that_gives_each_message_one_id(self, memory: chatmem.ChatMemory) -> None:
+        """As the SDK's own `agents.testing` does."""
+        session = ChatmemSession(memory, "s")
+        agent = Agent("helper", model=ScriptedModel([[assistant_message("ok")], [assistant_message("ok")]]))
+        for _ in range(2):
+            await Runner.run(agent, "Go on", session=session)
+        assert [message.text for message in await memory.history("s").messages()] == ["Go on", "ok", "Go on", "ok"]
+
+    async def test_messages_have_ids_of_their_own(self, memory: chatmem.ChatMemory) -> None:
+        """So LangChain can name, change and remove each of them."""
+        await ChatmemSession(memory, "s").add_items([answer("one", "x"), answer("two", "x")])
+        first, second = await memory.history("s").messages()
+        assert first.id != second.id
+        entry = await memory.history("s").get(str(second.id))
+        assert entry is not None
+        assert entry.message == second
+
+
+class TestRetries:
+    async def test_a_call_whose_answer_was_lost(self, url: str, prefix: str) -> None:
+        """The application's own retry stores its items once; a later call with equal items stores them again."""
+        schedule = Schedule(0, 1000, share=1, weights={"cut after": 1})
+        schedule.rests = True
+        where = urlsplit(url)
+        with failing(lambda: (str(where.hostname), int(where.port or 0)), schedule, patience=1) as proxy:
+            async with chatmem.connect(f"redis://127.0.0.1:{proxy.port}", prefix=prefix, ttl=60) as memory:
+                session, items = ChatmemSession(memory, "s"), [{"role": "user", "content": "ok"}, answer("ok", "1")]
+                schedule.rests = False
+                with pytest.raises(chatmem.UnavailableError):
+                    await session.add_items(items)
+                schedule.rests = True
+                await session.add_items(items)
+                assert await session.get_items() == items
+                await session.add_items(items)
+                assert await session.get_items() == items * 2
+
+
+class TestUnreadableRecords:
+    """Without the key, say: they stay, and count for nothing."""
+
+    @staticmethod
+    async def sealed(url: str, prefix: str) -> tuple[chatmem.ChatMemory, list[Any]]:
+        """Store two readable items, then many that nobody without the key can read."""
+        ring = chatmem.KeyRing({"k": b"k" * 32})
+        async with chatmem.connect(url, prefix=prefix, ttl=60, encryption=ring) as memory:
+            async with chatmem.connect(url, prefix=prefix, ttl=60) as plain:
+                await ChatmemSession(plain, "s").add_items(ITEMS[:2])
+            await ChatmemSession(memory, "s").add_items(ITEMS * 5)
+        return chatmem.connect(url, prefix=prefix, ttl=60), ITEMS[:2]
+
+    async def test_a_limit(self, url: str, prefix: str) -> None:
+        """The last items that can be read are so many."""
+        memory, readable = await self.sealed(url, prefix)
+        async with memory:
+            session = ChatmemSession(memory, "s")
+            assert await session.get_items(limit=2) == readable
+            assert await session.get_items(limit=1) == readable[-1:]
+            assert await session.get_items(limit=50) == readable
+
+    async def test_pop_item(self, url: str, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+        """It takes items that can be read, one a call, and then none."""
+        memory, readable = await self.sealed(url, prefix)
+        async with memory:
+            session = ChatmemSession(memory, "s")
+            before = await memory.history("s").count()
+            assert [await session.pop_item() for _ in range(4)] == [*reversed(readable), None, None]
+            assert await memory.history("s").count() == before - len(readable)
+            assert "left out an unreadable record" in caplog.text
+
+
+class TestEncryptedSession:
+    async def test_around_a_session(self, memory: chatmem.ChatMemory) -> None:
+        """Items in and out, limits and pops, and a run; what lies in Redis says nothing."""
+        inner: Any = ChatmemSession(memory, "s", session_settings={"limit": 4})
+        session = EncryptedSession("s", inner, encryption_key="k" * 40)
+        await session.add_items(ITEMS)
+        assert await session.get_items(limit=3) == ITEMS[-3:]
+        assert await session.get_items() == ITEMS[-4:]
+        assert [await session.pop_item() for _ in ITEMS] == ITEMS[::-1]
+        assert await session.pop_item() is None
+        agent = Agent("helper", model=Offline([said("Fine.", 1)], [said("Bye.", 1)]))
+        for text in ("Hi", "Thanks"):
+            await Runner.run(agent, text, session=session)
+        assert [item.get("role") for item in await session.get_items()] == ["user", "assistant"] * 2
+        assert {message.text for message in await memory.history("s").messages()} == {""}
+
+
+class TestOpening:
+    async def test_settings(self, memory: chatmem.ChatMemory) -> None:
+        """By default the SDK's own; a dict is as good as theirs, and what they do not know is an error."""
+        assert ChatmemSession(memory, "s").session_settings == SessionSettings()
+        session = ChatmemSession(memory, "s", session_settings={"limit": 2})
+        assert session.session_settings == SessionSettings(limit=2)
+        await session.add_items(ITEMS)
+        assert await session.get_items() == ITEMS[-2:]
+        session.session_settings = SessionSettings(limit=1)
+        assert await session.get_items() == ITEMS[-1:]
+        with pytest.raises(TypeError, match="limitt"):
+            ChatmemSession(memory, "s", session_settings={"limitt": 2})
+
+    async def test_from_url(self, url: str, prefix: str) -> None:
+        """The session owns its memory: once it is closed, every call says so."""
+        session = ChatmemSession.from_url("s", url=url, prefix=prefix, ttl=60, user="alice")
+        assert await session.ping()
+        await session.add_items(ITEMS)
+        await asyncio.gather(session.close(), session.close())
+        await session.close()
+        for call in (session.get_items, session.pop_item, session.clear_session, session.ping):
+            with pytest.raises(RuntimeError, match=r"ChatmemSession\('s'\) is closed"):
+                await call()
+        with pytest.raises(RuntimeError, match="closed"):
+            await session.add_items([])
+        async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
+            given = ChatmemSession(memory, "s", user="alice")
+            await given.close()
+            assert await given.get_items() == ITEMS
+
+    async def test_a_server_that_is_not_there(self) -> None:
+        """`ping` says so."""
+        session = ChatmemSession.from_url("s", url="redis://127.0.0.1:1/0")
+        assert await session.ping() is False
+        await session.close()
+
+
+class TestUsers:
+    async def test_another_user_s(self, memory: chatmem.ChatMemory) -> None:
+        """Neither read nor changed; what is nobody's only where the caller claims it."""
+        await ChatmemSession(memory, "s", user="alice").add_items(ITEMS)
+        bobs = ChatmemSession(memory, "s", user="bob")
+        calls = [
+            bobs.get_items(),
+            bobs.get_items(limit=1),
+            bobs.pop_item(),
+            bobs.clear_session(),
+            bobs.add_items(ITEMS),
+        ]
+        for call in calls:
+            with pytest.raises(chatmem.NotFoundError):
+                await call
+        assert await bobs.ping()
+        assert await ChatmemSession(memory, "s", user="alice").get_items() == ITEMS
+        await ChatmemSession(memory, "nobody's").add_items(ITEMS)
+        with pytest.raises(chatmem.NotFoundError):
+            await ChatmemSession(memory, "nobody's", user="bob").get_items()
+        assert await ChatmemSession(memory, "nobody's", user="bob", claim=True).get_items() == ITEMS
+
+
+def called(call_id: str, arguments: str) -> dict[str, Any]:
+    return {"type": "function_call", "id": "f", "call_id": call_id, "name": "f", "arguments": arguments}
+
+
+_call_ids = st.sampled_from(["call_0", "call_1"])
+_said = st.sampled_from(["hi", ""])
+_logged = st.one_of(
+    _said.map(lambda text: {"role": "user", "content": text}),
+    _said.map(lambda text: answer(text, "msg_1")),
+    st.just({"type": "reasoning", "id": "rs_1", "summary": []}),
+    st.builds(called, _call_ids, st.sampled_from(["{}", "{bad"])),
+    _call_ids.map(lambda name: {"type": "function_call_output", "call_id": name, "output": "done"}),
+    _call_ids.map(lambda name: {"type": "custom_tool_call", "call_id": name, "name": "f", "input": "x"}),
+    _call_ids.map(lambda name: {"type": "custom_tool_call_output", "call_id": name, "output": "done"}),
+)
+
+
+class TestWhatLangChainReads:
+    """What a message says is kept in the message alone."""
+
+    @given(st.lists(_logged, max_size=8))
+    def test_any_window_is_sendable(self, items: list[Any]) -> None:
+        """Whatever lies there, in whichever order."""
+        window = Window(messages=None, turns=None, tokens=None, token_counter="approximate", start_on="human")
+        selection = window.select([])
+        selection.take([message_of(item) for item in items])
+        providers.check(asyncio.run(selection.messages(partial(asyncio.sleep, 0))))
+
+    async def test_a_message_that_is_changed(self, memory: chatmem.ChatMemory) -> None:
+        """Its item says what it says now: what was redacted is gone."""
+        session, history = ChatmemSession(memory, "s"), memory.history("s")
+        await session.add_items([answer("mail a@b.c", "1"), {"role": "developer", "content": "a@b.c"}])
+        for message in await history.messages():
+            await history.replace(str(message.id), message.model_copy(update={"content": "mail [redacted]"}))
+        assert await session.get_items() == [
+            answer("mail [redacted]", "1"),
+            {"role": "developer", "content": "mail [redacted]"},
+        ]
+
+    @pytest.mark.parametrize("content", ["", [], ["a", "b"], [{"type": "text", "text": "a"}] * 2])
+    def test_a_message_that_has_another_form(self, content: Any) -> None:
+        """It is read as what it says now, like any other."""
+        for item in ITEMS:
+            message = message_of(item).model_copy(update={"content": content})
+            said = str(items_of(message))
+            assert not any(text in said for text in ("hello", "plain", "be kind", "hm", "gAAAA", "bad arguments"))
+
+    def test_the_form_of_earlier_versions(self) -> None:
+        """Whole items beside messages are read."""
+        for item in ITEMS:
+            old = lc.AIMessage([{"type": "text", "text": "x"}], id="1", additional_kwargs={"openai_item": item})
+            assert items_of(old) == [item]
+
+
 _json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=8,
 )
 _words = st.sampled_from(["user", "assistant", "system", "developer", "message", "function_call", "reasoning", "x"])
+_kinds = _words | st.sampled_from(["function_call_output", "non_standard", "text"]) | _json
+_fields = st.sampled_from(["content", "output", "id", "call_id", "name", "arguments", "value", "text", "y"])
 
 
-@given(
-    st.dictionaries(st.sampled_from(["content", "output", "id", "call_id", "name", "arguments", "y"]), _json),
-    _words,
-    _words,
-)
-def test_any_item_comes_back(item: dict[str, Any], role: str, kind: str) -> None:
+def stored(item: Any) -> tuple[list[Any], int]:
+    """Return what comes back of an item after it was a record, and the record's size."""
+    encoded = record.encode(message_of(item), 0, 0)
+    return items_of(record.decode(b"0:" + encoded.record, None).message), len(encoded.record)
+
+
+@given(st.dictionaries(_fields, _json), _kinds, _kinds)
+def test_any_item_comes_back(item: dict[str, Any], role: Any, kind: Any) -> None:
     """Whatever a provider may think of next."""
-    for whole in ({**item, "role": role}, {**item, "type": kind}, {**item, "role": role, "type": kind}):
-        assert items_of(message_of(whole)) == [whole]
+    for whole in (item, {**item, "role": role}, {**item, "type": kind}, {**item, "role": role, "type": kind}):
+        assert stored(whole)[0] == [whole]
+
+
+def plain(value: Any) -> Any:
+    """Return a value of the SDK's types as JSON has it."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else 0.5
+    return [plain(item) for item in value] if isinstance(value, Iterable) else str(value)
+
+
+def texts_of(item: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Yield the paths of an item's texts, but those that say of what kind something is."""
+    if isinstance(item, str) and path[-1] not in ("type", "role"):
+        yield path
+    elif isinstance(item, dict | list):
+        for key, value in item.items() if isinstance(item, dict) else enumerate(item):
+            yield from texts_of(value, *path, key)
+
+
+def with_text(item: Any, path: tuple[Any, ...], text: str) -> Any:
+    """Return a copy of an item with another text at a path."""
+    copy = json.loads(json.dumps(item))
+    inner = copy
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = text
+    return copy
+
+
+LARGE = "iVBORw0KGgo \u00e9" * 2000
+
+
+def size_of(item: Any) -> int:
+    return len(json.dumps(item, ensure_ascii=False).encode())
+
+
+_items = st.one_of(*map(st.from_type, get_args(TResponseInputItem))).map(plain)
+
+
+@pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
+@given(_items, st.data())
+def test_items_of_the_sdk(item: dict[str, Any], data: st.DataObject) -> None:
+    """Each type of them comes back, and what is large in it is stored once."""
+    assert stored(item)[0] == [item]
+    paths = list(texts_of(item))
+    if not paths:
+        return
+    whole = with_text(item, data.draw(st.sampled_from(paths)), LARGE)
+    items, size = stored(whole)
+    assert items == [whole]
+    assert size <= 1.2 * size_of(whole)
+
+
+@pytest.mark.parametrize("layout", [{}, {"separators": (",", ":")}, {"indent": 2}, {"indent": 4}])
+@pytest.mark.parametrize("ascii_only", [False, True])
+def test_large_arguments(layout: dict[str, Any], ascii_only: bool) -> None:
+    """They are in the tool call that LangChain reads, and nowhere else, in whichever usual way they are written."""
+    args = {"path": "a.py", "content": LARGE, "lines": [{"n": n, "at": n / 7} for n in range(1000)]}
+    item = {**ITEMS[4], "arguments": json.dumps(args, ensure_ascii=ascii_only, **layout)}
+    items, size = stored(item)
+    assert items == [item]
+    assert message_of(item).tool_calls[0]["args"] == args  # type: ignore[attr-defined]
+    assert size <= 1.2 * size_of(item)
+
+
+def test_arguments_that_are_written_otherwise() -> None:
+    """They come back as they were."""
+    for arguments in (
+        '{ "a":1 }',
+        '{"a": 1,"b": 2}',
+        '{"a": 1e2}',
+        '{"a": 1, "a": 2}',
+        "",
+        "[" * 100_000,
+        "5",
+        '{"a": NaN}',
+    ):
+        item = {**ITEMS[4], "arguments": arguments}
+        assert stored(item)[0] == [item]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import enum
 import typing
@@ -10,6 +11,7 @@ import warnings
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,8 @@ from pydantic_ai.usage import RequestUsage
 import chatmem
 from chatmem.openai_agents import ChatmemSession
 from chatmem.pydantic_ai import ModelMessageHistory, to_messages, to_model_messages
+from chatmem.window import Window
+from tests import providers
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines
 from tests.exchanges import halves
@@ -412,6 +416,91 @@ class TestAgents:
         assert await history.messages() == made
         await history.append(made)
         assert await history.messages() == made * 2
+
+    async def test_an_append_again_of_what_was_changed(self, memory: chatmem.ChatMemory) -> None:
+        """What was redacted since counts as stored and stays redacted; what is new is stored."""
+        history = ModelMessageHistory(memory, "s")
+        run = [request(pm.UserPromptPart(text, timestamp=NOW), run_id="r") for text in ("my card is 4242", "Hi")]
+        await history.append(run)
+        (entry, *_) = (await memory.history("s").page(newest_first=False)).entries
+        assert entry.message is not None
+        await memory.history("s").replace(entry.seq, entry.message.model_copy(update={"content": "[removed]"}))
+        more = response(pm.TextPart("Noted."))
+        more.run_id = "r"
+        done = await history.append([*run, more])
+        assert (done.duplicates, done.last) == (2, 2)
+        said = [message.text for message in await memory.history("s").messages()]
+        assert said == ["[removed]", "Hi", "Noted."]
+
+    async def test_equal_messages_of_a_run(self, memory: chatmem.ChatMemory) -> None:
+        """A gateway that gives each call one id, in one second: none of them vanishes, and a resend is one."""
+        history = ModelMessageHistory(memory, "s")
+        call = pm.ModelResponse([pm.ToolCallPart("f", {}, "call_0")], timestamp=NOW, run_id="r")
+        result = request(pm.ToolReturnPart("f", "done", "call_0", timestamp=NOW), run_id="r")
+        asked: pm.ModelMessage = request(pm.UserPromptPart("Go", timestamp=NOW), run_id="r")
+        run = [asked, call, result, call, result]
+        await history.append(run[:3])
+        await history.append(run)
+        assert await history.messages() == run
+        assert len(await history.window()) == len(run)
+
+
+class TestUsers:
+    async def test_another_user_s(self, memory: chatmem.ChatMemory) -> None:
+        """Neither read nor written; what is nobody's only where the caller claims it."""
+        made = [request(pm.UserPromptPart("my card is 4242", timestamp=NOW), run_id="r")]
+        await ModelMessageHistory(memory, "s", user="alice").append(made)
+        bobs = ModelMessageHistory(memory, "s", user="bob")
+        for call in (bobs.messages, bobs.window, bobs.clear, partial(bobs.append, made)):
+            with pytest.raises(chatmem.NotFoundError):
+                await call()
+        assert await ModelMessageHistory(memory, "s", user="alice").messages() == made
+        await ModelMessageHistory(memory, "nobody's").append(made)
+        with pytest.raises(chatmem.NotFoundError):
+            await ModelMessageHistory(memory, "nobody's", user="bob").messages()
+        assert await ModelMessageHistory(memory, "nobody's", user="bob", claim=True).messages() == made
+
+
+_ids = st.sampled_from(["call_0", "call_1", ""])
+_said = st.sampled_from(["", "hi", " "])
+_asking = st.one_of(
+    _said.map(pm.UserPromptPart),
+    _said.map(pm.SystemPromptPart),
+    _said.map(lambda text: pm.UserPromptPart([text, pm.BinaryContent(b"x", media_type="image/png")])),
+    _ids.map(lambda name: pm.ToolReturnPart("f", "done", name)),
+    _ids.map(lambda name: pm.ToolReturnPart("f", "wrong", name, outcome="failed")),
+)
+_answering = st.one_of(
+    _said.map(pm.TextPart),
+    _said.map(lambda text: pm.ThinkingPart(text, signature="s", provider_name="anthropic")),
+    st.builds(pm.ToolCallPart, st.just("f"), st.sampled_from(["{}", "{bad", '{"a": 1}']), _ids),
+    _ids.map(lambda name: pm.NativeToolCallPart("web_search", {}, name)),
+    st.just(pm.FilePart(pm.BinaryImage(b"x", media_type="image/png"))),
+)
+_logs = st.lists(
+    st.lists(_asking, max_size=3).map(lambda parts: request(*parts, run_id="r"))
+    | st.lists(_answering, max_size=3).map(lambda parts: response(*parts)),
+    max_size=6,
+)
+
+
+@given(_logs)
+def test_any_window_is_sendable(models: list[pm.ModelMessage]) -> None:
+    """Whatever lies there: each call is answered once, by the request behind it, and nothing else is."""
+    selection = Window(messages=None, turns=None, tokens=None, token_counter="approximate", start_on="human").select([])
+    selection.take(to_messages(models))
+    window = asyncio.run(selection.messages(partial(asyncio.sleep, 0)))
+    providers.check(window)
+    waiting: list[str] = []
+    for model in to_model_messages(window):
+        if isinstance(model, pm.ModelResponse):
+            assert not waiting
+            waiting = [part.tool_call_id for part in model.parts if isinstance(part, pm.ToolCallPart)]
+            continue
+        for part in model.parts:
+            if getattr(part, "tool_name", None):
+                waiting.remove(str(getattr(part, "tool_call_id", None)))
+    assert not waiting
 
 
 class TestOthers:

@@ -7,11 +7,16 @@ import re
 import subprocess
 import sys
 import types
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import redis
 from fastapi.testclient import TestClient
+
+import chatmem.sync
+from tests.servers import free_port
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -55,38 +60,126 @@ def test_the_pages_on_agents(server: str, page: str) -> None:
     assert again.stdout != output
 
 
+@contextmanager
+def back_end(url: str) -> Iterator[TestClient]:
+    """The README's back end on a server, and alice."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHATMEM_URL", url)
+        module = types.ModuleType("example")
+        exec(EXAMPLES["In FastAPI"][0], module.__dict__)
+        with TestClient(module.app, headers={"x-user": "alice"}, raise_server_exceptions=False) as client:
+            yield client
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_fastapi_example(server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Talk, list, page, rename, regenerate, delete; nobody sees another's chat, and all of it has a TTL."""
-    monkeypatch.setenv("CHATMEM_URL", server)
-    module = types.ModuleType("example")
-    exec(EXAMPLES["In FastAPI"][0], module.__dict__)
-    with TestClient(module.app, headers={"x-user": "alice"}) as client:
-        assert client.post("/chats/a", params={"text": "Hi"}).json()["text"] == "You said 'Hi'; I see 1 messages."
-        assert client.post("/chats/a", params={"text": "Again"}).json() == {
-            "seq": 3,
-            "text": "You said 'Again'; I see 3 messages.",
-        }
-        client.post("/chats/b", params={"text": "Other"})
-        client.patch("/chats/a", params={"title": "First"})
-        listed = client.get("/chats").json()
-        assert [(one["session_id"], one["title"], one["count"]) for one in listed["sessions"]] == [
-            ("b", None, 2),
-            ("a", "First", 4),
-        ]
-        again = client.post("/chats/a/regenerate", params={"after": 2}).json()
-        assert again == {"seq": 4, "text": "You said 'Again'; I see 3 messages."}
-        page = client.get("/chats/a").json()
-        assert [(seq, kind) for seq, kind, _ in page["messages"]] == [(4, "ai"), (2, "human"), (1, "ai"), (0, "human")]
-        stranger = {"x-user": "bob"}
-        assert client.get("/chats/a", headers=stranger).status_code == 404
-        assert client.post("/chats/a", params={"text": "x"}, headers=stranger).status_code == 404
-        assert client.get("/chats", headers=stranger).json() == {"sessions": [], "next": None}
-        with redis.Redis.from_url(server) as raw:
-            assert all(raw.ttl(key) > 89 * 86_400 for key in raw.scan_iter())
-            client.delete("/chats/a")
-            client.delete("/chats/b")
-            assert list(raw.scan_iter()) == []
+class TestFastAPI:
+    def test_its_routes(self, server: str) -> None:
+        """Talk, list, page, rename, regenerate, delete; all of it has a TTL."""
+        with back_end(server) as client:
+            answer = client.post("/chats/a", params={"text": "Hi"}).json()
+            assert answer == {"seq": 1, "text": "I was sent 1 messages."}
+            answer = client.post("/chats/a", params={"text": "Again"}).json()
+            assert answer == {"seq": 3, "text": "I was sent 3 messages."}
+            client.post("/chats/b", params={"text": "Other"})
+            client.patch("/chats/a", params={"title": "First"})
+            listed = client.get("/chats").json()
+            assert [(one["session_id"], one["title"], one["count"]) for one in listed["sessions"]] == [
+                ("b", None, 2),
+                ("a", "First", 4),
+            ]
+            again = client.post("/chats/a/regenerate", params={"after": 2}).json()
+            assert again == {"seq": 4, "text": "I was sent 3 messages."}
+            page = client.get("/chats/a").json()
+            assert [(one["seq"], one["message"]["type"]) for one in page["entries"]] == [
+                (4, "ai"),
+                (2, "human"),
+                (1, "ai"),
+                (0, "human"),
+            ]
+            assert page["next"] is None
+            with redis.Redis.from_url(server) as raw:
+                assert all(raw.ttl(key) > 89 * 86_400 for key in raw.scan_iter())
+                client.delete("/chats/a")
+                client.delete("/chats/b")
+                assert list(raw.scan_iter()) == []
+
+    @pytest.mark.parametrize("owner", ["alice", None])
+    def test_what_is_anothers_or_nobodys(self, server: str, owner: str | None) -> None:
+        """Each route says 404 and tells nothing; the session is as it was, and still its owner's."""
+        with chatmem.sync.connect(server, ttl=600) as memory, back_end(server) as client:
+            memory.history("a", user=owner).append("Secret plans", ("ai", "Noted"))
+            before = memory.history("a").info()
+            for method, path, query in (
+                ("GET", "/chats/a", {}),
+                ("GET", "/chats/a", {"before": 1}),
+                ("POST", "/chats/a", {"text": "x"}),
+                ("POST", "/chats/a/regenerate", {"after": 0}),
+                ("PATCH", "/chats/a", {"title": "x"}),
+                ("DELETE", "/chats/a", {}),
+            ):
+                answer = client.request(method, path, params=query, headers={"x-user": "bob"})
+                assert (answer.status_code, answer.json()) == (404, {"detail": "NotFoundError"}), (method, path)
+            assert client.get("/chats", headers={"x-user": "bob"}).json() == {"sessions": [], "next": None}
+            after = memory.history("a").info()
+            assert (after.version, after.count, after.user, after.title) == (before.version, 2, owner, None)
+
+    def test_damaged_records(self, server: str) -> None:
+        """The page has all the others, and says which cannot be read; the chat goes on."""
+        with back_end(server) as client, redis.Redis.from_url(server) as raw:
+            client.post("/chats/a", params={"text": "Hi"})
+            for index in (0, 1):
+                raw.lset("chatmem:{a}:m", index, b"%d:junk" % index)
+            entries = client.get("/chats/a").raise_for_status().json()["entries"]
+            assert [(one["seq"], one["error"]["type"]) for one in entries] == [
+                (1, "CorruptRecordError"),
+                (0, "CorruptRecordError"),
+            ]
+            assert client.post("/chats/a/regenerate", params={"after": 0}).status_code == 200
+            assert client.post("/chats/a", params={"text": "Hi"}).status_code == 200
+
+    def test_text_that_utf_8_cannot_carry(self, server: str) -> None:
+        with chatmem.sync.connect(server, ttl=600) as memory, back_end(server) as client:
+            memory.history("a", user="alice").append("\ud800")
+            memory.history("a", user="alice").update(title="\ud800", metadata={"\ud800": 1})
+            assert client.get("/chats/a").json()["entries"][0]["message"]["content"] == "?"
+            assert client.get("/chats").json()["sessions"][0]["title"] == "?"
+
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            *(("GET", f"/chats?before={cursor}") for cursor in ("zzz", "%00", "%FF", "MTo=", "e30=", "1", "")),
+            *(("GET", f"/chats/a?before={cursor}") for cursor in ("zzz", "-1", "1.5", "", "nan", "9" * 5000)),
+            *(("POST", f"/chats/a/regenerate?after={cursor}") for cursor in ("zzz", "-1", "1e400")),
+            *(("POST", "/chats/a"), ("PATCH", "/chats/a")),
+        ],
+    )
+    def test_wrong_arguments(self, server: str, method: str, path: str) -> None:
+        with back_end(server) as client:
+            answer = client.request(method, path)
+            assert answer.status_code in ((200, 422) if path.endswith("=MTo=") else (422,))
+            assert answer.status_code == 200 or answer.json()["detail"]
+
+    def test_without_a_user(self, server: str) -> None:
+        with back_end(server) as client:
+            assert client.get("/chats/a", headers={"x-user": ""}).status_code == 422
+
+    def test_without_a_server(self) -> None:
+        """503, and when to try again."""
+        with back_end(f"redis://127.0.0.1:{free_port()}") as client:
+            for method, path in (
+                ("GET", "/chats"),
+                ("GET", "/chats/a"),
+                ("POST", "/chats/a?text=x"),
+                ("DELETE", "/chats/a"),
+            ):
+                answer = client.request(method, path)
+                assert (answer.status_code, answer.json()) == (503, {"detail": "UnavailableError"})
+                assert int(answer.headers["retry-after"]) > 0
+
+    def test_its_schema(self, server: str) -> None:
+        with back_end(server) as client:
+            schemas = client.get("/openapi.json").json()["components"]["schemas"]
+            assert {"Page", "Entry", "SessionPage", "SessionInfo"} <= set(schemas)
 
 
 def test_the_page_on_conversations(server: str) -> None:
@@ -102,8 +195,12 @@ def test_the_page_on_conversations(server: str) -> None:
     "block", re.findall(r"```python\n(.+?)```", (ROOT / "docs" / "fastapi.md").read_text(), re.DOTALL)
 )
 def test_the_page_on_fastapi(block: str) -> None:
-    """What it quotes is in the example, which has tests of its own."""
-    assert any(block in file.read_text() for file in (ROOT / "examples" / "fastapi_chat").glob("*.py"))
+    """What it quotes is in the example, which has tests of its own, or in the README's."""
+    examples = [
+        EXAMPLES["In FastAPI"][0],
+        *(file.read_text() for file in (ROOT / "examples/fastapi_chat").glob("*.py")),
+    ]
+    assert any(block in text for text in examples)
 
 
 def test_ci_calls_the_readmes_test_command() -> None:

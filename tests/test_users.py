@@ -114,7 +114,7 @@ class TestSessions:
             other.touch,
             other.clear,
         ):
-            with pytest.raises(ValueError, match="another user"):
+            with pytest.raises(chatmem.NotFoundError, match="another user"):
                 await write()
         assert await listed(memory, "bob") == []
         assert await memory.forget("bob") == 0
@@ -123,9 +123,13 @@ class TestSessions:
         assert user_key(prefix, user_name("bob")) not in left(raw, prefix)
 
     async def test_a_session_gets_a_user_later(self, memory: Any) -> None:
-        """The first write for a user makes it theirs."""
+        """The first write for a user makes it theirs, where its caller says that it may."""
         await memory.history("a").append("x")
-        await memory.history("a", user="alice").append()
+        for operation in ("append", "messages", "window", "page", "info", "count", "clear"):
+            with pytest.raises(chatmem.NotFoundError, match="nobody's"):
+                await getattr(memory.history("a", user="alice"), operation)()
+        assert len(await memory.history("a", user="alice", claim=True).messages()) == 1
+        await memory.history("a", user="alice", claim=True).append()
         await memory.history("a", user="alice").append("y")
         assert (await memory.history("a").info()).user == "alice"
         assert await listed(memory, "alice") == ["a"]

@@ -16,7 +16,8 @@ from chatmem.model import Entry
 from chatmem.sync import iterate
 from chatmem.transports.blocking import drive
 
-_NOTHING = Head(None, None, None, None, None, None)
+_MESSAGES, _BYTES = 500, 2**23
+"""How much is stored in one step."""
 
 
 class Arriving:
@@ -31,25 +32,24 @@ class Arriving:
         failed: whether it holds something else, so that nothing more of it is taken.
     """
 
-    def __init__(self, store: Store, session: str, head: Head | None, *, append: bool, size: int) -> None:
+    def __init__(self, store: Store, session: str, head: Head, *, append: bool) -> None:
         """Begin; nothing is sent yet.
 
         Args:
             store: where it goes.
             session: its id.
-            head: what is known of it.
+            head: what is known of it, and whose it is to be.
             append: whether it may hold something else before.
-            size: how many messages are stored in one step.
         """
         self.session = session
         self.stored = 0
         self.failed = False
-        self._head = head or _NOTHING
-        self._core = store.core(session, user=self._head.user, ttl=self._head.ttl)
+        self._head = head
+        self._core = store.core(session, user=head.user, ttl=head.ttl)
         self._append = append
-        self._size = size
         self._digest = hashlib.sha256()
         self._buffer: list[Encoded] = []
+        self._buffered = 0
         self._held: Iterator[Entry] | None = None
         self._version: int | None = None if append else 0  # expected; 0 for a session that must be new
         self._fresh = True
@@ -57,35 +57,34 @@ class Arriving:
     def add(self, message: Encoded) -> None:
         """Take a message; it is stored with others, at the latest by `finish`."""
         self._buffer.append(message)
-        if len(self._buffer) == self._size:
+        self._buffered += len(message.record)
+        if len(self._buffer) == _MESSAGES or self._buffered >= _BYTES:
             self._flush()
 
     def finish(self) -> None:
-        """Store what is left, and what is known of the session.
+        """Store what is left, and what is known of the session; one that is there and nobody's gets its owner.
 
         Raises:
             ConflictError: the session holds something else.
             ValueError: it belongs to another user.
         """
         self._flush()
-        title, metadata = self._head.title, self._head.metadata or None
-        if title is not None or metadata:
-            info = drive(self._core.info())
-            if self.stored or (info.title, info.metadata) == (None, {}):
-                drive(self._core.update(title=title, metadata=metadata))
+        user, title, metadata = self._head.user, self._head.title, self._head.metadata or None
+        if title is None and not metadata and (user is None or self.stored):
+            return
+        info = drive(self._core.info())
+        if self.stored or (info.title, info.metadata) == (None, {}):
+            drive(self._core.update(title=title, metadata=metadata))
+        elif user is not None and info.user is None:
+            drive(self._core.update())
 
     def _flush(self) -> None:
-        buffer, self._buffer = self._buffer, []
+        buffer, self._buffer, self._buffered = self._buffer, [], 0
         if buffer:
-            self.store(buffer)
+            self._store_all(buffer)
 
-    def store(self, parts: Sequence[Encoded]) -> None:
-        """Store messages that follow those before.
-
-        Raises:
-            ConflictError: the session holds something else.
-            ValueError: it belongs to another user.
-        """
+    def _store_all(self, parts: Sequence[Encoded]) -> None:
+        """Store messages that follow those before."""
         self.failed = True
         if self._fresh and self._head.created is not None:
             # so that the session is as old as its first message

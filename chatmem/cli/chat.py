@@ -113,7 +113,7 @@ class Chat:
         if self._terminal:
             self._out.print("chatmem> ", end="", style="bold")
         try:
-            answer = self._answer(self._history.messages())
+            answer = self._answer(self._history.window())
         except ModelError as error:
             if self._terminal:
                 self._out.print()

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from rich.console import Console
 
 from chatmem.cli.text import one_line
+
+_LONGEST = 2000
+"""characters; what is complained of may be quoted, and of any size"""
 
 
 class Complaints(logging.Handler):
@@ -16,12 +21,26 @@ class Complaints(logging.Handler):
         super().__init__(logging.WARNING)
         self._err = err
         self.count = 0
+        self._aside: list[str] | None = None
 
     def say(self, what: object) -> None:
         """Complain."""
         self.count += 1
-        self._err.print(one_line(what), style="red", soft_wrap=True)
+        text = one_line(str(what)[:_LONGEST])
+        self._err.print(text if len(str(what)) <= _LONGEST else f"{text}…", style="red", soft_wrap=True)
+
+    @contextmanager
+    def aside(self) -> Iterator[list[str]]:
+        """Give a list of what is logged meanwhile, instead of complaining of it."""
+        self._aside = aside = list[str]()
+        try:
+            yield aside
+        finally:
+            self._aside = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Complain of what was logged."""
-        self.say(record.getMessage())
+        if self._aside is None:
+            self.say(record.getMessage())
+        else:
+            self._aside.append(record.getMessage())

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage, convert_to_messages, messages_from_dict
 
@@ -13,20 +13,31 @@ from chatmem.cli.lines import LineError
 _UNREADABLE = (ValueError, TypeError, NotImplementedError, AttributeError)
 
 
-def read_conversation(row: Mapping[str, Any]) -> tuple[str, list[BaseMessage]]:
-    """Return the session's id and its messages.
+class Conversation(NamedTuple):
+    """A conversation of a file."""
+
+    session: str
+    user: str | None
+    messages: Iterator[BaseMessage]
+    """made one by one, since they are much larger than their JSON; raises a LineError where one is none"""
+
+
+def read_conversation(row: Mapping[str, Any]) -> Conversation:
+    """Return what a row holds.
 
     Raises:
-        LineError: it is no conversation, or one of its messages is none.
+        LineError: it is no conversation.
     """
-    given, session = row.get("messages"), row.get("id")
+    given, session, user = row.get("messages"), row.get("id"), row.get("user")
     if not isinstance(given, list):
         raise LineError('no conversation: it must be {"id": ..., "messages": [...]}')
     if not isinstance(session, str) or not session:
         raise LineError('no "id", which must be a string')
     if not given:
         raise LineError("no messages in it")
-    return session, [_message(number, value) for number, value in enumerate(given, 1)]
+    if user is not None and (not isinstance(user, str) or not user):
+        raise LineError('"user" must be a string that is not empty, or null')
+    return Conversation(session, user, (_message(number, value) for number, value in enumerate(given, 1)))
 
 
 def _message(number: int, value: Any) -> BaseMessage:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import importlib.util
+import ipaddress
 import os
 import socket
 import sys
@@ -18,9 +19,11 @@ from chatmem.sync import connect
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-_NEEDED = ("fastapi.sse", "itsdangerous", "uvicorn")
+_NEEDED = ("fastapi.sse", "itsdangerous", "starlette.middleware.body_limit", "uvicorn")
 _STOPS_WITHIN = 3
 """Seconds that answers under way have when the server is to stop."""
+_HEAD, _CONNECTIONS = 16_384, 200
+"""Limits: bytes of a request's first line and headers, and connections at once."""
 
 
 def serve(host: str, port: int, url: str | None) -> None:
@@ -39,6 +42,7 @@ def serve(host: str, port: int, url: str | None) -> None:
     """
     if url is not None:
         os.environ["CHATMEM_URL"] = url
+    os.environ["CHATMEM_DEMO_HOSTS"] = f"{os.environ.get('CHATMEM_DEMO_HOSTS', '')} {host}"
     app = _application()
     find_model(os.environ.get("CHATMEM_DEMO_MODEL") or None)  # while what is wrong with it can be said in a line
     import uvicorn  # noqa: PLC0415 - of the extra, which is there now
@@ -49,7 +53,17 @@ def serve(host: str, port: int, url: str | None) -> None:
     with socket.create_server((host, port), family=family) as listening:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl-C stops it)", flush=True)  # noqa: T201
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=_STOPS_WITHIN)
+        if not _is_private(host):
+            print("Who reaches this address can be any user: there are no passwords.", file=sys.stderr)  # noqa: T201
+        config = uvicorn.Config(
+            app,
+            log_level="warning",
+            http="h11",  # httptools would take headers of any size
+            ws="none",
+            h11_max_incomplete_event_size=_HEAD,
+            limit_concurrency=_CONNECTIONS,
+            timeout_graceful_shutdown=_STOPS_WITHIN,
+        )
         server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):
             server.run([listening])
@@ -66,6 +80,11 @@ def _application() -> FastAPI:
         sys.path.insert(0, str(Path(__file__).parents[2]))
     app: FastAPI = importlib.import_module(f"{package}.fastapi_chat.app").app
     return app
+
+
+def _is_private(host: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    return all(ipaddress.ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(host, None))
 
 
 def _is_there(module: str) -> bool:

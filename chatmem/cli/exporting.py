@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 from langchain_core.messages import BaseMessage, convert_to_openai_messages, message_to_dict
 
-from chatmem import CorruptRecordError, Entry, SessionInfo
+from chatmem import ChatMemError, CorruptRecordError, Entry, SessionInfo, UnavailableError
 from chatmem.cli.lines import head_line, message_line
 from chatmem.cli.markdown import markdown
 from chatmem.cli.progress import counting
@@ -52,12 +52,17 @@ def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Pat
 
 
 def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:
-    for entry, element in iterate(store.core(info.session_id)._stored()):
-        if entry.error is None:
-            yield entry, element
-        else:
-            store.complaints.say(f"left out position {entry.seq}: {entry.error}")
-        done(1)
+    try:
+        for entry, element in iterate(store.core(info.session_id)._stored()):
+            if entry.error is None:
+                yield entry, element
+            else:
+                store.complaints.say(f"left out position {entry.seq}: {entry.error}")
+            done(1)
+    except UnavailableError:
+        raise
+    except ChatMemError as error:  # it costs this session alone
+        store.complaints.say(f"left out what follows in it: {error}")
 
 
 def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
@@ -106,7 +111,8 @@ def _conversation(
     info: SessionInfo, entries: Iterator[Stored], convert: Callable[[Entry, BaseMessage], list[dict[str, Any]]]
 ) -> Iterator[str]:
     """Yield the parts of one line, which never lies in memory as a whole."""
-    yield f'{{"id": {json.dumps(info.session_id)}, "messages": ['
+    user = "" if info.user is None else f', "user": {json.dumps(info.user)}'
+    yield f'{{"id": {json.dumps(info.session_id)}{user}, "messages": ['
     between = ""
     for entry, _ in entries:
         for row in convert(entry, entry.message) if entry.message is not None else ():

@@ -41,6 +41,9 @@ class Head(NamedTuple):
     """microseconds since 1970"""
 
 
+NO_HEAD = Head(None, None, None, None, None, None)
+
+
 def head_line(info: SessionInfo) -> dict[str, Any]:
     """Return the line of a session."""
     return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from chatmem import ChatMemError, UnavailableError
 from chatmem.cli.progress import track
 from chatmem.cli.store import Store
 from chatmem.cli.text import console, print_json
@@ -13,11 +14,16 @@ def reencrypt(store: Store, match: str, *, as_json: bool) -> None:
     sealed = unreadable = 0
     for session in track(sessions, "encrypting", store.err):
         history = store.memory.history(session)
-        sealed += history.reencrypt()
-        for entry in history.entries():
-            if entry.error is not None:
-                unreadable += 1
-                store.complaints.say(f"position {entry.seq}: {entry.error}")
+        try:
+            sealed += history.reencrypt()
+            for entry in history.entries():
+                if entry.error is not None:
+                    unreadable += 1
+                    store.complaints.say(f"position {entry.seq}: {entry.error}")
+        except UnavailableError:
+            raise
+        except ChatMemError as error:  # it costs this session alone
+            store.complaints.say(error)
     if as_json:
         print_json({"sessions": len(sessions), "sealed": sealed, "unreadable": unreadable})
     else:

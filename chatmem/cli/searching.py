@@ -11,7 +11,7 @@ from chatmem.cli.progress import track
 from chatmem.cli.show import as_dict, head_of
 from chatmem.cli.store import Store
 from chatmem.cli.text import clean, console, one_line, plural, print_json
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.search import Best, Query
 from chatmem.transports.blocking import drive
 
@@ -32,7 +32,9 @@ def search(
     for info in track(infos, "searching", store.err):
         try:
             unreadable = drive(store.core(info.session_id)._search(wanted, best))
-        except CorruptRecordError as error:
+        except UnavailableError:
+            raise
+        except ChatMemError as error:  # it costs this session alone
             store.complaints.say(error)
             continue
         if unreadable:

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from chatmem import KeyRing, SessionInfo
 from chatmem.cli.complaints import Complaints
 from chatmem.cli.text import console
 from chatmem.connect import connection_to
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.history import History
 from chatmem.keys import escape, session_keys, unescape
 from chatmem.migrate.server import Server
 from chatmem.policy import Policy
-from chatmem.session import info_commands, to_info
+from chatmem.scripts import READ
+from chatmem.session import STATE_FIELDS, to_info
 from chatmem.sync import ChatMemory
+from chatmem.transports.blocking import drive
 
 T = TypeVar("T")
+Broken = Callable[[ChatMemError], None]
+"""takes the error of a session of which nothing can be known"""
 
 SLICE = 100
 """How many sessions are asked for in one round trip."""
@@ -65,11 +69,11 @@ class Store:
 
         Args:
             session: its id.
-            user: whose it is.
+            user: whose it is, or is to be where it is nobody's.
             ttl: seconds that a write gives it; None leaves the one it has.
         """
         policy = self.policy if ttl is None else Policy(self.policy.prefix, ttl, encryption=self.policy.encryption)
-        return History(self._connection.blocking(), policy, session, user)
+        return History(self._connection.blocking(), policy, session, user, claim=user is not None)
 
     def find(self, match: str = "*") -> Iterator[str]:
         """Yield the ids of the sessions that match a glob, each once, by SCAN: in a cluster on all masters.
@@ -85,35 +89,39 @@ class Store:
                 if (session := _session_of(name)) is not None:
                     yield session
 
-    def infos(self, sessions: Iterable[str]) -> Iterator[SessionInfo]:
-        """Yield what is known of those sessions that exist; it complains of those that are none of chatmem's."""
+    def infos(self, sessions: Iterable[str], broken: Broken | None = None) -> Iterator[SessionInfo]:
+        """Yield what is known of those sessions that exist; by default it complains of those that are broken."""
         for part in slices(sessions, SLICE):
-            try:
-                found = self._infos(part)
-            except CorruptRecordError:  # one of them: which?
-                found = [info for one in part for info in self._info(one)]
-            yield from (info for info in found if info.count or info.version or info.created_at)
+            keys = [session_keys(self.policy.prefix, one) for one in part]
+            replies = self.server.run(*(READ.call(one, b"", b"", b"info", *STATE_FIELDS) for one in keys))
+            for session, reply in zip(part, replies, strict=True):
+                try:
+                    info = self._info(session, reply)
+                except UnavailableError:
+                    raise
+                except ChatMemError as error:  # it costs this session alone
+                    (broken or self.complaints.say)(error)
+                    continue
+                if info.count or info.version or info.created_at:
+                    yield info
 
-    def named(self, sessions: Iterable[str]) -> Iterator[SessionInfo]:
+    def named(self, sessions: Iterable[str], broken: Broken | None = None) -> Iterator[SessionInfo]:
         """Yield what is known of some sessions; it complains of those that do not exist."""
         wanted = dict.fromkeys(sessions)
-        for info in self.infos(wanted):
+
+        def not_there(error: ChatMemError) -> None:
+            wanted.pop(error.session or "", None)
+            (broken or self.complaints.say)(error)
+
+        for info in self.infos(list(wanted), not_there):
             del wanted[info.session_id]
             yield info
         for session in wanted:
             self.complaints.say(f"no session {session!r}")
 
-    def _info(self, session: str) -> list[SessionInfo]:
-        try:
-            return self._infos([session])
-        except CorruptRecordError as error:
-            self.complaints.say(f"{CorruptRecordError(error.args[0], session=session)}")
-            return []
-
-    def _infos(self, sessions: list[str]) -> list[SessionInfo]:
-        keys = (session_keys(self.policy.prefix, one) for one in sessions)
-        replies = self.server.run(*(command for one in keys for command in info_commands(one)))
-        return [to_info(self.policy, one, replies[3 * i : 3 * i + 3]) for i, one in enumerate(sessions)]
+    def _info(self, session: str, reply: list[Any]) -> SessionInfo:
+        """Return what is known of a session by what `read.lua` says; a torn one is mended where that is possible."""
+        return to_info(self.policy, session, reply[1:]) if reply[0] == 0 else drive(self.core(session).info())
 
     def of_user(self, user: str) -> Iterator[SessionInfo]:
         """Yield what is known of a user's sessions, the one written last first."""
@@ -125,12 +133,12 @@ class Store:
             if before is None:
                 return
 
-    def chosen(self, user: str | None, match: str | None) -> Iterator[SessionInfo]:
+    def chosen(self, user: str | None, match: str | None, broken: Broken | None = None) -> Iterator[SessionInfo]:
         """Yield what is known of the sessions of a user, or that match a glob, or both, or of all sessions."""
         if user is not None and match is None:
             yield from self.of_user(user)
             return
-        for info in self.infos(self.find(match or "*")):
+        for info in self.infos(self.find(match or "*"), broken):
             if user in (None, info.user):
                 yield info
 

@@ -12,7 +12,7 @@ from chatmem.cli.show import as_dict, body_of, head_of, last_of
 from chatmem.cli.store import Store
 from chatmem.cli.text import console, one_line, print_json
 from chatmem.errors import UnavailableError
-from chatmem.reading import SLICE
+from chatmem.session import SLICE
 
 
 class Tail:

@@ -3,13 +3,18 @@
 A sealed record keeps its header, with flag 16, since scripts read it there; what follows, the id and the body, becomes
 
     offset  size  what
-    15      1     length of the key's name
+    15      1     length of the key's name, and the bit 128
     16      n     the key's name, ASCII
     16 + n  12    nonce, random
-    28 + n        ciphertext and tag
+    28 + n  c     of a compressed record: the beginning of its frame, which says with which dictionary
+    28 + n + c    ciphertext and tag
 
-Authenticated beside it are the key's name, the session, the record's position and its header, so that a record that was
-changed, or moved to another place or session, cannot be opened.
+Each session has keys of its own: BLAKE2b of prefix and session under a key of the ring. Authenticated beside the text
+are the key's name, the header, the beginning of the frame, the hash of its dictionary, and the record's position. So a
+record that was changed, or moved to another place, session or prefix, or whose dictionary was changed, cannot be opened.
+
+Records without the bit 128 are of an earlier form: under the ring's own keys, bound to key name, position, header and
+session, but neither to the prefix nor to a dictionary.
 """
 
 from __future__ import annotations
@@ -21,14 +26,16 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from chatmem.codec.compression import fingerprint_of, frame_start
 from chatmem.extras import needed
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 HEADER_SIZE, SEALED = 15, 16
-_FLAGS = 1  # where in the header they are
+_FLAGS, _COMPRESSED = 1, 8  # where in the header flags are, and one of them
 _KEY_BYTES, _NONCE_BYTES, _TAG_BYTES = 32, 12, 16
+_BOUND, _LENGTH = 128, 127  # in the byte before a key's name: the form, and how long it is
 _NAME = re.compile(r"[!-~]{1,100}")
 _TEXT = b"~"  # begins a sealed text; JSON does not
 
@@ -36,105 +43,133 @@ _TEXT = b"~"  # begins a sealed text; JSON does not
 class KeyRing:
     """The keys of a memory: the last one seals, all of them open."""
 
-    def __init__(self, keys: Mapping[str, bytes]) -> None:
+    def __init__(self, keys: Mapping[str, bytes], *, read_plain: bool = True) -> None:
         """Take the keys.
 
         Args:
             keys: name -> 32 random bytes, such as `secrets.token_bytes(32)`. A key stands under one name for ever;
                 to rotate, add another at the end, and drop the old one when nothing is sealed with it any more.
+            read_plain: whether messages, titles and metadata in plain text are read too. Say False once all is
+                sealed (`chatmem reencrypt`): what somebody else puts there then counts as unreadable.
 
         Raises:
             UnsupportedError: the extra `crypto` is not installed.
             ValueError: there is no key, one is not of 32 bytes, or a name is not of 1 to 100 visible ASCII characters.
+                The text shows neither, since a name may be a key in the wrong place.
         """
-        cipher = _cipher()
+        self._make_cipher = _cipher()
         if not isinstance(keys, Mapping) or not keys:
             raise ValueError("encryption keys must be a mapping of at least one name to 32 bytes")
-        for name, key in keys.items():
+        for number, (name, key) in enumerate(keys.items(), 1):
             if not isinstance(name, str) or not _NAME.fullmatch(name):
-                raise ValueError("the name of an encryption key must be 1 to 100 visible ASCII characters")
+                raise ValueError(f"the name of encryption key {number} must be 1 to 100 visible ASCII characters")
             if not isinstance(key, bytes) or len(key) != _KEY_BYTES:
-                raise ValueError(f"the encryption key {name!r} must be 32 bytes: secrets.token_bytes(32)")
-        self._ciphers = {name.encode(): cipher(key) for name, key in keys.items()}
+                raise ValueError(f"encryption key {number} must be 32 bytes: secrets.token_bytes(32)")
+        self._ciphers = {name.encode(): self._make_cipher(key) for name, key in keys.items()}
+        self._makers = {
+            name.encode(): hashlib.blake2b(key=key, digest_size=_KEY_BYTES, person=b"chatmem session")
+            for name, key in keys.items()
+        }
         self.newest = list(self._ciphers)[-1]
         """the name of the key that seals"""
+        self.head = b"%c%b" % (len(self.newest) | _BOUND, self.newest)
+        """what begins all that it seals"""
+        self.read_plain = read_plain
+        """whether what is not sealed is read"""
         self._digest_key = hashlib.sha256(b"chatmem digest" + keys[self.newest.decode()]).digest()
 
     def __repr__(self) -> str:
         return f"KeyRing({[name.decode() for name in self._ciphers]})"
 
     @classmethod
-    def parse(cls, text: str) -> KeyRing:
+    def parse(cls, text: str, *, read_plain: bool = True) -> KeyRing:
         """Return the keys that a text lists: `name=base64`, with white space between them.
+
+        Args:
+            text: the names and keys.
+            read_plain: as of `KeyRing`.
 
         Raises:
             UnsupportedError: the extra `crypto` is not installed.
-            ValueError: it does not.
+            ValueError: it does not list keys. The text of the error shows no part of what was given.
         """
-        keys = {}
-        for part in text.split():
+        keys: dict[str, bytes] = {}
+        for number, part in enumerate(text.split(), 1):
             name, _, data = part.partition("=")
-            try:
-                keys[name] = binascii.a2b_base64(data, strict_mode=True)
-            except binascii.Error:
-                raise ValueError(f"the encryption key {name!r} must be written name=base64") from None
-        return cls(keys)
+            key = _from_base64(data)
+            if not name or key is None:
+                raise ValueError(f"encryption key {number} must be written name=base64, the key being 32 bytes")
+            if name in keys:
+                raise ValueError(f"encryption key {number} has the name of one before it: each needs a name of its own")
+            keys[name] = key
+        return cls(keys, read_plain=read_plain)
 
     def digest(self, digest: bytes) -> bytes:
         """Return what stands for a digest of content outside of records: nobody can try contents without the key."""
         return hashlib.blake2b(digest, digest_size=6, key=self._digest_key).hexdigest().encode() if digest else b""
 
-    def _seal(self, data: bytes, context: bytes) -> bytes:
-        name, nonce = self.newest, secrets.token_bytes(_NONCE_BYTES)
-        head = b"%c%b" % (len(name), name)
-        return head + nonce + self._ciphers[name].encrypt(nonce, data, head + context)
+    def cipher(self, name: bytes, place: bytes | None) -> AESGCM:
+        """Return the cipher of a session, or where none is given, that of the ring's own key.
 
-    def _open(self, data: bytes, context: bytes) -> bytes:
-        from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
-
-        start = 1 + data[0] if data else 1
-        head, nonce, sealed = data[:start], data[start : start + _NONCE_BYTES], data[start + _NONCE_BYTES :]
-        if len(sealed) < _TAG_BYTES:
-            raise ValueError("it is cut short")
-        cipher = self._ciphers.get(head[1:])
-        if cipher is None:
-            raise ValueError(
-                f"it is encrypted with the key {head[1:].decode('ascii', 'replace')!r}, which is not given"
-            )
-        try:
-            return cipher.decrypt(nonce, sealed, head + context)
-        except InvalidTag:
-            what = "it cannot be decrypted: another key has this name, or it was changed or moved"
-            raise ValueError(what) from None
+        Raises:
+            ValueError: there is no key of that name.
+        """
+        if name not in self._ciphers:
+            raise ValueError(f"it is encrypted with the key {name.decode('ascii', 'replace')!r}, which is not given")
+        if place is None:
+            return self._ciphers[name]
+        maker = self._makers[name].copy()
+        maker.update(place)
+        return self._make_cipher(maker.digest())
 
 
 class Sealer:
     """Seals and opens what belongs to one session."""
 
-    def __init__(self, ring: KeyRing, session: bytes) -> None:
+    def __init__(self, ring: KeyRing, prefix: str, session: bytes) -> None:
         self.ring = ring
         self._session = session
+        self._place = b"%b:{%b}" % (prefix.encode(), session)
+        self._ciphers: dict[bytes, AESGCM] = {}
+
+    def _cipher(self, head: bytes) -> AESGCM:
+        cipher = self._ciphers.get(head)
+        if cipher is None:
+            place = self._place if head[0] & _BOUND else None
+            cipher = self._ciphers[head] = self.ring.cipher(head[1:], place)
+        return cipher
 
     def seal(self, record: bytes, position: int) -> bytes:
         """Return a record, sealed for its position."""
-        flags = bytes([record[_FLAGS] | SEALED])
-        header = record[:_FLAGS] + flags + record[_FLAGS + 1 : HEADER_SIZE]
-        return header + self.ring._seal(record[HEADER_SIZE:], self._place(position, header))
+        flags = record[_FLAGS]
+        header = b"%b%c%b" % (record[:_FLAGS], flags | SEALED, record[_FLAGS + 1 : HEADER_SIZE])
+        start = frame_start(record[HEADER_SIZE:]) if flags & _COMPRESSED else b""
+        return header + self._seal(record[HEADER_SIZE + len(start) :], start, _context(header, start, position))
+
+    def _seal(self, data: bytes, start: bytes, context: bytes) -> bytes:
+        head, nonce = self.ring.head, secrets.token_bytes(_NONCE_BYTES)
+        return head + nonce + start + self._cipher(head).encrypt(nonce, data, head + context)
 
     def open(self, record: bytes, position: int) -> bytes:
         """Return what follows the header of a record that is sealed.
 
         Raises:
+            UnknownDictionaryError: the dictionary of a compressed one has not been looked for yet.
             ValueError: its key is not in the ring, or it is not what was sealed there.
         """
-        return self.ring._open(record[HEADER_SIZE:], self._place(position, record[:HEADER_SIZE]))
-
-    def _place(self, position: int, header: bytes) -> bytes:
-        return b"%d:%b%b" % (position, header, self._session)
+        header = record[:HEADER_SIZE]
+        head, nonce, sealed = _parts(record, HEADER_SIZE)
+        cipher, start = self._cipher(head), b""
+        if not head[0] & _BOUND:
+            context = b"%d:%b%b" % (position, header, self._session)
+        else:
+            start = frame_start(sealed) if header[_FLAGS] & _COMPRESSED else b""
+            context = _context(header, start, position)
+        return start + _opened(cipher, nonce, sealed[len(start) :], head + context)
 
     def seal_text(self, name: str, text: bytes) -> bytes:
         """Return a field of the session's state, sealed, as ASCII; nothing stays nothing."""
-        return _TEXT + binascii.b2a_base64(self.ring._seal(text, self._field(name)), newline=False) if text else b""
+        return _TEXT + binascii.b2a_base64(self._seal(text, b"", name.encode()), newline=False) if text else b""
 
     def open_text(self, name: str, text: bytes) -> bytes:
         """Return a field of the session's state.
@@ -142,10 +177,36 @@ class Sealer:
         Raises:
             ValueError: it cannot be opened.
         """
-        return self.ring._open(binascii.a2b_base64(text[1:], strict_mode=True), self._field(name))
+        head, nonce, sealed = _parts(binascii.a2b_base64(text[1:], strict_mode=True), 0)
+        context = name.encode() if head[0] & _BOUND else b"%b:%b" % (name.encode(), self._session)
+        return _opened(self._cipher(head), nonce, sealed, head + context)
 
-    def _field(self, name: str) -> bytes:
-        return b"%b:%b" % (name.encode(), self._session)
+
+def _parts(data: bytes, at: int) -> tuple[bytes, bytes, bytes]:
+    """Return the key's name with the byte before it, the nonce, and what follows."""
+    end = at + 1 + (data[at] & _LENGTH) if len(data) > at else at
+    if len(data) < end + _NONCE_BYTES + _TAG_BYTES:
+        raise ValueError("it is cut short")
+    return data[at:end], data[end : end + _NONCE_BYTES], data[end + _NONCE_BYTES :]
+
+
+def _context(header: bytes, start: bytes, position: int) -> bytes:
+    """Return what is authenticated beside a record. The header's flags and the frame say how long their parts are."""
+    return b"%b%b%b%d" % (header, start, fingerprint_of(start) if start else b"", position)
+
+
+def _opened(cipher: AESGCM, nonce: bytes, sealed: bytes, context: bytes) -> bytes:
+    try:
+        return cipher.decrypt(nonce, sealed, context)
+    except _invalid_tag():  # which is asked only then
+        what = "it cannot be decrypted: another key has this name, or it or its dictionary was changed, or it was moved"
+        raise ValueError(what) from None
+
+
+def _invalid_tag() -> type[Exception]:
+    from cryptography.exceptions import InvalidTag  # noqa: PLC0415 - an extra
+
+    return InvalidTag
 
 
 def is_sealed_text(text: bytes) -> bool:
@@ -153,17 +214,36 @@ def is_sealed_text(text: bytes) -> bool:
     return text[:1] == _TEXT
 
 
+def is_bound(record: bytes) -> bool:
+    """Return whether a sealed record is bound to its prefix and dictionary: those of earlier releases are not."""
+    return len(record) > HEADER_SIZE and bool(record[HEADER_SIZE] & _BOUND)
+
+
 def key_of(record: bytes) -> bytes | None:
     """Return the name of the key that a record is sealed with, or None."""
     if len(record) <= HEADER_SIZE or record[0] != 1 or not record[_FLAGS] & SEALED:
         return None
-    return record[HEADER_SIZE + 1 : HEADER_SIZE + 1 + record[HEADER_SIZE]]
+    return record[HEADER_SIZE + 1 : HEADER_SIZE + 1 + (record[HEADER_SIZE] & _LENGTH)]
 
 
 def no_key(record: bytes) -> ValueError:
     """Return the error of a record that is sealed where no keys are given."""
     name = (key_of(record) or b"").decode("ascii", "replace")
     return ValueError(f"it is encrypted with the key {name!r}: connect with encryption=chatmem.KeyRing(...)")
+
+
+def not_sealed() -> ValueError:
+    """Return the error of what is in plain text where that is not read."""
+    return ValueError("it is not encrypted, and this memory reads only what is: KeyRing(..., read_plain=False)")
+
+
+def _from_base64(data: str) -> bytes | None:
+    """Return the key that a text holds, or None; an error would hold a part of it, or lead to it."""
+    try:
+        key = binascii.a2b_base64(data, strict_mode=True)
+    except ValueError:
+        return None
+    return key if len(key) == _KEY_BYTES else None
 
 
 def _cipher() -> type[AESGCM]:

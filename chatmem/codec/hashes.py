@@ -14,6 +14,8 @@ FEW: Final = 1000
 """As many keys cost no time worth a look, whatever their hashes."""
 _MOST_OF_ONE_HASH: Final = 100
 _MAPS = {0xDE: 2, 0xDF: 4}
+_LARGE_MAPS = tuple(bytes([first]) for first in _MAPS)
+"""What a map of more than 15 keys begins with."""
 _LISTS = {0xDC: 2, 0xDD: 4}
 _LENGTHS = {0xC4: 1, 0xC5: 2, 0xC6: 4, 0xD9: 1, 0xDA: 2, 0xDB: 4}
 _EXTENSIONS = {0xC7: 1, 0xC8: 2, 0xC9: 4}
@@ -44,7 +46,8 @@ def check_keys(body: bytes, containers: Collection[int]) -> None:
     Raises:
         ValueError: a key is a list or an extension, which no map that chatmem writes has.
     """
-    if len(body) - len(body.translate(None, _NO_ATOMS)) > FEW:
+    is_large = any(first in body for first in _LARGE_MAPS)  # few keys in each of many maps cost no more than others
+    if is_large and len(body) - len(body.translate(None, _NO_ATOMS)) > FEW:
         _Walk(body, containers).check()
 
 
@@ -73,6 +76,17 @@ class _Walk:
             if inside:
                 outer.append((left, is_map))
                 left, is_map = inside, 0x80 <= first < 0x90 or first in _MAPS
+                if not is_map and self._pass_numbers(left):
+                    left = 0
+
+    def _pass_numbers(self, count: int) -> bool:
+        """Go past a list's items where all are numbers of one width, such as a vector's; return whether they are."""
+        first = self._body[self._at : self._at + 1]
+        width = 1 + _NUMBERS.get(first[0], 0) if first else 1
+        if width == 1 or self._body[self._at : self._at + count * width : width] != first * count:
+            return False
+        self._at += count * width
+        return True
 
     def _enter(self, first: int) -> int:
         """Go past a value, or into it; return how many values are in it."""

@@ -12,7 +12,8 @@ import msgspec
 from langchain_core import messages as lc
 from msgspec import Struct, field
 
-from chatmem.codec.values import ATOMS, from_extension, is_plain
+from chatmem.codec.extensions import from_extension
+from chatmem.codec.values import ATOMS, is_plain
 
 _Blocks = list[str | dict[Any, Any]]
 _Calls = list[dict[Any, Any]]

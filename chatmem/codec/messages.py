@@ -14,12 +14,14 @@ import msgspec
 from langchain_core.messages import BaseMessage
 from msgspec.structs import asdict
 from pydantic import BaseModel
-from pydantic_core import PydanticUndefined
 
 from chatmem.codec import registry
+from chatmem.codec.extensions import CONTAINERS
+from chatmem.codec.fields import dump_field, load_field
 from chatmem.codec.hashes import check_keys
 from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
-from chatmem.codec.values import CONTAINERS, to_storable
+from chatmem.codec.models import default_of, private_of
+from chatmem.codec.values import OnUnstorable, Writer
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
@@ -44,12 +46,13 @@ class Body(NamedTuple):
     data: bytes
 
 
-def dump(message: BaseMessage, *, with_id: bool) -> Body:
+def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "error") -> Body:
     """Return the body of a message's record.
 
     Args:
         message: any LangChain message.
         with_id: whether the body holds the message's id; else the header does.
+        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
 
     Raises:
         NotStorableError: a value in it cannot be stored.
@@ -66,7 +69,7 @@ def dump(message: BaseMessage, *, with_id: bool) -> Body:
                 return Body(kind, kind.mask(message.__pydantic_fields_set__), False, data)
             except (TypeError, *_NOT_UTF8_OR_64_BIT):  # TypeError: something cached in `__dict__` that is no field
                 pass
-    return _dump_extended(message, with_id=with_id)
+    return _dump_extended(message, with_id, Writer(on_unstorable=on_unstorable))
 
 
 def _pack(kind: Kind, struct: Message, with_id: bool, extension: Extension | None = None) -> bytes:
@@ -80,7 +83,7 @@ def _pack(kind: Kind, struct: Message, with_id: bool, extension: Extension | Non
     return _encode(struct if extension is None else (struct, extension))
 
 
-def _dump_extended(message: BaseMessage, *, with_id: bool) -> Body:
+def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     cls = type(message)
     kind = kind_of(cls)
     typed: dict[str, Any] = {}
@@ -89,19 +92,27 @@ def _dump_extended(message: BaseMessage, *, with_id: bool) -> Body:
         if name in kind.names and is_typed(name, value) and _is_encodable(value):
             typed[name] = value
         elif name in kind.names:
-            extension.fields[name] = to_storable(value, name)
+            extension.fields[name] = writer.below(name, value)
         elif _has_own(message, name, value):
-            extension.fields[name] = registry.dump_field(cls, name, value)
+            extension.fields[name] = dump_field(writer, cls, name, value)
     for name in {"tool_call_id", "role", "type"} & set(kind.names) - set(typed):
         typed[name] = ""  # required there; the extension holds the real one
     given = message.__pydantic_extra__ or {}
-    extension.extra = {name: to_storable(value, str(name)) for name, value in given.items()}
+    extension.extra = {name: writer.below(name, value) for name, value in given.items()}
     if message.__pydantic_private__:
-        extension.private = {key: to_storable(item, key) for key, item in message.__pydantic_private__.items()}
+        extension.private = writer.storable(message.__pydantic_private__)
     untyped = {*given, *extension.fields} - set(kind.names)
     extension.unset = sorted(untyped - message.__pydantic_fields_set__)
     data = _pack(kind, kind.struct(**typed), with_id, extension)
     return Body(kind, kind.mask(message.__pydantic_fields_set__), True, data)
+
+
+def is_equal(one: BaseMessage | None, other: BaseMessage | None) -> bool:
+    """Return whether two messages are equal; False where a class of something in them cannot be compared."""
+    try:
+        return bool(one == other)
+    except Exception:  # noqa: BLE001 - of that class, which may raise anything: numpy's arrays have no one answer
+        return False
 
 
 def _has_own(message: BaseMessage, name: str, value: Any) -> bool:
@@ -160,7 +171,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
         if name in kind.names:
             values[name] = value
         elif name in cls.model_fields:
-            values[name] = registry.load_field(cls, name, value)
+            values[name] = load_field(cls, name, value)
         else:
             extra[name] = value
     if extension.cls is not None and cls is kind.cls and kind.type is not None:
@@ -184,15 +195,8 @@ def _build_adapted(
         if name in fields_set or value:
             extra[name] = value
     for name in set(fields) - set(values):
-        if fields[name].is_required():
-            raise ValueError(f"{cls.__name__} has a required field {name!r} that the record lacks")
-        values[name] = fields[name].get_default(call_default_factory=True)
-    if cls.__private_attributes__:
-        defaults = {key: item.get_default() for key, item in cls.__private_attributes__.items()}
-        set_defaults = {key: value for key, value in defaults.items() if value is not PydanticUndefined}
-        private = {**set_defaults, **(private or {})}
-    else:
-        private = None
+        values[name] = default_of(cls, name)
+    private = private_of(cls, private)
     ordered = {name: values[name] for name in fields}
     return _build(cls, ordered, fields_set, extra, private)
 

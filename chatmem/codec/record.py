@@ -29,7 +29,7 @@ import struct
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_dict
@@ -38,9 +38,9 @@ from pydantic import ValidationError
 from chatmem.codec import messages
 from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
-from chatmem.codec.encryption import SEALED, Sealer, no_key
+from chatmem.codec.encryption import SEALED, Sealer, is_bound, no_key, not_sealed
 from chatmem.codec.kinds import BY_CODE
-from chatmem.codec.values import NotStorableError
+from chatmem.codec.values import NotStorableError, OnUnstorable
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
 from chatmem.keys import field
 
@@ -60,6 +60,8 @@ _UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
     AttributeError,  # of LangChain's validators, on JSON of an unexpected shape
 )
+_FIRST_TYPES = ("human", "ai", "system")
+"""in LangChain JS' first format all others are `ChatMessage`s"""
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
@@ -68,8 +70,6 @@ class Encoded(NamedTuple):
 
     id: bytes
     """what makes it idempotent, as `keys.field` writes it; empty for none"""
-    digest: bytes
-    """of the content, for a chunk with an id: several chunks share one; else empty"""
     record: bytes
 
 
@@ -79,6 +79,7 @@ class Decoded(NamedTuple):
     id: str | None
     created_at: datetime | None
     message: BaseMessage
+    is_sealed: bool = False
 
 
 def now() -> int:
@@ -102,6 +103,7 @@ def encode(
     created: int,
     compression: Compression | None = None,
     most: int = MAX_RECORD_BYTES,
+    on_unstorable: OnUnstorable = "error",
 ) -> Encoded:
     """Return the message's record.
 
@@ -111,6 +113,7 @@ def encode(
         created: microseconds since 1970.
         compression: how to compress it; None for not at all.
         most: bytes that its record may have.
+        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
 
     Raises:
         EncodingError: a value in it cannot be stored; names position and field.
@@ -124,29 +127,75 @@ def encode(
         id_bytes = name if name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
         if len(id_bytes) > MAX_ID_BYTES:
             raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
-        body = messages.dump(message, with_id=with_id)
+        body = messages.dump(message, with_id=with_id, on_unstorable=on_unstorable)
     except NotStorableError as error:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
-        raise EncodingError(what, position=position, field=error.path) from None
+        raise EncodingError(what, position=position, field=error.path) from error.__cause__
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
-    rest = id_bytes + body.data
-    if compression is not None and (packed := compression.compress(rest)) is not None:
-        flags, rest = flags | COMPRESSED, packed
-    record = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes)) + rest
+    header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
+    record = _compressed(header, id_bytes + body.data, compression)
     if len(record) > most:
         what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
         raise MessageTooLargeError(what, position=position)
-    return Encoded(name, _digest(body.data) if id_bytes and body.kind.is_chunk else b"", record)
+    return Encoded(name, record)
 
 
-def _digest(body: bytes) -> bytes:
-    return hashlib.blake2b(body, digest_size=6).hexdigest().encode()
+def is_chunk(record: bytes) -> bool:
+    """Return whether a record that `encode` returned holds a chunk of a message."""
+    return BY_CODE[record[2]].is_chunk
+
+
+def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> bytes:
+    packed = None if compression is None else compression.compress(rest)
+    if packed is None:
+        return header + rest
+    return header[:1] + bytes([header[1] | COMPRESSED]) + header[2:] + packed
+
+
+def copied(element: bytes, compression: Compression | None, sealer: Sealer | None) -> Encoded:
+    """Return what an element holds, ready to be appended; what this process does not know in it is kept.
+
+    Args:
+        element: what lies in the list.
+        compression: how to compress it; None for not at all.
+        sealer: opens it where it is sealed.
+
+    Raises:
+        CorruptRecordError: it is no record, or cannot be opened.
+    """
+    plain = plain_record(element, sealer)
+    header, rest = plain[:_HEADER_SIZE], plain[_HEADER_SIZE:]
+    _, flags, _, _, _, id_length = _unpack(header)
+    message_id = rest[:id_length].decode("utf-8", "surrogatepass")
+    return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
+
+
+def without_time(record: bytes) -> bytes:
+    """Return what of a record does not depend on when it was written."""
+    return record[1 : TIME.start] + record[TIME.stop :]
+
+
+def digest(part: Encoded) -> bytes:
+    """Return what stands for a message's id and content."""
+    return hashlib.blake2b(part.id + b"\0" + without_time(part.record), digest_size=8).hexdigest().encode()
 
 
 def position_of(element: bytes) -> int | None:
     """Return the position an element begins with, or None where it has none."""
     digits, colon, _ = element[:16].partition(_COLON)  # as the scripts do
     return int(digits) if colon and digits.isdigit() else None
+
+
+def in_order(elements: Sequence[bytes]) -> bool:
+    """Return whether the positions of elements grow, of those that have one."""
+    last = -1
+    for element in elements:
+        position = position_of(element)
+        if position is not None:
+            if position <= last:
+                return False
+            last = position
+    return True
 
 
 def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> list[BaseMessage]:
@@ -159,6 +208,8 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
     Raises:
         CorruptRecordError: one of them is damaged, or of a newer format.
     """
+    if sealer is not None:  # next to nothing of theirs is plain
+        return [decode(element, sealer).message for element in elements]
     load = messages.load
     read = []
     for element in elements:
@@ -176,7 +227,7 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
                 continue
         except _UNREADABLE:
             pass
-        read.append(decode(element, sealer).message)  # whatever is not quite that
+        read.append(decode(element).message)  # whatever is not quite that
     return read
 
 
@@ -217,7 +268,7 @@ def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
     try:
         record = element if element[:1] == b"{" else record_of(element)
         if record[:1] == b"{":
-            return encode(_decode_json(record).message, 0, now()).record
+            return encode(_decode_json(record, sealer).message, 0, now()).record
         _, rest = _opened(element, record, sealer)
         return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:_HEADER_SIZE] + rest
     except _UNREADABLE as error:
@@ -232,11 +283,7 @@ def encoded(record: bytes) -> Encoded:
     """
     record = plain_record(b"0:" + record)
     message_id = decode(b"0:" + record).id
-    if not message_id:
-        return Encoded(b"", b"", record)
-    _, _, code, _, _, id_length = _unpack(record)
-    is_chunk = BY_CODE[code].is_chunk
-    return Encoded(field(message_id), _digest(record[_HEADER_SIZE + id_length :]) if is_chunk else b"", record)
+    return Encoded(field(message_id) if message_id else b"", record)
 
 
 def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes]:
@@ -246,29 +293,37 @@ def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple
         raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
     if flags & ~_KNOWN:
         raise ValueError("a newer chatmem wrote it")
-    rest = record[_HEADER_SIZE:]
+    rest, only_given = record[_HEADER_SIZE:], False
     if flags & SEALED:
         if sealer is None:
             raise no_key(record)
-        rest = sealer.open(record, position_of(element) or 0)
+        position = position_of(element)
+        if position is None:
+            raise ValueError("it is encrypted for a position, and has none")
+        rest, only_given = sealer.open(record, position), not is_bound(record)
+    else:
+        _check_plain(sealer)
     if flags & COMPRESSED:
-        rest = decompress(rest)
+        rest = decompress(rest, only_given=only_given)
     return header, rest
 
 
+def _check_plain(sealer: Sealer | None) -> None:
+    if sealer is not None and not sealer.ring.read_plain:
+        raise not_sealed()
+
+
 def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
-    if element[:1] == b"{":
-        return _decode_json(element)
-    record = record_of(element)
+    record = element if element[:1] == b"{" else record_of(element)
     if record[:1] == b"{":
-        return _decode_json(record)
+        return _decode_json(record, sealer)
     (_, flags, code, mask, created, id_length), rest = _opened(element, record, sealer)
     if len(rest) < id_length:
         raise ValueError("it is cut short")
     message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
     load = messages.load_extended if flags & EXTENDED else messages.load
     message = load(BY_CODE[code], mask, message_id, rest[id_length:])
-    return Decoded(message_id, _time_of(created), message)
+    return Decoded(message_id, _time_of(created), message, bool(flags & SEALED))
 
 
 def _time_of(created: int) -> datetime | None:
@@ -278,13 +333,13 @@ def _time_of(created: int) -> datetime | None:
         return None
 
 
-def _decode_json(data: bytes) -> Decoded:
+def _decode_json(data: bytes, sealer: Sealer | None) -> Decoded:
     """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
+    _check_plain(sealer)
     written = json.loads(
         data.decode("utf-8", "surrogatepass")
     )  # of bytes it would guess other encodings, and load them
-    if written["type"] == "generic":  # LangChain JS' name
-        written["type"] = "chat"
+    _complete(written)
     check_arguments(written)
     (message,) = messages_from_dict([written])
     if message.model_extra and message.model_extra.get("example") is False:  # langchain-core 0.3's default
@@ -293,9 +348,25 @@ def _decode_json(data: bytes) -> Decoded:
     return Decoded(message.id, None, message)
 
 
+def _complete(written: dict[str, Any]) -> None:
+    """Make what LangChain JS wrote, in its first format too, what LangChain's Python reads."""
+    if written.get("data") is None:
+        if "text" not in written:
+            raise ValueError("it has neither data nor text")
+        written["data"] = {"content": written["text"]}
+        if written.get("role") is not None:
+            written["data"]["role"] = written["role"]
+            if written["type"] not in _FIRST_TYPES:
+                written["type"] = "chat"
+    if written["type"] == "generic":
+        written["type"] = "chat"
+    if written["type"] == "ai" and isinstance(written["data"], dict):  # its messages that call tools may have none
+        written["data"].setdefault("content", "")
+
+
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
         return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
     if isinstance(error, KeyError):
-        return "it is of an unknown kind"
+        return f"it lacks {error}" if isinstance(error.args[0], str) else "it is of an unknown kind"
     return f"it cannot be read: {error}" if str(error) else f"it cannot be read: {type(error).__name__}"

@@ -1,7 +1,8 @@
-"""Subclasses of messages that callers made known, by the name their records carry.
+"""Classes that callers made known, by the names that records carry.
 
-A record of a subclass names its class. The name is only ever looked up here: data never says what to import. An
-unknown name is read as the LangChain message it derives from, every field kept.
+A record of a subclass of a message, and a value of a class, names its class. The name is only ever looked up: data
+never says what to import. An unknown name is read as the LangChain message it derives from, every field kept, or as
+plain data.
 """
 
 from __future__ import annotations
@@ -10,88 +11,81 @@ from typing import Any, TypeVar
 
 from langchain_core.messages import BaseMessage
 from pydantic import TypeAdapter
-from pydantic_core import PydanticSerializationError
 
-from chatmem.codec.values import NotStorableError, to_storable
+from chatmem.codec import names
+from chatmem.codec.families import family_of, named_in
 
-MessageType = TypeVar("MessageType", bound=BaseMessage)
+Type = TypeVar("Type", bound=type[Any])
 
-_classes: dict[str, type[BaseMessage]] = {}
+_classes = names.classes
 _adapters: dict[type[BaseMessage], dict[str, TypeAdapter[Any]]] = {}
 
 
-def register(cls: type[MessageType], *, name: str | None = None) -> type[MessageType]:
-    """Make a subclass of a LangChain message known, so that its messages come back as themselves.
+def register(cls: Type, *, name: str | None = None) -> Type:
+    """Make a class known, so that its messages, or values of it inside messages, come back as themselves.
 
-    Usable as a decorator. Its own fields may be of any type that pydantic can validate; those which msgpack
-    cannot carry (an Enum, a nested model) are stored in pydantic's JSON form and validated when read.
+    It may be a subclass of a LangChain message; a pydantic model, dataclass, class of attrs or Struct of msgspec; an
+    enumeration, a named tuple, an exception; a subclass of str, int, float, bytes, list, dict, tuple, set or frozenset;
+    numpy's array or one of its numbers. What the types of its fields name is known with it. Usable as a decorator.
+
+    A message's own fields may be of any type that pydantic can validate; those which cannot be stored otherwise are
+    stored in pydantic's JSON form and validated when read. Nothing else is validated, and no constructor is called.
 
     Args:
-        cls: the class. Processes that read its messages must register it too.
-        name: what records call it; its own name by default. It must stay the same as long as records live.
+        cls: the class. Processes that read its messages or values must register it too.
+        name: what records call it; by default a message's own name, and module and name of another class. It must
+            stay the same as long as records live.
 
     Returns:
         The class.
 
     Raises:
-        ValueError: it is no message class, or another class has that name.
+        ValueError: its values cannot be stored, or another class has that name.
     """
-    if not (isinstance(cls, type) and issubclass(cls, BaseMessage)):
-        raise ValueError(f"cls must be a subclass of a LangChain message, not {cls!r}")
-    name = cls.__name__ if name is None else name
-    other = _classes.setdefault(name, cls)
-    if other is not cls and (other.__module__, other.__qualname__) != (cls.__module__, cls.__qualname__):
-        raise ValueError(f"another message class is registered as {name!r}: pass name= to tell them apart")
-    _classes[name] = cls  # a module that is loaded again brings the same class anew
-    _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
+    if not isinstance(cls, type) or family_of(cls) is None:
+        what = "a subclass of a LangChain message, a pydantic model, a dataclass, an Enum, a named tuple, an exception"
+        raise ValueError(f"cls must be {what}, or a class that derives from one of Python's own, not {cls!r}")
+    if name is not None and names.is_own(name):
+        raise ValueError(f"name must not begin with {names.LANGCHAIN!r} or {names.PYTHON!r}")
+    _add(cls, name)
+    if issubclass(cls, BaseMessage):
+        _adapt(cls)
     return cls
 
 
+def _adapt(cls: type[BaseMessage]) -> None:
+    _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
+
+
+def _add(cls: type[Any], name: str | None) -> None:
+    """Make a class known by its name and its full name, and those that its fields' types name."""
+    full = names.full_name(cls)
+    for key in (name or (cls.__name__ if issubclass(cls, BaseMessage) else full), full):
+        other = _classes.setdefault(key, cls)
+        if other is not cls and names.full_name(other) != full:
+            raise ValueError(f"another class is registered as {key!r}: pass name= to tell them apart")
+        _classes[key] = cls  # a module that is loaded again brings the same class anew
+    for named in named_in(cls):
+        if named not in _classes.values() and family_of(named) and not names.is_own(names.name_of(named)):
+            _add(named, None)
+
+
 def name_of(cls: type[BaseMessage]) -> str:
-    """Return the name that records of this class carry."""
-    for name, known in _classes.items():
-        if known is cls:
-            return name
-    return cls.__name__
+    """Return the name that records of messages of this class carry."""
+    return next((name for name, known in tuple(_classes.items()) if known is cls), cls.__name__)
 
 
-def is_registered(cls: type[BaseMessage]) -> bool:
+def is_registered(cls: type[Any]) -> bool:
     """Return whether the class was made known."""
     return cls in _classes.values()
 
 
 def find(name: str, base: type[BaseMessage]) -> type[BaseMessage]:
     """Return the class registered under the name if it derives from the base, else the base."""
-    cls = _classes.get(name, base)
-    return cls if issubclass(cls, base) else base
+    cls = names.find(name)
+    return cls if cls is not None and issubclass(cls, base) else base
 
 
-def dump_field(cls: type[BaseMessage], name: str, value: Any) -> Any:
-    """Return the value of a subclass' own field in a form that can be stored.
-
-    Raises:
-        NotStorableError: neither msgpack nor, for a registered class, pydantic can carry it.
-    """
-    try:
-        return to_storable(value, name)
-    except NotStorableError:
-        adapter = _adapters.get(cls, {}).get(name)
-        if adapter is None:
-            raise
-        try:
-            dumped = adapter.dump_python(value, mode="json", warnings="error")
-            if adapter.validate_python(dumped) == value:
-                return to_storable(dumped, name)
-        except (PydanticSerializationError, ValueError):
-            pass  # the first reason stands
-        raise
-
-
-def load_field(cls: type[BaseMessage], name: str, value: Any) -> Any:
-    """Return the value of a registered subclass' own field, as its annotation wants it.
-
-    Raises:
-        ValueError: the class has changed and does not take the value any more.
-    """
-    adapter = _adapters.get(cls, {}).get(name)
-    return value if adapter is None else adapter.validate_python(value)
+def adapter_of(cls: type[BaseMessage], field: str) -> TypeAdapter[Any] | None:
+    """Return what dumps and validates a field of a registered message class; None where there is none."""
+    return _adapters.get(cls, {}).get(field)

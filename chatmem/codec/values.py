@@ -4,30 +4,36 @@ msgpack has None, booleans, numbers of 64 bits, strings, bytes, lists and maps, 
 speed. What else is worth keeping exactly travels as a msgpack extension, one code a kind; anything further is
 refused, by its path, before a byte is sent. A code is part of the stored format: it is never used for anything else.
 
-What the format cannot tell apart, and so comes back as its plain form (see docs of `chatmem.codec`):
-a tuple or named tuple (a list), a bytearray or memoryview (bytes), a subclass of str, int, float, list or dict (its
-base), a named time zone (its offset at that time).
+An object of the application's own class is its class' name and plain data (see families.py). Who does not know the
+name reads the plain data. What the format cannot tell apart, and so comes back as its plain form: a bytearray or
+memoryview (bytes), an object of a class that derives from one of Python's and is not registered (its base), and others
+that docs/values.md lists.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.msgpack import Ext
 
-from chatmem.codec.hashes import check_hashes
+from chatmem.codec import names, standard
+from chatmem.codec.extensions import Code
+from chatmem.codec.families import family_of
+from chatmem.codec.unstorable import describe
 
 MAX_DEPTH = 128
 """How deep lists and maps may be nested; deeper ones could be written and then not be read."""
 
 ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
 """The types that msgspec carries whole, with nothing in them to look at."""
-_BIG_INT, _TEXT, _DATETIME, _DATE, _TIME, _TIMEDELTA, _UUID, _DECIMAL, _SET, _FROZENSET, _MAP = range(1, 12)
+OnUnstorable = Literal["error", "repr"]
+"""What becomes of a value that cannot be stored: an error, or a text that says what it was."""
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -64,145 +70,204 @@ def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
     return False
 
 
-def to_storable(value: Any, path: str, depth: int = MAX_DEPTH) -> Any:
-    """Return the value with every special kind turned into a msgpack extension.
-
-    Raises:
-        NotStorableError: something in it cannot be stored.
-    """
-    if value is None or value is True or value is False:
-        return value
-    if depth == 0:
-        raise NotStorableError(path, f"it is nested more than {MAX_DEPTH} levels deep, or contains itself")
-    convert = _EXACT.get(type(value))
-    if convert is not None:
-        return convert(value, path, depth - 1)
-    for kind, convert_subclass in _WITH_SUBCLASSES:
-        if isinstance(value, kind):
-            return convert_subclass(value, path, depth - 1)
-    raise NotStorableError(path, f"a value of type {type(value).__qualname__!r} cannot be stored")
-
-
-def _text(value: str, path: str, depth: int) -> str | Ext:
-    plain = str.__str__(value)
+def _text(value: str) -> str | Ext:
     try:
-        plain.encode()
+        value.encode()
     except UnicodeEncodeError:  # lone surrogates
-        return Ext(_TEXT, plain.encode("utf-8", "surrogatepass"))
-    return plain
+        return Ext(Code.TEXT, value.encode("utf-8", "surrogatepass"))
+    return value
 
 
-def _integer(value: int, path: str, depth: int) -> int | Ext:
-    plain = int(value)
-    if -(2**63) <= plain < 2**64:
-        return plain
-    return Ext(_BIG_INT, plain.to_bytes(plain.bit_length() // 8 + 1, "big", signed=True))
+def _integer(value: int) -> int | Ext:
+    if -(2**63) <= value < 2**64:
+        return value
+    return Ext(Code.BIG_INT, value.to_bytes(value.bit_length() // 8 + 1, "big", signed=True))
 
 
-def _list(value: list[Any] | tuple[Any, ...], path: str, depth: int) -> list[Any]:
-    return [to_storable(item, f"{path}[{index}]", depth) for index, item in enumerate(value)]
-
-
-def _map(value: dict[Any, Any], path: str, depth: int) -> dict[Any, Any] | Ext:
-    pairs = [
-        (to_storable(key, f"{path}'s key {index}", depth), to_storable(item, _below(path, key), depth))
-        for index, (key, item) in enumerate(value.items())
-    ]
-    if all(type(key) in ATOMS for key, _ in pairs):
-        return dict(pairs)
-    return Ext(_MAP, _encoder.encode(pairs))  # a msgpack map's key cannot be an extension
-
-
-def _below(path: str, key: object) -> str:
-    if not isinstance(key, str) or not key.isidentifier():
-        return f"{path}[{key!r:.40}]"
-    return f"{path}.{key}" if path else key
-
-
-def _set(value: set[Any] | frozenset[Any], path: str, depth: int) -> Ext:
-    items = [to_storable(item, f"{path}'s item", depth) for item in value]
-    return Ext(_FROZENSET if isinstance(value, frozenset) else _SET, _encoder.encode(items))
-
-
-def _timedelta(value: timedelta, path: str, depth: int) -> Ext:
-    return Ext(_TIMEDELTA, _encoder.encode((value.days, value.seconds, value.microseconds)))
-
-
-def _as_text(code: int, text: Callable[[Any], str]) -> Callable[[Any, str, int], Ext]:
-    def convert(value: Any, path: str, depth: int) -> Ext:
-        return Ext(code, text(value).encode())
+def _zoned(code: int) -> Callable[[Any], Ext]:
+    def convert(value: Any) -> Ext:
+        if value.fold or type(value.tzinfo) is ZoneInfo:
+            kind = standard.ZONED[type(value)]
+            return Ext(Code.STANDARD, _encoder.encode((kind.name, kind.take(value))))
+        return Ext(code, value.isoformat().encode())
 
     return convert
 
 
-_Convert = Callable[[Any, str, int], Any]
+def _same(value: Any) -> Any:
+    return value
 
-_WITH_SUBCLASSES: tuple[tuple[type | tuple[type, ...], _Convert], ...] = (
-    (str, _text),
-    (int, _integer),
-    (float, lambda value, path, depth: float(value)),
-    (dict, _map),
-    ((list, tuple), _list),
-)
 
-# Not for their subclasses, which may hold more (a pandas Timestamp is a datetime with nanoseconds).
-_EXACT: dict[type, _Convert] = {
-    **dict.fromkeys((bytes, bytearray, memoryview), lambda value, path, depth: bytes(value)),
-    **dict.fromkeys((set, frozenset), _set),
-    datetime: _as_text(_DATETIME, datetime.isoformat),
-    date: _as_text(_DATE, date.isoformat),
-    time: _as_text(_TIME, time.isoformat),
-    timedelta: _timedelta,
-    UUID: lambda value, path, depth: Ext(_UUID, value.bytes),
-    Decimal: _as_text(_DECIMAL, str),
+_LEAVES: dict[type, Callable[[Any], Any]] = {
+    **dict.fromkeys((type(None), bool, float, bytes), _same),
+    str: _text,
+    int: _integer,
+    date: lambda value: Ext(Code.DATE, value.isoformat().encode()),
+    timedelta: lambda value: Ext(Code.TIMEDELTA, _encoder.encode((value.days, value.seconds, value.microseconds))),
+    UUID: lambda value: Ext(Code.UUID, value.bytes),
+    Decimal: lambda value: Ext(Code.DECIMAL, str(value).encode()),
 }
+"""Values with nothing in them, which can always be stored. Not of their subclasses, which may hold more."""
+_RAISING: dict[type, Callable[[Any], Any]] = {
+    datetime: _zoned(Code.DATETIME),
+    time: _zoned(Code.TIME),  # a time zone of the application's own
+    **dict.fromkeys((bytearray, memoryview), bytes),  # one that was released
+}
+"""Others with nothing in them, of which some cannot be read."""
 
 
-def from_extension(code: int, data: memoryview) -> Any:
-    """Return the value of a msgpack extension; msgspec calls this while it decodes.
+class _Words(str):
+    """A part of a path that says itself where it is."""
+
+    __slots__ = ()
+
+
+_ITEM = _Words("'s item")
+
+
+def _unhashable(value: Any) -> Any:
+    """Return a tuple in a set or as a key as a list, as it has always been stored: no list can be there."""
+    return list(map(_unhashable, value)) if type(value) is tuple else value
+
+
+class Writer:
+    """Makes values storable: turns what msgpack cannot carry into its extensions.
+
+    Args:
+        root: what the value is called in errors; empty where its fields are.
+        on_unstorable: what becomes of values that cannot be stored.
+        objects: whether those are stored that chatmem's first releases did not know: tuples as such, and objects.
+    """
+
+    def __init__(self, root: str = "", *, on_unstorable: OnUnstorable = "error", objects: bool = True) -> None:
+        self._path: list[Any] = [root]
+        self._open: set[int] = set()
+        self._on_unstorable = on_unstorable
+        self._objects = objects
+
+    def write(self, value: Any) -> Any:
+        """Return the value with everything in it that is special turned into a msgpack extension.
+
+        Raises:
+            NotStorableError: something in it cannot be stored.
+        """
+        leaf = _LEAVES.get(type(value))
+        if leaf is not None:
+            return leaf(value)
+        if id(value) in self._open or len(self._open) >= MAX_DEPTH:
+            return self._refuse(value, f"it is nested more than {MAX_DEPTH} levels deep, or contains itself")
+        kind, length = type(value), len(self._path)
+        self._open.add(id(value))
+        try:
+            if kind is list:
+                return self._items(value)
+            if kind is dict:
+                return self.fields(value)
+            return self._special(value)
+        except NotStorableError:
+            raise
+        except Exception as error:  # noqa: BLE001 - of the value's own class, which may raise anything
+            del self._path[length:]
+            return self._refuse(value, f"reading it raised {type(error).__name__}", error)
+        finally:
+            self._open.discard(id(value))
+
+    def fields(self, items: Mapping[Any, Any]) -> dict[Any, Any] | Ext:
+        """Return a dict in a form that msgpack carries; as `write`, but for the dict itself."""
+        pairs: list[tuple[Any, Any]] = []
+        for key, item in items.items():
+            leaf = _LEAVES.get(type(key))
+            pairs.append((self._key(key, len(pairs)) if leaf is None else leaf(key), self.below(key, item)))
+        if all(type(key) in ATOMS for key, _ in pairs):
+            made = dict(pairs)
+            if len(made) == len(pairs):
+                return made
+        return Ext(Code.MAP, _encoder.encode(pairs))  # a msgpack map's key cannot be an extension
+
+    def storable(self, items: Mapping[str, Any]) -> dict[str, Any]:
+        """Return those of the items that can be stored, each in a form that msgpack carries."""
+        how, length, made = self._on_unstorable, len(self._path), {}
+        self._on_unstorable = "error"
+        try:
+            for name, item in items.items():
+                try:
+                    made[name] = self.below(name, item)
+                except NotStorableError:
+                    del self._path[length:]
+        finally:
+            self._on_unstorable = how
+        return made
+
+    def below(self, part: object, value: Any) -> Any:
+        """Return what is below the present place, at this part of its path; as `write`."""
+        leaf = _LEAVES.get(type(value))
+        if leaf is not None:
+            return leaf(value)
+        self._path.append(part)
+        made = self.write(value)
+        self._path.pop()
+        return made
+
+    def _key(self, key: Any, index: int) -> Any:
+        return self.below(_Words(f"'s key {index}"), _unhashable(key))
+
+    def _items(self, value: Iterable[Any]) -> list[Any]:
+        return [self.below(index, item) for index, item in enumerate(value)]
+
+    def _special(self, value: Any) -> Any:
+        kind = type(value)
+        if kind in (set, frozenset):
+            items = [self.below(_ITEM, _unhashable(item)) for item in value]
+            if any(type(item) is Ext and item.code == Code.OBJECT for item in items):
+                items.sort(key=_encoder.encode)  # who does not know the classes reads a list, which has an order
+            return Ext(Code.FROZENSET if kind is frozenset else Code.SET, _encoder.encode(items))
+        if kind in _RAISING:
+            return _RAISING[kind](value)
+        if kind is tuple and self._objects:
+            return Ext(Code.TUPLE, _encoder.encode(self._items(value)))
+        if self._objects and (known := standard.KINDS.get(kind)) is not None:
+            return Ext(Code.STANDARD, _encoder.encode((known.name, self.write(known.take(value)))))
+        return self._object(value)
+
+    def _object(self, value: Any) -> Any:
+        cls = type(value)
+        family = family_of(cls)
+        if family is None:
+            plain = standard.base_of(value)
+            if plain is None:
+                return self._refuse(value, f"a value of type {cls.__qualname__!r} cannot be stored")
+            return self.write(plain)
+        if not self._objects:
+            return self._refuse(value, f"a value of type {cls.__qualname__!r} is of a class")
+        name = names.name_of(cls)
+        if not family.is_named and name not in names.classes:
+            return family.take(self, value)[0]
+        plain, rest = family.take(self, value)
+        return Ext(Code.OBJECT, _encoder.encode((name, plain, rest) if rest else (name, plain)))
+
+    def _refuse(self, value: Any, reason: str, cause: Exception | None = None) -> Any:
+        if self._on_unstorable == "repr":
+            return _text(describe(value))
+        raise NotStorableError(_joined(self._path), reason) from cause
+
+
+def _joined(path: list[Any]) -> str:
+    root, *parts = path
+    text = str(root)
+    for part in parts:
+        if isinstance(part, _Words):
+            text += part
+        elif type(part) is str and part.isidentifier():
+            text += f".{part}" if text else part
+        else:
+            text += f"[{part!r:.40}]" if type(part) in ATOMS else f"[{type(part).__qualname__}]"
+    return text
+
+
+def to_storable(value: Any, path: str) -> Any:
+    """Return the value as chatmem's first releases stored it, with every special kind turned into an extension.
 
     Raises:
-        ValueError: the code is none of this format's, or its data is damaged.
+        NotStorableError: it holds something that those releases did not give back equal.
     """
-    restore = _RESTORERS.get(code)
-    if restore is None:
-        raise ValueError(f"extension {code} is not of this format")
-    try:
-        return restore(data if code in CONTAINERS else bytes(data))
-    except (TypeError, ArithmeticError) as error:
-        raise ValueError(f"extension {code} is damaged") from error
-
-
-def _hashable(value: Any) -> Any:
-    """Return a list as the tuple it was: what stands in a set or as a key was no list."""
-    return tuple(map(_hashable, value)) if type(value) is list else value
-
-
-def _keys(values: Iterable[Any]) -> list[Any]:
-    keys = [_hashable(value) for value in values]
-    check_hashes(keys)
-    return keys
-
-
-def _map_of(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    keys = _keys(key for key, _ in pairs)
-    return dict(zip(keys, (item for _, item in pairs), strict=True))
-
-
-_decoder = msgspec.msgpack.Decoder(ext_hook=from_extension)
-
-CONTAINERS = frozenset({_TIMEDELTA, _SET, _FROZENSET, _MAP})
-"""Those decoded in place: a copy at each level would let a small record, nested deep, take a lot of memory."""
-_RESTORERS: dict[int, Callable[[Any], Any]] = {
-    _BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
-    _TEXT: lambda data: data.decode("utf-8", "surrogatepass"),
-    _DATETIME: lambda data: datetime.fromisoformat(data.decode()),
-    _DATE: lambda data: date.fromisoformat(data.decode()),
-    _TIME: lambda data: time.fromisoformat(data.decode()),
-    _TIMEDELTA: lambda data: timedelta(*_decoder.decode(data)),
-    _UUID: lambda data: UUID(bytes=data),
-    _DECIMAL: lambda data: Decimal(data.decode()),
-    _SET: lambda data: set(_keys(_decoder.decode(data))),
-    _FROZENSET: lambda data: frozenset(_keys(_decoder.decode(data))),
-    _MAP: lambda data: _map_of(_decoder.decode(data)),
-}
+    return Writer(path, objects=False).write(value)

@@ -1,22 +1,21 @@
-"""Messages -> the JSON of LangChain's own history classes, as far as JSON carries them."""
+"""Messages -> the JSON of LangChain's own history classes: whatever those took, written as they wrote it."""
 
 from __future__ import annotations
 
 import json
-import math
 from typing import Any
 
-from langchain_core.messages import BaseMessage, message_to_dict
+from langchain_core.messages import BaseMessage
 
-from chatmem.codec import registry
-from chatmem.codec.kinds import kind_of
+from chatmem.codec.kinds import KINDS, kind_of
 from chatmem.errors import EncodingError
 
-_DEEPEST = 128
+_TYPES = frozenset(kind.type for kind in KINDS)
+"""What readers of this layout know."""
 
 
 class _NotJsonError(Exception):
-    def __init__(self, path: str, reason: str) -> None:
+    def __init__(self, path: str, reason: object) -> None:
         super().__init__(reason)
         self.path = path
 
@@ -24,46 +23,60 @@ class _NotJsonError(Exception):
 def encode(message: BaseMessage, position: int) -> bytes:
     """Return the message as LangChain's own classes store it.
 
+    Pydantic models, dataclasses and Documents in it are their fields, as pydantic dumps them.
+
     Args:
-        message: any LangChain message.
+        message: any LangChain message. Of a class with a type of its own, it is written as one of the LangChain class
+            that it derives from, at last as a `ChatMessage`: an element of an unknown type makes old code fail to
+            read the whole list.
         position: which of the messages it is, for the error.
 
     Raises:
         EncodingError: JSON cannot carry it; names position and field.
     """
     try:
-        _check_class(type(message), message.type)
-        for name, value in [*vars(message).items(), *(message.model_extra or {}).items()]:
-            _check(value, name, 0)
-        return json.dumps(message_to_dict(message), allow_nan=False).encode()
+        try:
+            return json.dumps(_written(message)).encode()
+        except (TypeError, ValueError, RecursionError) as error:  # pydantic's are ValueErrors
+            _find_culprit(message)
+            raise _NotJsonError("", error) from error
     except _NotJsonError as error:
         what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error}"
-        raise EncodingError(what, position=position, field=error.path) from None
+        raise EncodingError(what, position=position, field=error.path) from error.__cause__
 
 
-def _check_class(cls: type[BaseMessage], name: str) -> None:
-    kind = kind_of(cls)
-    if name != kind.type:
-        raise _NotJsonError("type", f"readers of this layout do not know messages of type {name!r}")
-    if registry.is_registered(cls):
-        raise _NotJsonError("type", f"{cls.__name__} is registered to come back as itself, which JSON cannot do")
+def _written(message: BaseMessage) -> dict[str, Any]:
+    """Return what `message_to_dict` does, of a type that readers know."""
+    data = message.model_dump()
+    if message.type not in _TYPES:
+        data["type"] = kind_of(type(message)).type or "chat"
+        if data["type"] == "chat":
+            data.setdefault("role", message.type)
+    return {"type": data["type"], "data": data}
 
 
-def _check(value: Any, path: str, depth: int) -> None:
-    """Raise where JSON would lose or change the value."""
-    if depth > _DEEPEST:
-        raise _NotJsonError(path, f"it is nested deeper than {_DEEPEST} levels")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise _NotJsonError(path, "JSON has no NaN and no infinity")
-    if value is None or isinstance(value, str | int | float):
-        return
-    if isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(item, f"{path}[{index}]", depth + 1)
-    elif isinstance(value, dict):
+def _find_culprit(message: BaseMessage) -> None:
+    """Raise for the first value that JSON cannot carry, of what pydantic makes of each field."""
+    for name in [*type(message).model_fields, *(message.model_extra or {})]:
+        try:
+            _check(message.model_dump(include={name}).get(name), name)
+        except (ValueError, RecursionError):
+            raise _NotJsonError(name, "it is nested too deep, or within itself") from None
+
+
+def _check(value: Any, path: str) -> None:
+    if isinstance(value, dict):
         for key, item in value.items():
-            if not isinstance(key, str):
+            if not isinstance(key, str | int | float | None):
                 raise _NotJsonError(path, f"JSON has no keys of type {type(key).__name__}")
-            _check(item, f"{path}.{key}", depth + 1)
+            _check(item, f"{path}.{key}")
+    elif isinstance(value, list | tuple):
+        for index, item in enumerate(value):
+            _check(item, f"{path}[{index}]")
     else:
-        raise _NotJsonError(path, f"JSON cannot carry a {type(value).__name__}")
+        try:
+            json.dumps(value)
+        except TypeError:
+            raise _NotJsonError(path, f"JSON cannot carry a {type(value).__name__}") from None
+        except ValueError as error:  # an integer of too many digits
+            raise _NotJsonError(path, error) from None

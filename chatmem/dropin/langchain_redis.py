@@ -13,7 +13,7 @@ from typing import Any
 import redis
 import redis.asyncio
 from anyio import to_thread
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem.connect import Client
 from chatmem.connect import connection_to as connection_of
@@ -21,6 +21,7 @@ from chatmem.dropin.connections import client_of, connection_to
 from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
+from chatmem.model import Appended
 from chatmem.policy import Policy
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive
@@ -59,7 +60,7 @@ class RedisChatMessageHistory(Facade):
         self._given = redis_client
         self._address = (redis_url, kwargs)
         connection = connection_to(redis_url, **kwargs) if redis_client is None else connection_of(client=redis_client)
-        super().__init__(connection, lambda transport: History(transport, policy, session_id))
+        super().__init__(connection, lambda transport: _All(transport, policy, session_id))
         self._policy = policy
         self.session_id = session_id
         self.key_prefix = key_prefix
@@ -79,11 +80,11 @@ class RedisChatMessageHistory(Facade):
         return client_of(url, **options) if self._given is None else self._given
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none; those whose ids are stored are left out. One round trip, or none for none."""
+        """Append messages, all or none; what is stored already, id and content, is left out. One round trip."""
         super().add_messages(_checked(messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none; those whose ids are stored are left out. One round trip, or none for none."""
+        """Append messages, all or none; what is stored already, id and content, is left out. One round trip."""
         await super().aadd_messages(_checked(messages))
 
     def __len__(self) -> int:
@@ -130,6 +131,14 @@ class RedisChatMessageHistory(Facade):
 
     def _history(self, transport: Transport) -> History:
         return History(transport, self._policy, self.session_id)
+
+
+class _All(History):
+    """Stores all messages, as the old class did, which knew no ids: those whose id another message has, too."""
+
+    async def append(self, *messages: MessageLikeRepresentation, **options: Any) -> Appended:
+        """Append messages; only one with the same id and the same content as another is left out."""
+        return await super().append(*messages, **{"on_known_id": "add", **options})
 
 
 def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -13,6 +12,7 @@ from langchain_core.messages import BaseMessage
 from redis.crc import key_slot
 
 from chatmem import scripts
+from chatmem.calls import Calls
 from chatmem.codec import record
 from chatmem.dropin import jsons
 from chatmem.errors import ChatMemError, CorruptRecordError
@@ -20,6 +20,9 @@ from chatmem.policy import milliseconds
 from chatmem.transports.base import Transport
 
 logger = logging.getLogger("chatmem")
+
+_calls = Calls()
+"""of this process, to lists of any server"""
 
 
 class Layout(NamedTuple):
@@ -76,8 +79,11 @@ class ListHistory:
             elements = list(_encode_all(messages))
             push = b"LPUSH" if self._layout.newest_first else b"RPUSH"
             keys = (self._layout.key, _companion(self._layout.key))
-            token = secrets.token_hex(8).encode()
-            await self._transport.run([scripts.PUSH.call(keys, push, token, self._layout.ttl, *elements)])
+            call = _calls.begin(self._layout.key)
+            try:
+                await self._transport.run([scripts.PUSH.call(keys, push, call.token, self._layout.ttl, *elements)])
+            finally:
+                _calls.end(call)
 
     async def messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip.

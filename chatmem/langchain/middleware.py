@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired, get_args
 
 from langchain.agents.middleware import AgentMiddleware
-from langchain.agents.middleware.types import AgentState, PrivateStateAttr
+from langchain.agents.middleware.types import (
+    AgentState,
+    ExtendedModelResponse,
+    ModelRequest,
+    ModelResponse,
+    PrivateStateAttr,
+)
+from langchain_core.messages import ToolMessage
+from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
+from langgraph.types import Command
 
 from chatmem import sync
 from chatmem.langchain.state import StateHistory
@@ -20,7 +30,7 @@ Save = Literal["step", "end"]
 
 
 class _State(AgentState[Any]):
-    history_saved: NotRequired[Annotated[str | None, PrivateStateAttr]]
+    history_saved: NotRequired[Annotated[dict[str, Any] | None, PrivateStateAttr]]
 
 
 class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
@@ -67,29 +77,47 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         )
         self._by_step = save == "step"
 
-    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
-        """Begin with the stored conversation. One round trip; two where what is new is stored at once."""
-        return self._history.load(state, store=self._by_step)
+    def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Begin with the stored conversation. One round trip."""
+        return self._history.load(state)
 
-    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any]:
-        """Begin with the stored conversation. One round trip; two where what is new is stored at once."""
-        return await self._history.aload(state, store=self._by_step)
+    async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
+        """Begin with the stored conversation. One round trip."""
+        return await self._history.aload(state)
 
-    def before_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store the results of tools. One round trip, or none."""
-        return self._history.save(state) if self._by_step else None
+    def wrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        """Store what the model is sent, which no other middleware changes any more. One round trip, or none."""
+        update = self._history.save(request.state, later=not self._by_step, sent=True)
+        with self._history.run().around():
+            return _with(handler(request), update)
 
-    async def abefore_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store the results of tools. One round trip, or none."""
-        return await self._history.asave(state) if self._by_step else None
+    async def awrap_model_call(
+        self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
+    ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+        """Store what the model is sent, which no other middleware changes any more. One round trip, or none."""
+        update = await self._history.asave(request.state, later=not self._by_step, sent=True)
+        with self._history.run().around():
+            return _with(await handler(request), update)
 
-    def after_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store what the model said. One round trip, or none."""
-        return self._history.save(state) if self._by_step else None
+    def wrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
+    ) -> ToolMessage | Command[Any]:
+        """Store the call before the tool runs. One round trip, or none."""
+        if self._by_step:
+            self._history.save(request.state)
+        with self._history.run().around():
+            return handler(request)
 
-    async def aafter_model(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store what the model said. One round trip, or none."""
-        return await self._history.asave(state) if self._by_step else None
+    async def awrap_tool_call(
+        self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
+    ) -> ToolMessage | Command[Any]:
+        """Store the call before the tool runs. One round trip, or none."""
+        if self._by_step:
+            await self._history.asave(request.state)
+        with self._history.run().around():
+            return await handler(request)
 
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Store what is not stored yet. One round trip, or none."""
@@ -98,3 +126,9 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
         """Store what is not stored yet. One round trip, or none."""
         return await self._history.asave(state)
+
+
+def _with(
+    response: ModelResponse[Any], update: dict[str, Any] | None
+) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
+    return response if update is None else ExtendedModelResponse(response, Command(update=update))

@@ -21,6 +21,14 @@ class Source(NamedTuple):
         return self.keys[0].decode("utf-8", "backslashreplace")
 
 
+class Left(NamedTuple):
+    """A key where sessions are, and that is none of this layout."""
+
+    key: bytes
+    what: str
+    """what it is instead"""
+
+
 class Unreadable(NamedTuple):
     """A record that cannot be moved."""
 
@@ -40,6 +48,8 @@ class Content:
     unreadable: list[Unreadable] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
     """what was read, by which a change is recognised"""
+    keys: list[bytes] = field(default_factory=list)
+    """where each of it was read, where each has a key"""
     ttl: int | None = None
     """milliseconds until it expires"""
 

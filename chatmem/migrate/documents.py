@@ -7,13 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from langchain_core.messages import messages_from_dict
-
-from chatmem.migrate.content import Content, Source, Unreadable
+from chatmem.codec.record import to_datetime
+from chatmem.errors import CorruptRecordError
+from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.keys import batches, matcher, typed
+from chatmem.migrate.lists import langchain_message
 from chatmem.migrate.server import Server
 
-_ULID = 26
-_AT_ONCE = 200
 _REMOVE = b"""
 if redis.call('JSON.GET', KEYS[1]) ~= ARGV[1] then
   return 0
@@ -23,20 +23,34 @@ return redis.call('DEL', KEYS[1])
 
 
 class Documents:
-    """Prefix, session id, colon and a ULID are a message's key."""
+    """A message's document says whose session's it is, and when it was written.
+
+    Its key does not: behind prefix, session id and colon, langchain-redis put the time of writing up to 0.2.1, and a
+    ULID since; its own class has always gone by the document.
+    """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix.encode()
 
-    def find(self, server: Server, match: str) -> Iterator[Source]:
-        """Yield the sessions whose ids match a glob. Holds all their keys in memory."""
-        sessions: dict[bytes, list[bytes]] = defaultdict(list)
-        for key in server.scan(self._prefix, match.encode() + b":" + b"?" * _ULID, b""):
-            (kind,) = server.run(("TYPE", key))
-            if kind == b"ReJSON-RL":
-                sessions[key[len(self._prefix) : -_ULID - 1]].append(key)
-        for session, keys in sessions.items():
-            yield Source(session.decode("utf-8", "surrogateescape"), tuple(sorted(keys)))
+    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+        """Yield the sessions whose ids match a glob, and the keys that are no documents. Holds all keys in memory."""
+        sessions: dict[str, list[bytes]] = defaultdict(list)
+        wanted, about = matcher(match.encode()), matcher(match.encode() + b":*")
+        for part in batches(typed(server, self._prefix, b"*")):
+            documents = [key for key, kind in part if kind == b"ReJSON-RL"]
+            replies = server.run(*(("JSON.GET", key, "$.session_id") for key in documents)) if documents else ()
+            named = dict(zip(documents, map(_session, replies), strict=True))
+            for key, kind in part:
+                session = named.get(key)
+                if session is not None:
+                    if wanted.fullmatch(session.encode("utf-8", "surrogatepass")):
+                        sessions[session].append(key)
+                    continue
+                rest = key[len(self._prefix) :]
+                if wanted.fullmatch(rest) or about.fullmatch(rest):
+                    yield Left(key, "JSON that names no session" if key in named else kind.decode())
+        for name, keys in sessions.items():
+            yield Source(name, tuple(sorted(keys)))
 
     def read(self, server: Server, source: Source) -> Content | None:
         """Return what a session holds, oldest first; None where it is gone."""
@@ -44,25 +58,23 @@ class Documents:
         found = []
         for key, raw, left in self._documents(server, source):
             content.raw.append(raw)
+            content.keys.append(key)
             content.ttl = None if left < 0 or content.ttl is None else max(content.ttl, left)
             try:
                 found.append((*_parse(raw, source.session), key))
-            except (ValueError, KeyError, TypeError, RecursionError) as error:
-                content.unreadable.append(Unreadable(key, 0, f"it is no document of a message: {type(error).__name__}"))
+            except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+                what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
+                content.unreadable.append(Unreadable(key, 0, f"it is no document of a message: {what}"))
         for created, written, key in sorted(found, key=lambda one: (one[0], one[2])):
             try:
-                (message,) = messages_from_dict([written])
-            except (ValueError, KeyError, TypeError) as error:
-                reason = str(error).splitlines()[0]
-                content.unreadable.append(Unreadable(key, 0, f"it is no LangChain message: {reason}"))
-            else:
-                content.add(message, created)
+                content.add(langchain_message(json.dumps(written).encode()), created)
+            except CorruptRecordError as error:
+                content.unreadable.append(Unreadable(key, 0, str(error)))
         return content if content.raw else None
 
     @staticmethod
     def _documents(server: Server, source: Source) -> Iterator[tuple[bytes, bytes, int]]:
-        for start in range(0, len(source.keys), _AT_ONCE):
-            keys = source.keys[start : start + _AT_ONCE]
+        for keys in batches(source.keys):
             commands = [command for key in keys for command in (("JSON.GET", key), ("PTTL", key))]
             replies = server.run(*commands)
             for key, raw, left in zip(keys, replies[::2], replies[1::2], strict=True):
@@ -72,9 +84,15 @@ class Documents:
     def remove(self, server: Server, source: Source, content: Content) -> bool:
         """Remove a session's documents where they are still what was read; return whether all were."""
         removed = [
-            server.run(("EVAL", _REMOVE, b"1", key, raw))[0] for key, raw in zip(source.keys, content.raw, strict=True)
+            server.run(("EVAL", _REMOVE, b"1", key, raw))[0] for key, raw in zip(content.keys, content.raw, strict=True)
         ]
         return all(removed)
+
+
+def _session(reply: bytes | None) -> str | None:
+    """Return the session that a document names, if it names one."""
+    found = json.loads(reply) if reply else []
+    return found[0] if found and isinstance(found[0], str) else None
 
 
 def _parse(raw: bytes, session: str) -> tuple[int, dict[str, Any]]:
@@ -82,4 +100,6 @@ def _parse(raw: bytes, session: str) -> tuple[int, dict[str, Any]]:
     document = json.loads(raw)
     if document["session_id"] != session:
         raise ValueError("it is another session's")
-    return int(document["timestamp"] * 1_000_000), {"type": document["type"], "data": document["data"]}
+    written = int(document["timestamp"] * 1_000_000)
+    to_datetime(written)
+    return written, {"type": document["type"], "data": document["data"]}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from chatmem import openai_items
-from chatmem.migrate.content import Content, Source
+from chatmem.migrate.content import Content, Left, Source
 from chatmem.migrate.documents import Documents
 from chatmem.migrate.lists import Lists
 from chatmem.migrate.server import Server
@@ -15,8 +15,8 @@ from chatmem.migrate.server import Server
 class Layout(Protocol):
     """How one class keeps its sessions."""
 
-    def find(self, server: Server, match: str) -> Iterator[Source]:
-        """Yield the sessions whose ids match a glob."""
+    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
         ...
 
     def read(self, server: Server, source: Source) -> Content | None:
@@ -36,7 +36,8 @@ class Kind(NamedTuple):
 
 
 def _openai(prefix: str) -> Layout:
-    return Lists(f"{prefix}:", newest_first=False, suffix=":messages", beside=("", ":counter"), read=openai_items.parse)
+    beside = {b"": b"hash", b":counter": b"string"}
+    return Lists(f"{prefix}:", newest_first=False, suffix=":messages", beside=beside, read=openai_items.parse)
 
 
 KINDS: dict[str, Kind] = {

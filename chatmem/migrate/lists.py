@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from langchain_core.messages import BaseMessage
 
 from chatmem.codec import record
 from chatmem.errors import CorruptRecordError
-from chatmem.migrate.content import Content, Source, Unreadable
+from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.keys import matcher, typed
 from chatmem.migrate.server import Server
 
 _REMOVE = b"""
@@ -41,7 +42,7 @@ class Lists:
         *,
         newest_first: bool,
         suffix: str = "",
-        beside: tuple[str, ...] = (),
+        beside: Mapping[bytes, bytes] | None = None,
         read: Callable[[bytes], BaseMessage] = langchain_message,
     ) -> None:
         """Describe a layout.
@@ -50,21 +51,30 @@ class Lists:
             prefix: what stands before the session's id in the key.
             newest_first: whether elements are pushed to the head.
             suffix: what stands behind the id.
-            beside: the suffixes of other keys that belong to the session.
+            beside: the suffixes of other keys that belong to the session, and their types.
             read: makes a message of an element, or raises a CorruptRecordError.
         """
         self._prefix, self._suffix = prefix.encode(), suffix.encode()
         self._newest_first = newest_first
-        self._beside = [name.encode() for name in beside]
+        self._beside = beside or {}
         self._message = read
 
-    def find(self, server: Server, match: str) -> Iterator[Source]:
-        """Yield the sessions whose ids match a glob."""
-        for key in server.scan(self._prefix, match.encode(), self._suffix):
-            (kind,) = server.run(("TYPE", key))
-            if kind == b"list":
-                session = key[len(self._prefix) : len(key) - len(self._suffix)]
-                yield Source(session.decode("utf-8", "surrogateescape"), (key,))
+    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
+        glob = match.encode()
+        wanted = matcher(glob)
+        for key, kind in typed(server, self._prefix, glob + b"*" if self._suffix else glob):
+            session = self._session(key, self._suffix)
+            if kind == b"list" and session is not None:
+                if wanted.fullmatch(session):
+                    yield Source(session.decode("utf-8", "surrogateescape"), (key,))
+            elif not any(kind == other and self._session(key, end) is not None for end, other in self._beside.items()):
+                yield Left(key, kind.decode())
+
+    def _session(self, key: bytes, suffix: bytes) -> bytes | None:
+        """Return the id in a key; None where it does not end so."""
+        rest = key[len(self._prefix) :]
+        return rest[: len(rest) - len(suffix)] if rest.endswith(suffix) and rest != suffix else None
 
     def read(self, server: Server, source: Source) -> Content | None:
         """Return what a session holds; None where it is gone."""

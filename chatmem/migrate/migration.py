@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Literal, NamedTuple
 
 from langchain_core.messages import BaseMessage
@@ -10,9 +10,9 @@ from langchain_core.messages import BaseMessage
 from chatmem.codec import record
 from chatmem.codec.record import Encoded
 from chatmem.connect import Connection
-from chatmem.errors import ConflictError, CorruptRecordError, EncodingError
+from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, UnavailableError
 from chatmem.history import History
-from chatmem.migrate.content import Content, Source, Unreadable
+from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.layouts import Layout
 from chatmem.migrate.server import Server
 from chatmem.policy import Policy
@@ -21,7 +21,7 @@ from chatmem.transports.blocking import drive
 SLICE = 500
 """How many messages are appended at a time."""
 
-Status = Literal["new", "moved", "there", "conflict", "nothing", "failed"]
+Status = Literal["new", "moved", "there", "unowned", "owned", "conflict", "nothing", "failed"]
 
 
 class Outcome(NamedTuple):
@@ -29,8 +29,9 @@ class Outcome(NamedTuple):
 
     source: Source
     status: Status
-    """new: to be moved; moved; there: was moved before; conflict: the session holds something else; nothing: no message
-    of this layout is in it, or it is gone; failed: it cannot be stored, or came back different"""
+    """new: to be moved; moved; there: was moved before; unowned: was moved before and is to get its owner; owned: got
+    it; conflict: the session holds something else, or is another user's; nothing: no message of this layout is in it,
+    or it is gone; failed: it cannot be stored, or came back different"""
     messages: int = 0
     """how many were moved, or would be"""
     size: int = 0
@@ -44,14 +45,31 @@ class Outcome(NamedTuple):
 class Migration:
     """Moves sessions of one layout to where a connection leads."""
 
-    def __init__(self, server: Server, layout: Layout, target: Connection, prefix: str) -> None:
+    def __init__(
+        self,
+        server: Server,
+        layout: Layout,
+        target: Connection,
+        prefix: str,
+        owner: Callable[[str], str | None] = lambda _: None,
+    ) -> None:
+        """Begin; nothing is sent yet.
+
+        Args:
+            server: where the sessions are.
+            layout: how they lie there.
+            target: where they go.
+            prefix: of the memory there.
+            owner: returns whose a session is to be, by its id; None for nobody's.
+        """
         self._server = server
         self._layout = layout
         self._target = target
         self._prefix = prefix
+        self._owner = owner
 
-    def find(self, match: str) -> Iterator[Source]:
-        """Yield the sessions whose ids match a glob."""
+    def find(self, match: str) -> Iterator[Source | Left]:
+        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
         return self._layout.find(self._server, match)
 
     def look(self, source: Source) -> Outcome:
@@ -75,7 +93,10 @@ class Migration:
         return self._handle(source, write=True, remove=remove)
 
     def _handle(self, source: Source, *, write: bool, remove: bool) -> Outcome:
-        content = self._layout.read(self._server, source)
+        try:
+            content = self._layout.read(self._server, source)
+        except CorruptRecordError as error:  # its key holds something else by now
+            return Outcome(source, "failed", reason=str(error))
         if content is None or not content.messages:
             unreadable = () if content is None else tuple(content.unreadable)
             return Outcome(source, "nothing", unreadable=unreadable)
@@ -83,10 +104,12 @@ class Migration:
         outcome = Outcome(source, "new", size=size, unreadable=tuple(content.unreadable))
         try:
             outcome = self._store(outcome, content, write=write)
-        except (ConflictError, EncodingError, ValueError) as error:
+        except UnavailableError:
+            raise
+        except (ChatMemError, ValueError) as error:  # of this session alone
             status: Status = "conflict" if isinstance(error, ConflictError) else "failed"
             return outcome._replace(status=status, messages=0, reason=str(error))
-        if remove and outcome.status in ("moved", "there") and not content.unreadable:
+        if remove and outcome.status in ("moved", "there", "owned") and not content.unreadable:
             removed = self._layout.remove(self._server, source, content)
             reason = "" if removed else "the source has changed meanwhile, so it stays: do it again"
             outcome = outcome._replace(removed=removed, reason=reason)
@@ -94,8 +117,14 @@ class Migration:
 
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
         ttl = None if content.ttl is None else max(content.ttl, 1) / 1000
-        history = History(self._target.blocking(), Policy(self._prefix, ttl), outcome.source.session)
-        version = drive(history.info()).version
+        user = self._owner(outcome.source.session)
+        policy, session = Policy(self._prefix, ttl), outcome.source.session
+        history = History(self._target.blocking(), policy, session, user, claim=user is not None)
+        info = drive(history.info())
+        version = info.version
+        if user is not None and info.user not in (None, user):
+            reason = f"session {history.session_id!r} belongs to another user than {user!r} at the target"
+            return outcome._replace(status="conflict", reason=reason)
         wanted = _encode(content)
         held = _held(history)
         if held[: len(wanted)] != [_essence(message) for message in content.messages[: len(held)]]:
@@ -103,6 +132,10 @@ class Migration:
             return outcome._replace(status="conflict", reason=reason)
         rest = wanted[len(held) :]
         outcome = outcome._replace(messages=len(rest), status="new" if rest else "there")
+        if not rest and user is not None and info.user is None:
+            if write:
+                drive(history.update())
+            return outcome._replace(status="owned" if write else "unowned")
         if not write or not rest:
             return outcome
         for start in range(0, len(rest), SLICE):
@@ -118,7 +151,7 @@ def _encode(content: Content) -> list[Encoded]:
     now, seen, parts = record.now(), set[bytes](), []
     for index, (message, created) in enumerate(zip(content.messages, content.created, strict=True)):
         part = record.encode(message, index, now if created is None else created)
-        parts.append(part._replace(id=b"", digest=b"") if part.id in seen else part)
+        parts.append(part._replace(id=b"") if part.id in seen else part)
         seen.add(part.id)
     return parts
 

@@ -52,16 +52,25 @@ def _tool_return(message: ToolMessage, tools: dict[str, str]) -> dict[str, Any]:
 def _said(message: AIMessage) -> list[dict[str, Any]]:
     if isinstance(message.content, str):
         return [{"part_kind": "text", "content": message.content}] if message.content else []
-    return [_said_in(block, message) for block in message.content]
+    return [said_in(block) for block in message.content]
 
 
-def _said_in(block: Any, message: AIMessage) -> dict[str, Any]:
+def said_in(block: Any) -> dict[str, Any]:
+    """Return the part of a response that a block says.
+
+    Raises:
+        UnsupportedError: it says what none can.
+    """
     if isinstance(block, str):
         return {"part_kind": "text", "content": block}
+    if isinstance(part := block.get("value"), dict) and isinstance(part.get("part_kind"), str):
+        return part  # of pydantic-ai
+    if block.get("type") in _URLS and _only(block, "base64", "mime_type"):
+        return {"part_kind": "file", "content": _item(block, "AIMessage")}
     for kind, field, part in (("text", "text", "text"), ("reasoning", "reasoning", "thinking")):
         if block.get("type") == kind and _only(block, field):
             return {"part_kind": part, "content": block[field]}
-    raise _unsupported(block, message)
+    raise _unsupported(block, "AIMessage")
 
 
 def _calls(message: AIMessage) -> list[dict[str, Any]]:
@@ -85,15 +94,15 @@ def _text(message: BaseMessage) -> str:
         return message.content
     for block in message.content:
         if not isinstance(block, str) and not (block.get("type") == "text" and _only(block, "text")):
-            raise _unsupported(block, message)
+            raise _unsupported(block, type(message).__name__)
     return "".join(block if isinstance(block, str) else block["text"] for block in message.content)
 
 
 def _items(message: HumanMessage) -> list[Any]:
-    return [_item(block, message) for block in message.content_blocks]
+    return [_item(block, type(message).__name__) for block in message.content_blocks]
 
 
-def _item(block: Any, message: BaseMessage) -> Any:
+def _item(block: Any, said_by: str) -> Any:
     kind = block["type"]
     if kind == "text" and _only(block, "text"):
         return block["text"]
@@ -101,7 +110,7 @@ def _item(block: Any, message: BaseMessage) -> Any:
         return {"kind": _URLS[kind], "url": block["url"]}
     if kind in _URLS and _only(block, "base64", "mime_type"):
         return {"kind": "binary", "data": base64.b64decode(block["base64"]), "media_type": block["mime_type"]}
-    raise _unsupported(block, message)
+    raise _unsupported(block, said_by)
 
 
 def _only(block: dict[str, Any], *fields: str) -> bool:
@@ -109,8 +118,6 @@ def _only(block: dict[str, Any], *fields: str) -> bool:
     return {"type", *fields} == set(block) - _IDLE and all(isinstance(block[name], str) for name in fields)
 
 
-def _unsupported(block: Any, message: BaseMessage) -> UnsupportedError:
+def _unsupported(block: Any, said_by: str) -> UnsupportedError:
     kind = block.get("type")
-    return UnsupportedError(
-        f"a {type(message).__name__} with a block {kind!r} like this is no ModelMessage of pydantic-ai"
-    )
+    return UnsupportedError(f"a {said_by} with a block {kind!r} like this is no ModelMessage of pydantic-ai")

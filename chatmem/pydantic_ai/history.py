@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chatmem.errors import DuplicateIdError
 from chatmem.history import History
 from chatmem.memory import ChatMemory
 from chatmem.model import Appended
@@ -27,18 +29,19 @@ class ModelMessageHistory:
     UnsupportedError where not.
     """
 
-    def __init__(self, memory: ChatMemory, session_id: str, *, user: str | None = None) -> None:
+    def __init__(self, memory: ChatMemory, session_id: str, *, user: str | None = None, claim: bool = False) -> None:
         """Open a conversation. No round trip.
 
         Args:
             memory: what `chatmem.connect` returned.
             session_id: any non-empty string, taken exactly.
             user: whose conversation it is; see `ChatMemory.history`.
+            claim: also open a conversation that has no user; the first write makes it this user's.
 
         Raises:
-            ValueError: the id or the user is empty or no string.
+            ValueError: the id or the user is empty or no string, or `claim` is without a user.
         """
-        self._history: History = memory.history(session_id, user=user)
+        self._history: History = memory.history(session_id, user=user, claim=claim)
         self.session_id = session_id
 
     def __repr__(self) -> str:
@@ -48,6 +51,7 @@ class ModelMessageHistory:
         """Return all of them, oldest first. One round trip.
 
         Raises:
+            NotFoundError: the conversation is another user's.
             UnavailableError: the server did not answer.
             UnsupportedError: a message, stored by other means, says what no `ModelMessage` can.
         """
@@ -68,6 +72,7 @@ class ModelMessageHistory:
         One round trip, or a few. A request of several parts counts as so many messages; see `History.window`.
 
         Raises:
+            NotFoundError: the conversation is another user's.
             UnavailableError: the server did not answer.
             UnsupportedError: a message, stored by other means, says what no `ModelMessage` can.
             ValueError: an argument is wrong.
@@ -87,15 +92,30 @@ class ModelMessageHistory:
         """Append messages, as `result.new_messages()` gives them: all of them, or none. One round trip.
 
         What an agent's run made is stored once, however often it is appended; `idempotency_key` does the same for
-        messages made by hand.
+        messages made by hand. A message of a run that was changed since, by other means, counts as stored and stays as
+        it is, at one more round trip.
 
         Raises:
             EncodingError: a message holds what cannot be stored or read back. Nothing was sent.
+            NotFoundError: the conversation is another user's. Nothing was stored.
             UnavailableError: the server did not confirm; it may be done again.
-            ValueError: the session is another user's, or an argument is wrong.
+            ValueError: an argument is wrong.
         """
-        return await self._history.append(*to_messages(messages), idempotency_key=idempotency_key)
+        left, changed = to_messages(messages), 0
+        while True:
+            try:
+                done = await self._history.append(*left, idempotency_key=idempotency_key)
+            except DuplicateIdError as error:  # its id says that it is this one, and somebody has changed it since
+                del left[error.index]
+                changed += 1
+            else:
+                return replace(done, duplicates=done.duplicates + changed)
 
     async def clear(self) -> None:
-        """Remove the session. One round trip, two for a session of a user."""
+        """Remove the session. One round trip, two for a session of a user.
+
+        Raises:
+            NotFoundError: it is another user's.
+            UnavailableError: the server did not confirm.
+        """
         await self._history.clear()

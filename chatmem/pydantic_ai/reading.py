@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 
 from chatmem.errors import UnsupportedError
-from chatmem.pydantic_ai.foreign import dumped_of
+from chatmem.pydantic_ai.foreign import dumped_of, said_in
 
 ORIGIN = "pydantic_ai"
 """where a message keeps what of the `ModelMessage` it does not say itself, in `additional_kwargs`"""
@@ -58,20 +58,50 @@ def _kept(message: BaseMessage) -> dict[str, Any] | None:
 
 
 def _fits(kept: dict[str, Any], message: BaseMessage) -> bool:
-    """Return whether the message has as many blocks as its `ModelMessage` has parts or items that they say."""
-    blocks = len(_blocks(message))
+    """Return whether the message has the blocks and the calls that its `ModelMessage`'s parts or items say.
+
+    A window puts an answer and the call behind it into one message, so that there may be blocks before those.
+    """
+    blocks = _blocks(message)
     if "parts" in kept:
-        said = sum(part is None or part["part_kind"] != "tool-call" for part in kept["parts"])
-        return blocks == said if said else not message.content
+        calls = [part["tool_call_id"] for part in kept["parts"] if _is_call(part)]
+        said = [part for part in kept["parts"] if not _is_call(part)]
+        pairs = zip(said, blocks[_before(kept, message) :], strict=False)
+        fits = len(said) <= len(blocks) and all(_is_said_by(*pair) for pair in pairs)
+        return fits and sorted(calls) == sorted(_calls(message))
     part = kept.get("part", {})
-    return part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == blocks
+    return part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == len(blocks)
+
+
+def _is_said_by(part: dict[str, Any] | None, block: dict[str, Any]) -> bool:
+    if part is None:
+        return "value" in block
+    return {"text": "text", "thinking": "reasoning"}.get(part["part_kind"], "base64") in block
+
+
+def _before(kept: dict[str, Any], message: BaseMessage) -> int:
+    """Return how many blocks a response has before those that say its parts."""
+    said = sum(not _is_call(part) for part in kept["parts"])
+    return max(len(_blocks(message)) - said, 0) if said or message.content else 0
+
+
+def _is_call(part: dict[str, Any] | None) -> bool:
+    return part is not None and part["part_kind"] == "tool-call"
+
+
+def _calls(message: BaseMessage) -> list[str]:
+    calls = (*message.tool_calls, *message.invalid_tool_calls) if isinstance(message, AIMessage) else ()
+    return [call["id"] or "" for call in calls]
 
 
 def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
     if "part" in kept:
         return [_restored(kept["part"], message)]
-    blocks = iter(_blocks(message))
-    return [_restored_part(part, blocks) for part in kept.get("parts", [])]
+    if "parts" not in kept:
+        return []
+    blocks, before = _blocks(message), _before(kept, message)
+    rest = iter(blocks[before:])
+    return [*(said_in(block) for block in blocks[:before]), *(_restored_part(part, rest) for part in kept["parts"])]
 
 
 def _blocks(message: BaseMessage) -> list[Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import Any
@@ -42,16 +43,21 @@ def to_messages(models: Sequence[ModelMessage]) -> list[BaseMessage]:
     """Return messages that say what `ModelMessage`s say; `to_model_messages` gives those back.
 
     Those of an agent's run get ids made of what they say, so that a session holds them once, however often they are
-    appended.
+    appended. Of equal ones in one run each gets its own.
 
     Raises:
         EncodingError: pydantic-ai could not read one back, or it holds what cannot be stored.
     """
-    return [message for position, model in enumerate(models) for message in _converted(model, position)]
+    seen = Counter[str]()
+    return [message for position, model in enumerate(models) for message in _converted(model, position, seen)]
 
 
-def _converted(given: ModelMessage, position: int) -> list[BaseMessage]:
+def _converted(given: ModelMessage, position: int, seen: Counter[str]) -> list[BaseMessage]:
     model, dump, name = _read_back(given, position)
+    if name is not None:
+        seen[name] += 1
+        if seen[name] > 1:
+            name = str(uuid5(NAMESPACE_OID, f"{name} again {seen[name]}"))
     parts = dump.pop("parts")
     if isinstance(model, ModelResponse):
         return [_response(model, dump, parts, name)]

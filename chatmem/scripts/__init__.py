@@ -26,11 +26,14 @@ def _load(*names: str) -> Script:
 
 
 _SESSION = ("session.lua", "positions.lua", "trimming.lua")
+_WRITING = (*_SESSION, "recent.lua")
 
-APPEND = _load(*_SESSION, "append.lua")
-EDIT = _load(*_SESSION, "edit.lua")
-READ = _load("positions.lua", "read.lua")
+APPEND = _load(*_WRITING, "append.lua")
+EDIT = _load(*_WRITING, "edit.lua")
+READ = _load(*_SESSION, "read.lua")
+HEAL = _load(*_SESSION, "heal.lua")
+STAGE = _load(*_WRITING, "stage.lua")
 USER = _load("user.lua")
-PUSH = _load("push.lua")
+PUSH = _load("recent.lua", "push.lua")
 
-BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, EDIT, READ, USER, PUSH)}
+BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, EDIT, READ, HEAL, STAGE, USER, PUSH)}

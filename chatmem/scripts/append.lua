@@ -1,37 +1,46 @@
 -- Appends messages to a session: once each, all of them or none, with the session's time to live.
 -- KEYS: list, ids, state.
--- ARGV: 1 token of this call, which a resend repeats   2 now, in microseconds
+-- ARGV: 1 token of this call, see recent.lua         2 when it is done, in microseconds; empty for the server's time
 --       3 time to live in milliseconds, empty for none  4 whether a write restarts it: 1 or 0
 --       5 expected version, empty for any               6 the session's user, empty for none or unknown
---       7 idempotency key, empty for none               8 how many messages to keep, empty for all
---       9 "put" where a message whose id is known takes the place of the other, else empty
---       10 the positions that the records are sealed for, with commas between, empty for any
---       then for each message: its id (empty for none), its digest (of chunks only), its record
+--       7 "1" where a session without a user may become that user's
+--       8 idempotency key, empty for none               9 how many messages to keep, empty for all
+--       10 what a known id with another content means: "error"; "add", another message; "replace", the new one takes
+--          its place; "put" is that, whatever the content
+--       11 the positions that the records are sealed for, with commas between, empty for any
+--       12 a version, ":", and for each message what its caller found out about the stored one of its id at that version:
+--          "=" it is the same, "!" it is another, "?" it has another id, "." nothing; empty for nothing
+--       13 how many ids of messages to remove, and these ids
+--       then for each message: its id (empty for none), a digest of id and content (with "add", and where records are
+--       sealed), its record
 -- Returns {version, first position, last position, duplicates, user}, positions -1 where there were no messages;
 --         {-1, version} where the session is not at the expected version;
---         {-2, index} where a chunk's id is known with another content;
---         {-3} where the session is another user's;
---         {-7, next position, position of each message whose id is known or -1} where a record is sealed for another.
-local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
+--         {-2, index} where a message's id is known with another content;
+--         {-3} where the session is another user's, or nobody's;
+--         {-7, next position, position of each message whose id is known or -1} where a record is sealed for another;
+--         {-8, version, then index and element} of known ids whose content cannot be compared here;
+--         {-9, why} where the session is torn, see session.lua; {-10} where the call comes late, see recent.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local key, most, put = ARGV[7], tonumber(ARGV[8]), ARGV[9] == 'put'
-local HEAD = 10
+local key, most, mode = ARGV[8], tonumber(ARGV[9]), ARGV[10]
+local HEAD = 13 + tonumber(ARGV[13])
+local COUNT = (#ARGV - HEAD) / 3
 
--- All reads come first: where a key has a wrong type they raise before anything is written.
-local kept = redis.call('HMGET', state, 'version', 'next', 'recent', 'created', 'user')
-local length = redis.call('LLEN', list)
-local any_ids = redis.call('HLEN', ids) > 0
-local version, recent = number_in(kept[1]) or 0, kept[3] or ''
-
-local owner = kept[5] or user
-if user ~= '' and owner ~= user then
-  return {-3}
+local session, refused = look(user, ARGV[7] == '1')
+if refused and refused[2] ~= 'orphan' then
+  return refused
+elseif refused or not session.exists or session.epoch and session.index == NO_INDEX then
+  if refused or session.sign then
+    redis.call('UNLINK', ids) -- of another life
+  end
+  session.index, session.mark, session.sign = NO_INDEX, session.mark or EMPTY, nil
 end
+session.owner = session.owner or user ~= '' and user or nil
+local version, owner = session.version, session.owner or ''
 
 -- WAIT waits for what its own connection wrote, so a repeated append has to write too.
 local function write_something()
-  if kept[1] then
-    redis.call('HSET', state, 'version', version)
+  if session.exists then
+    redis.call('HSET', state, 'version', written(version))
   end
 end
 
@@ -41,103 +50,239 @@ local function told(text, duplicates)
   return {tonumber(v), tonumber(first), tonumber(last), duplicates or tonumber(own), owner}
 end
 
-local done = recall(recent, token)
+local done, late = recall(session.recent, token)
 if done then
   return told(done)
+elseif late then
+  return {LATE}
+end
+local needs_index = key ~= '' or HEAD > 13
+for at = HEAD + 1, #ARGV, 3 do
+  needs_index = needs_index or ARGV[at] ~= ''
+end
+if needs_index and session.index_lost then
+  return {TORN, 'index'}
 end
 if key ~= '' then
-  done = redis.call('HGET', ids, 'k' .. key)
+  if session.index == KEYS_LOST then
+    return {TORN, 'keys'}
+  end
+  done = session.index == KEYS_TOO and redis.call('HGET', ids, 'k' .. key)
   if done and string.match(done, '^%d+:%-?%d+:%-?%d+:%d+') then
-    return told(done, (#ARGV - HEAD) / 3)
+    return told(done, COUNT)
   end
 end
-if expected ~= '' and tonumber(expected) ~= version then
-  return {-1, version}
+
+local verdict_version, verdicts = string.match(ARGV[12], '^(%d+):(.*)$')
+if tonumber(verdict_version) ~= version then
+  verdicts = ''
+end
+local FOUND = {['='] = 'same', ['!'] = 'other', ['?'] = 'stale'}
+
+-- Returns what the stored message of a message's id is beside it, and where it is: see `beside`.
+local removed = {}
+for at = 14, HEAD do
+  removed[ARGV[at]] = true
+end
+local function stored(i, id)
+  local position, index = nil, nil
+  if not removed[id] then
+    position, index = find_id(session, id)
+  end
+  if not position then
+    return 'new'
+  end
+  local found = FOUND[string.sub(verdicts, i + 1, i + 1)]
+  if found or mode == 'put' then
+    return found or 'other', position, index
+  end
+  local element = redis.call('LINDEX', list, index)
+  return beside(record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden', position, index, element
 end
 
-local position = number_in(kept[2])
-if not position then
-  -- A server that evicts keys may have dropped the state alone.
-  position = length > 0 and position_at(list, length - 1) + 1 or 0
+local hidden = {-8, version}
+local function hide(i, element)
+  hidden[#hidden + 1] = i
+  hidden[#hidden + 1] = element
+end
+
+-- Returns where these very messages are, all of them in a row; nothing where they are not, or where that is hidden.
+local function already_there()
+  local start
+  for i = 0, COUNT - 1 do
+    local id = ARGV[HEAD + 3 * i + 1]
+    local position = not start and id ~= '' and find_id(session, id)
+    start = start or position and position - i
+  end
+  for i = 0, start and COUNT - 1 or -1 do
+    local index = index_of(list, start + i)
+    local element = index and redis.call('LINDEX', list, index)
+    local found = FOUND[string.sub(verdicts, i + 1, i + 1)] or
+      element and (beside(record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden')
+    if found == 'hidden' then
+      hide(i, element)
+    elseif found ~= 'same' then
+      return
+    end
+  end
+  return start
+end
+
+if expected ~= '' and tonumber(expected) ~= version then
+  local start = COUNT > 0 and not session.index_lost and already_there()
+  if not start then
+    return {-1, version}
+  elseif #hidden > 2 then
+    return hidden
+  end
+  write_something()
+  return {version, start, start + COUNT - 1, COUNT, owner}
+end
+
+local position = session.next
+if not position or session.length > 0 and not session.epoch then
+  position = math.max(position or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
 end
 
 local records, names, given, changed = {}, {}, {}, {}
 local first, last, duplicates = -1, -1, 0
 local sealed, known, misplaced = nil, {-7, position}, false
-if ARGV[10] ~= '' then
+if ARGV[11] ~= '' then
   sealed = {}
-  for place in string.gmatch(ARGV[10], '%d+') do
-    sealed[#sealed + 1] = tonumber(place)
+  for at in string.gmatch(ARGV[11], '%d+') do
+    sealed[#sealed + 1] = tonumber(at)
   end
 end
-for i = HEAD + 1, #ARGV, 3 do
-  local id, digest = ARGV[i], ARGV[i + 1]
-  local suffix = digest ~= '' and ':' .. digest or ''
-  local at, seen, index = position, given[id], nil
-  if seen then
-    at = tonumber(string.match(seen, '^%d+'))
-  elseif id ~= '' and any_ids then
-    local found
-    found, index, seen = find_id(list, ids, id)
-    at = found or position
+
+local function name(field, at)
+  names[#names + 1] = field
+  names[#names + 1] = place(session, at)
+end
+
+for i = 0, COUNT - 1 do
+  local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
+  local twin = id ~= '' and given[id]
+  local found, at, index, element = 'new', nil, nil, nil
+  if twin and sealed then
+    found, at, index = twin.digest == digest and 'same' or 'other', twin.at, twin.index
+  elseif twin then
+    found, at, index = beside(twin.record, record) or 'other', twin.at, twin.index
+  elseif id ~= '' then
+    found, at, index, element = stored(i, id)
   end
-  if not seen then
-    records[#records + 1] = written(position) .. ':' .. ARGV[i + 2]
+  if found == 'hidden' and mode ~= 'replace' then
+    hide(i, element)
+  elseif found == 'other' and mode == 'error' then
+    return {-2, i}
+  elseif mode == 'add' and id ~= '' and found ~= 'same' and found ~= 'hidden' then
+    local before = given[id .. digest] or
+      session.index ~= NO_INDEX and find(session, redis.call('HGET', ids, 'd' .. digest))
+    if before then
+      found, at = 'same', before
+    elseif found == 'other' then
+      found = 'again'
+    end
+  end
+  if found == 'new' or found == 'stale' or found == 'again' then
+    at = position
     position = position + 1
-  elseif put then
-    changed[#changed + 1] = {index, written(at) .. ':' .. ARGV[i + 2]}
-    duplicates = duplicates + 1
-  elseif digest ~= '' and string.match(seen, ':(.*)$') ~= digest then
-    return {-2, (i - HEAD - 1) / 3}
+    records[#records + 1] = written(at) .. ':' .. record
+    if id ~= '' then
+      name(found == 'again' and 'd' .. digest or 'm' .. id, at)
+      if found ~= 'again' then
+        given[id] = {record = record, digest = digest, at = at, slot = #records}
+      else
+        given[id .. digest] = at
+      end
+    end
+    known[#known + 1] = -1
   else
     duplicates = duplicates + 1
+    known[#known + 1] = at
+    if found ~= 'same' and (mode == 'replace' or mode == 'put') then
+      if twin and twin.slot then
+        records[twin.slot] = written(at) .. ':' .. record
+      else
+        changed[#changed + 1] = {index, written(at) .. ':' .. record}
+      end
+      given[id] = {record = record, digest = digest, at = at, index = index, slot = twin and twin.slot}
+    elseif sealed then
+      sealed[i + 1] = at -- it is not written
+    end
   end
-  if sealed then
-    known[#known + 1] = seen and at or -1
-    misplaced = misplaced or (put or not seen) and sealed[#known - 2] ~= at
-  end
-  if id ~= '' and (put or not seen) then
-    given[id] = written(at) .. suffix
-    names[#names + 1] = 'm' .. id
-    names[#names + 1] = given[id]
-  end
+  misplaced = misplaced or sealed and sealed[i + 1] ~= at
   if first < 0 or at < first then first = at end
   if at > last then last = at end
 end
-
-if misplaced then
+if #hidden > 2 then
+  return hidden
+elseif misplaced then
   return known
 end
 
 local result = {version, first, last, duplicates}
 local writes = #records + #changed > 0
-if writes then
-  result[1] = version + 1
-elseif duplicates > 0 then
-  write_something()
+if key ~= '' and COUNT > 0 then
+  if session.index ~= KEYS_TOO then
+    names[#names + 1], names[#names + 2] = 'x', '1'
+  end
+  session.index = KEYS_TOO
+elseif #names > 0 and session.index == NO_INDEX then
+  session.index = IDS
 end
-local text = table.concat(result, ':')
-if key ~= '' and #ARGV > HEAD then
-  names[#names + 1] = 'k' .. key
-  names[#names + 1] = text
-end
-
-in_slices('RPUSH', list, records)
-in_slices('HSET', ids, names)
 for _, change in ipairs(changed) do
   redis.call('LSET', list, change[1], change[2])
 end
+for at = 14, HEAD do
+  local _, index = find_id(session, ARGV[at])
+  if index then
+    local marker = 'removed:' .. token
+    redis.call('LSET', list, index, marker)
+    redis.call('LREM', list, index < session.length / 2 and 1 or -1, marker)
+    redis.call('HDEL', ids, 'm' .. ARGV[at])
+    redis.call('HSET', ids, 't', written(position))
+    writes, session.edited = true, version + 1
+  end
+end
 if writes then
-  redis.call('HSET', state, 'version', result[1], 'next', written(position), 'updated', now,
-    'recent', remember(recent, token, text), 'created', kept[4] or now)
+  result[1] = version + 1
 end
-if user ~= '' and not kept[5] and (kept[1] or writes) then
-  redis.call('HSET', state, 'user', user)
+local text = written(result[1]) .. ':' .. written(first) .. ':' .. written(last) .. ':' .. written(duplicates)
+if key ~= '' and COUNT > 0 then
+  names[#names + 1] = 'k' .. key
+  names[#names + 1] = text
 end
-if most and #records > 0 then
-  trim(list, ids, most)
+in_slices('RPUSH', list, records)
+in_slices('HSET', ids, names)
+result[5] = owner
+if not writes and not session.exists then
+  return result
 end
 
-settle(state, ttl, restart)
-result[5] = owner
+local time = now ~= '' and now or microseconds_now()
+local fields = {'version', written(result[1])}
+local function set(field, value)
+  fields[#fields + 1] = field
+  fields[#fields + 1] = value
+end
+if session.owner then
+  set('user', session.owner)
+end
+if not session.created then
+  set('created', time)
+end
+if writes then
+  set('next', written(position))
+  set('updated', time)
+  set('recent', remember(session.recent, token, text))
+end
+if #changed > 0 or most and #records > 0 and trim(session, most) then
+  session.edited = result[1]
+  sweep(session, token)
+end
+if session.edited == result[1] then
+  set('edited', written(session.edited))
+end
+local newest = #changed == 0 and HEAD == 13 and records[#records] or redis.call('LINDEX', list, -1)
+settle(session, fields, newest, ttl, restart, token)
 return result

@@ -1,59 +1,108 @@
 -- Changes the messages of a session, or the session itself.
 -- KEYS: list, ids, state.
--- ARGV: 1 to 6 as append.lua has them, then 7 what to do, and for
---       "replace", "delete", "truncate", "compact": 8 "id" or "at", 9 a message's id or position;
---       "replace": 10 the position that the record is sealed for, empty for any, then an id, a digest, the record
---       "compact": 10 the positions that its records are sealed for, which are from 0 on, then these three of each message
---       "update": 8 the title, 9 the metadata, each behind a "=", empty for as it is
---       "touch": nothing   "clear": 8 the user who must have the session, empty for anyone
+-- ARGV: 1 to 7 as append.lua has them, then 8 what to do, and for
+--       "replace", "delete", "truncate", "compact": 9 "id" or "at", 10 a message's id or position;
+--       "replace": 11 the position that the record is sealed for, empty for any, 12 the id of the message at that position,
+--                  behind a "=", empty for unknown, then an id, a digest, the record
+--       "compact": 11 the positions that its records are sealed for, which are from 0 on, 12 empty, then these three of
+--                  each message
+--       "update": 9 the title, 10 the metadata, each behind a "=", empty for as it is
+--       "touch": nothing   "clear": 9 the user who must have the session, empty for anyone
 -- Returns {version, position, again, messages changed or removed, user, time of the last write};
 --         {-1, version} where the session is not at the expected version;
---         {-3} where the session is another user's;
+--         {-3} where the session is another user's, or nobody's;
 --         {-4} where there is no such message or session;
 --         {-5, index} where another message has that id already;
 --         {-7, position} where the record is sealed for another;
---         {-6, most} where more messages are to stand in place of others than can.
-local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
+--         {-6, most} where more messages are to stand in place of others than can;
+--         {-8, version, element} where the id of the message at a position cannot be seen here;
+--         {-9, why} where the session is torn, see session.lua; {-10} where the call comes late, see recent.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
-local task, how, what, HEAD = ARGV[7], ARGV[8], ARGV[9], 10
+local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 
-local length = redis.call('LLEN', list) -- a key of a wrong type raises here, before anything is written
-redis.call('HLEN', ids)
-local kept = redis.call('HMGET', state, 'version', 'recent', 'user', 'updated')
-local version, recent, owner = number_in(kept[1]) or 0, kept[2] or '', kept[3] or user
-local updated = string.match(kept[4] or '', '^%d+$') or '0'
-if user ~= '' and owner ~= user then
-  return {-3}
+-- Erases whatever there is under the session's keys, of whatever type or life.
+if task == 'clear' then
+  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent')
+  local owner = not known.err and known[1] or nil
+  local wanted = how ~= '' and how or user
+  local unowned = not owner and not known.err and known[2] and ARGV[7] ~= '1'
+  if wanted ~= '' and (owner and owner ~= wanted or unowned) then
+    return {OTHER_USER}
+  end
+  local length = redis.pcall('LLEN', list)
+  redis.call('UNLINK', list, ids, state)
+  return {not known.err and number_in(known[2]) or 0, -1, -1, type(length) == 'number' and length or 0, owner or '',
+    not known.err and string.match(known[3] or '', '^%d+$') or '0'}
 end
-local done = recall(recent, token)
-if done then
+
+local session, refused = look(user, ARGV[7] == '1')
+if refused then
+  return refused
+end
+local version, owner, updated = session.version, session.owner or user, session.updated
+local length = session.length
+local done, late = recall(session.recent, token)
+if late then
+  return {LATE}
+elseif done then
   local v, first, last, changed = string.match(done, '^(%d+):(-?%d+):(-?%d+):(%d+)')
-  redis.call('HSET', state, 'version', version) -- WAIT waits for what its own connection wrote
+  redis.call('HSET', state, 'version', written(version)) -- WAIT waits for what its own connection wrote
   return {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated}
 end
 if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
+if how == 'id' and session.index_lost or task == 'compact' and session.index_lost then
+  return {TORN, 'index'}
+end
 
 local function target()
   if how == 'id' then
-    return find_id(list, ids, what)
+    return find_id(session, what)
   end
   local position = tonumber(what)
   return position, index_of(list, position)
 end
 
--- Returns fields and values that say which positions the ids of the given messages have.
-local function names_at(place)
+-- Adds fields and values that say which positions the ids of the given messages have.
+local function names_at(first)
   local names = {}
   for i = HEAD + 1, #ARGV, 3 do
-    local id, digest = ARGV[i], ARGV[i + 1]
-    if id ~= '' then
-      names[#names + 1] = 'm' .. id
-      names[#names + 1] = written(place + (i - HEAD - 1) / 3) .. (digest ~= '' and ':' .. digest or '')
+    if ARGV[i] ~= '' then
+      names[#names + 1] = 'm' .. ARGV[i]
+      names[#names + 1] = place(session, first + (i - HEAD - 1) / 3)
+      if session.index == NO_INDEX then
+        session.index = IDS
+      end
     end
   end
   return names
+end
+
+-- A full server allows what frees memory: only a script that has written already may go on with any command.
+local function free_memory()
+  redis.call('HDEL', state, '')
+end
+
+-- Returns the id that a stored record has, as the index writes it; nothing where it cannot be seen here.
+local function id_in(record)
+  local flags = string.byte(record, 2)
+  if string.sub(record, 1, 1) ~= '\1' or #record < 15 or has(flags, COMPRESSED) or has(flags, SEALED) then
+    return nil
+  end
+  local id = string.sub(record, 16, 15 + string.byte(record, 14) * 256 + string.byte(record, 15))
+  if #id == 36 or string.sub(id, 1, 1) == '%' then -- it may stand in another form there
+    return nil
+  end
+  return id
+end
+
+-- Keeps, beside the state, how far positions have been given, where the last ones are gone: see heal.lua.
+local function keep_next()
+  redis.call('HSET', ids, 't', written(session.next or 0))
+  if session.index == NO_INDEX then
+    session.index = IDS
+  end
 end
 
 local tasks = {}
@@ -63,36 +112,47 @@ function tasks.replace()
   if not index then
     return {-4}
   end
-  if ARGV[10] ~= '' and tonumber(ARGV[10]) ~= position then
+  if ARGV[11] ~= '' and tonumber(ARGV[11]) ~= position then
     return {-7, position}
   end
+  local gone = how == 'id' and what
+  if how == 'at' then
+    local element = redis.call('LINDEX', list, index)
+    gone = ARGV[12] ~= '' and string.sub(ARGV[12], 2) or id_in(record_in(element))
+    if not gone and session.index ~= NO_INDEX then
+      return {-8, version, element}
+    end
+  end
   local id = ARGV[HEAD + 1]
-  local other = id ~= '' and find_id(list, ids, id)
-  if other and other ~= position then
-    return {-5, 0}
+  if gone ~= id then -- of several messages with one id, the index names the first
+    local other = id ~= '' and not session.index_lost and find_id(session, id)
+    if other and other ~= position then
+      return {-5, 0}
+    end
+    if gone and session.index ~= NO_INDEX and find_id(session, gone) == position then
+      redis.call('HDEL', ids, 'm' .. gone)
+    end
+    in_slices('HSET', ids, names_at(position))
   end
-  if how == 'id' then
-    redis.call('HDEL', ids, 'm' .. what)
-  else
-    sweep(list, ids, function(at) return at == position end)
-  end
-  in_slices('HSET', ids, names_at(position))
   redis.call('LSET', list, index, written(position) .. ':' .. ARGV[HEAD + 3])
   return {version + 1, position, 1}
 end
 
 function tasks.delete()
-  local position, index, seen = target()
+  local position, index = target()
   if not index then
     return {version, -1, 0}
   end
-  if seen then
+  free_memory()
+  if how == 'id' then
     redis.call('HDEL', ids, 'm' .. what)
   end
   local marker = 'removed:' .. token
   redis.call('LSET', list, index, marker)
   redis.call('LREM', list, index < length / 2 and 1 or -1, marker)
-  sweep(list, ids)
+  if index == length - 1 then
+    keep_next()
+  end
   return {version + 1, position, 1}
 end
 
@@ -104,12 +164,15 @@ function tasks.truncate()
   local index = index_from(list, position + 1)
   if index == length then
     return {version, position, 0}
-  elseif index == 0 then
+  end
+  free_memory()
+  if index == 0 then
     redis.call('UNLINK', list)
   else
     redis.call('LTRIM', list, 0, index - 1)
   end
-  sweep(list, ids)
+  session.pinned = math.min(session.pinned, index)
+  keep_next()
   return {version + 1, position, length - index}
 end
 
@@ -118,25 +181,26 @@ function tasks.compact()
   if not index then
     return {-4}
   end
-  local cut = whole(list, index + 1)
+  local cut = whole(index + 1, LARGEST_EXCHANGE)
   if cut == 0 then
     return {version, -1, 0}
   end
-  local last = position_at(list, cut - 1)
-  if (#ARGV - HEAD) / 3 > last + 1 then
+  local last, count = position_at(list, cut - 1), (#ARGV - HEAD) / 3
+  if count > last + 1 then
     return {-6, last + 1}
   end
   local stays = {}
   for at = HEAD + 1, #ARGV, 3 do -- ids of what stays are not free
-    local position = ARGV[at] ~= '' and find_id(list, ids, ARGV[at])
+    local position = ARGV[at] ~= '' and find_id(session, ARGV[at])
     if position and position > last or stays[ARGV[at]] then
       return {-5, (at - HEAD - 1) / 3}
     end
     stays[ARGV[at]] = ARGV[at] ~= ''
   end
+  free_memory()
   redis.call('LTRIM', list, cut, -1)
-  sweep(list, ids, function(position) return position <= last end)
   -- From 0 on, so that the message up to which it was is gone: who compacts the same once more finds that out.
+  session.pinned, session.generation = count, written(version + 1)
   in_slices('HSET', ids, names_at(0))
   local elements = {}
   for at = #ARGV, HEAD + 3, -3 do
@@ -147,52 +211,59 @@ function tasks.compact()
 end
 
 function tasks.update()
+  local fields = {}
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))
     end
   end
-  redis.call('HSETNX', state, 'created', now)
   return {version, -1, 1}
 end
 
 function tasks.touch()
-  if redis.call('EXISTS', list, state) == 0 then
+  if not session.exists then
     return {-4}
   end
+  free_memory()
   return {version, -1, 0}
 end
 
-function tasks.clear()
-  if how ~= '' and how ~= kept[3] then
-    return {-3}
-  end
-  redis.call('UNLINK', list, ids, state)
-  return {version, -1, length}
-end
-
+local pinned = session.pinned
 local result = tasks[task]()
 if result[1] < 0 then
   return result
 end
 local reply = {result[1], result[2], result[2], result[3], owner, updated}
-if task == 'touch' and ttl ~= '' then
-  set_deadline(tonumber(ttl), false)
-end
-if task == 'touch' or task == 'clear' then
+local changed = result[1] > version
+if not session.exists and not changed and task ~= 'update' then
   return reply
 end
-if result[1] > version then
-  redis.call('HSET', state, 'version', result[1], 'updated', now,
-    'recent', remember(recent, token, table.concat(reply, ':', 1, 4)))
-elseif kept[1] then
-  redis.call('HSET', state, 'version', version) -- WAIT waits for what its own connection wrote
+session.owner = session.owner or user ~= '' and user or nil
+local time = now ~= '' and now or microseconds_now()
+local fields = {'version', written(result[1])}
+local function set(field, value)
+  fields[#fields + 1] = field
+  fields[#fields + 1] = value
 end
-if task == 'update' then -- a resend that comes late must not undo what was set after it
-  redis.call('HSET', state, 'recent', remember(recent, token, table.concat(reply, ':', 1, 4)))
+if session.owner then
+  set('user', session.owner)
 end
-if user ~= '' and not kept[3] and redis.call('EXISTS', state) == 1 then
-  redis.call('HSET', state, 'user', user)
+if not session.created then
+  set('created', time)
 end
-settle(state, ttl, restart)
+if changed then
+  set('updated', time)
+  set('edited', written(result[1]))
+end
+if changed or task == 'update' then -- a resend that comes late must not undo what was set after it
+  local text = written(reply[1]) .. ':' .. written(reply[2]) .. ':' .. written(reply[3]) .. ':' .. written(reply[4])
+  set('recent', remember(session.recent, token, text))
+end
+if session.pinned ~= pinned or task == 'compact' and changed then
+  set('pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
+end
+if changed then
+  sweep(session, token)
+end
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token)
 return reply

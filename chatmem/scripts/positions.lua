@@ -8,16 +8,6 @@ local function in_slices(command, name, values)
   end
 end
 
-local function written(position)
-  return string.format('%.0f', position)
-end
-
--- Returns a number of at most 15 digits, which Lua counts exactly; nothing for whatever else is there.
-local function number_in(text)
-  local digits = text and string.match(text, '^%d+$')
-  return digits and #digits <= 15 and tonumber(digits) or nil
-end
-
 local walked -- while it is a table: the positions of damaged elements that were looked for already
 
 -- A damaged element counts as the one behind its neighbour.
@@ -74,12 +64,28 @@ local function index_of(list, position)
   end
 end
 
--- Returns the position of the message with an id, and its index, or nothing. Ids of removed messages may linger.
-local function find_id(list, ids, id)
-  local seen = redis.call('HGET', ids, 'm' .. id)
-  local position = seen and tonumber(string.match(seen, '^%d+'))
-  local index = position and index_of(list, position)
+-- Returns how the index writes a position. Those of what a compaction put at the head are used again by the next one, so
+-- they carry the version at which it was done.
+local function place(session, position)
+  local reused = position < session.pinned
+  return reused and written(position) .. '~' .. session.generation or written(position)
+end
+
+-- Returns the position that a value of the index means, and the element's place in the list; nothing where it is gone.
+local function find(session, value)
+  local position = value and number_in(string.match(value, '^%d+'))
+  if not position or position < session.pinned and string.match(value, '~(%d+)$') ~= session.generation then
+    return
+  end
+  local index = index_of(list, position)
   if index then
-    return position, index, seen
+    return position, index
+  end
+end
+
+-- Returns the position of the message with an id, and its place in the list, or nothing. Ids of removed ones may linger.
+local function find_id(session, id)
+  if session.index ~= NO_INDEX then
+    return find(session, redis.call('HGET', ids, 'm' .. id))
   end
 end

@@ -1,14 +1,15 @@
 -- Pushes elements to a list that other programs use too: all of them or none, once, with the list's time to live.
--- KEYS: list, tokens of the last calls.
--- ARGV: 1 LPUSH or RPUSH   2 token of this call, which a resend repeats   3 time to live in milliseconds, empty for none
+-- KEYS: list, the calls that are remembered.
+-- ARGV: 1 LPUSH or RPUSH   2 token of this call, see recent.lua   3 time to live in milliseconds, empty for none
 --       then the elements.
 local list, tokens = KEYS[1], KEYS[2]
 local push, token, ttl = ARGV[1], ARGV[2], ARGV[3]
-local HEAD, SLICE, REMEMBERED, FOR = 3, 1000, 1600, 600000
+local HEAD, SLICE = 3, 1000
 
 redis.call('LLEN', list) -- where the key is no list this raises before anything is written
 local recent = redis.call('GET', tokens) or ''
-if string.find(recent, token, 1, true) then
+local done, late = recall(recent, token)
+if done or late then
   return 0
 end
 -- unpack stops at about 8,000 values
@@ -18,5 +19,5 @@ end
 if ttl ~= '' then
   redis.call('PEXPIRE', list, ttl)
 end
-redis.call('SET', tokens, token .. string.sub(recent, 1, REMEMBERED - #token), 'PX', FOR)
+redis.call('SET', tokens, remember(recent, token, '1'), 'PX', REMEMBER_FOR * 1000)
 return 1

@@ -1,29 +1,82 @@
--- Reads messages of a session by position or id.
+-- Reads of a session what a list command cannot, or what its user may alone.
 -- KEYS: list, ids, state.
--- ARGV: 1 "id", 2 a message's id, or 1 "at", 2 a position: returns its element in a list, or an empty one;
---       1 "page", 2 and 3 the positions behind and before which, empty for none, 4 how many, 5 "first" or "last":
---       returns {1 where there are more of them beyond, else 0; the elements, oldest first; the position
---       of the first; the session's version; its user}.
-local list, ids = KEYS[1], KEYS[2]
-local how, what = ARGV[1], ARGV[2]
+-- ARGV: 1 the user whose session it must be, empty for anyone   2 "1" where it may be nobody's   3 how, and then
+--       "id": 4 a message's id, "at": 4 a position: returns {0, its element or nothing};
+--       "page": 4 and 5 the positions behind and before which, empty for none, 6 how many, 7 "first" or "last":
+--         returns {0, 1 where there are more of them beyond, else 0; the elements, oldest first; the position of the
+--         first; the session's version; its user; the version of its last change that was no append; how many
+--         messages are pinned at the head};
+--       "tail": 4 how many of the last elements, empty for all: returns {0, elements};
+--       "window": 4 how many of the last elements, 5 "1" where they are wanted: returns {0, how many elements there are, the
+--         pinned or system messages at the head, the position of the first of the last ones and of the last,
+--         the version of the session's last change that was no append, the last ones};
+--       "count": returns {0, how many messages there are};
+--       "info": returns {0, how many, the fields of the state that codec and core name, time to live in milliseconds}.
+-- Returns {-3} where the session is another user's, or nobody's; {-9, why} where it is torn, see session.lua.
+local user, how, what = ARGV[1], ARGV[3], ARGV[4]
+local MOST_SYSTEM = 8 -- system messages at the head that stay in a window
 
-if how == 'id' then
-  local _, index = find_id(list, ids, what)
-  return {index and redis.call('LINDEX', list, index)}
-elseif how == 'at' then
+local session, refused = look(user, ARGV[2] == '1')
+if refused and (user ~= '' or session == nil or session.length == 0 or how == 'info' or how == 'id') then
+  return refused
+elseif how == 'id' and session.index_lost then
+  return {TORN, 'index'}
+end
+local length = session.length
+
+local function head()
+  local count = session.pinned
+  while count < MOST_SYSTEM and count < length and SYSTEM[(kind_at(count))] do
+    count = count + 1
+  end
+  return count > 0 and redis.call('LRANGE', list, 0, count - 1) or {}
+end
+
+local tasks = {}
+
+function tasks.id()
+  local _, index = find_id(session, what)
+  return {0, index and redis.call('LINDEX', list, index)}
+end
+
+function tasks.at()
   local index = index_of(list, tonumber(what))
-  return {index and redis.call('LINDEX', list, index)}
+  return {0, index and redis.call('LINDEX', list, index)}
 end
 
-local before, limit = ARGV[3], tonumber(ARGV[4])
-local from = what == '' and 0 or index_from(list, tonumber(what) + 1)
-local to = before == '' and redis.call('LLEN', list) or index_from(list, tonumber(before))
-local more = to - from > limit and 1 or 0
-if ARGV[5] == 'last' then
-  from = math.max(from, to - limit)
-else
-  to = math.min(to, from + limit)
+function tasks.tail()
+  return {0, redis.call('LRANGE', list, what == '' and 0 or '-' .. what, -1)}
 end
-local elements = to > from and redis.call('LRANGE', list, from, to - 1) or {}
-local kept = redis.call('HMGET', KEYS[3], 'version', 'user')
-return {more, elements, position_at(list, from), number_in(kept[1]) or 0, kept[2] or ''}
+
+function tasks.count()
+  return {0, length}
+end
+
+function tasks.window()
+  local from = math.max(length - tonumber(what), 0)
+  local first, last = length > 0 and position_at(list, from) or 0, length > 0 and position_at(list, length - 1) or 0
+  local tail = ARGV[5] == '1' and redis.call('LRANGE', list, from, -1) or {}
+  return {0, length, head(), first, last, session.edited, tail}
+end
+
+function tasks.page()
+  local before, limit = ARGV[5], tonumber(ARGV[6])
+  local from = what == '' and 0 or index_from(list, tonumber(what) + 1)
+  local to = before == '' and length or index_from(list, tonumber(before))
+  local more = to - from > limit and 1 or 0
+  if ARGV[7] == 'last' then
+    from = math.max(from, to - limit)
+  else
+    to = math.min(to, from + limit)
+  end
+  local elements = to > from and redis.call('LRANGE', list, from, to - 1) or {}
+  return {0, more, elements, position_at(list, from), session.version, session.owner or '', session.edited,
+    session.pinned}
+end
+
+function tasks.info()
+  local fields = redis.call('HMGET', state, unpack(ARGV, 4))
+  return {0, length, fields, redis.call('PTTL', state)}
+end
+
+return tasks[how]()

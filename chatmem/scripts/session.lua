@@ -1,37 +1,172 @@
--- Before the scripts of sessions: their deadline, and the calls they remember.
-local REMEMBERED = 1024
+-- Before the scripts of sessions: whether the three keys are one session, whose it is, and when it expires.
+--
+-- The state's field "life" says what belongs to it: eight characters that name this life of the session, one that says
+-- what the id index holds, and a mark of the list's last element. The index carries the same name, and the user, in "e".
+local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
+local OTHER_USER, TORN = -3, -9
+local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
+local EMPTY = '-'
 
--- One deadline for all the keys of a session, to the millisecond.
--- PEXPIRE would count from the moment of each call; these must not differ, or a session would expire in parts.
-local function set_deadline(milliseconds, only_where_missing)
+local function written(number)
+  return string.format('%.0f', number)
+end
+
+-- Returns a number of at most 15 digits, which Lua counts exactly; nothing for whatever else is there.
+local function number_in(text)
+  local digits = text and string.match(text, '^%d+$')
+  return digits and #digits <= 15 and tonumber(digits) or nil
+end
+
+local function milliseconds_now()
   local time = redis.call('TIME')
-  local deadline = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + milliseconds)
-  for _, name in ipairs(KEYS) do
-    if not only_where_missing or redis.call('PTTL', name) == -1 then
-      redis.call('PEXPIREAT', name, deadline)
+  return time[1] * 1000 + math.floor(time[2] / 1000)
+end
+
+local function microseconds_now()
+  local time = redis.call('TIME')
+  return string.format('%.0f', time[1] * 1000000 + time[2])
+end
+
+-- Returns what stands for an element: its position, and of the record's header all to the end of the time of its writing.
+local function mark_of(element)
+  if not element then
+    return EMPTY
+  end
+  local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.?)')
+  local size = head and #head + (form == 'A' and 18 or 13) or 40
+  return string.sub(redis.sha1hex(string.sub(element, 1, size)), 1, 8)
+end
+
+-- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.
+local function is_record(element)
+  local first = string.match(string.sub(element, 1, 17), '^%d+:(.)')
+  return first == '\1' or first == 'A'
+end
+
+local function wrong_type(reply)
+  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
+end
+
+-- Returns a refusal where a key holds another type than chatmem's, or what else the server answered with an error.
+local function checked(replies)
+  for name, reply in pairs(replies) do
+    if wrong_type(reply) then
+      return {TORN, 'type', name}
+    elseif type(reply) == 'table' and reply.err then
+      return reply
     end
   end
 end
 
--- After a write: restarts the time to live where that is wanted or there is none; new keys get that of the others.
-local function settle(state, ttl, restart)
-  local left = (ttl == '' or restart ~= '1') and redis.call('PTTL', state) or -1
-  if ttl ~= '' and left < 0 then
-    set_deadline(tonumber(ttl), false)
-  elseif left > 0 then
-    set_deadline(left, true)
+-- Returns why the list is not the one that the state speaks of, or nothing. Damaged elements are no reason.
+local function list_torn(session)
+  if session.length == 0 then
+    return session.mark ~= EMPTY and {TORN, 'list'} or nil
+  end
+  local last = redis.call('LINDEX', list, -1)
+  if mark_of(last) ~= session.mark and is_record(last) then
+    return {TORN, 'other'}
   end
 end
 
--- Returns what the last calls did, by their tokens: a client or a proxy that got no reply sends the same call again.
-local function remember(recent, token, text)
-  if #recent > REMEMBERED then
-    recent = string.match(string.sub(recent, 1, REMEMBERED), '^(.*);') or '' -- the last one may be cut in two
+-- Returns a refusal where a session whose state is lost is not to be opened, or may be mended first.
+local function state_torn(session, user, claim)
+  if session.length == 0 then
+    return {TORN, 'orphan'}
   end
-  return ';' .. token .. ':' .. text .. recent
+  local owner = session.sign and string.match(session.sign, '^[^:]*:(.+)$')
+  if user ~= '' and owner and owner ~= user then
+    return {OTHER_USER}
+  elseif user ~= '' and not owner and not claim then
+    return {TORN, 'owner'}
+  end
+  return {TORN, 'state', owner or user}
 end
 
-local function recall(recent, token)
-  local _, token_end = string.find(recent, ';' .. token .. ':', 1, true)
-  return token_end and string.sub(recent, token_end + 1)
+-- Returns what is known of the session, or nothing and a refusal. All of it is read before anything is written.
+local function look(user, claim)
+  local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
+    'pinned', 'edited')
+  local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
+  local refused = checked({s = kept, m = length, i = sign})
+  if refused then
+    return nil, refused
+  end
+  local session = {length = length, sign = sign, recent = kept[3] or '', created = kept[4], owner = kept[5] or nil,
+    updated = string.match(kept[6] or '', '^%d+$') or '0', ends = number_in(kept[8]), edited = number_in(kept[10]) or 0,
+    pinned = 0, index = NO_INDEX, mark = EMPTY}
+  session.version, session.next = number_in(kept[1]) or 0, number_in(kept[2])
+  session.exists = (kept[1] or kept[4] or kept[7]) and true or false
+  local damaged = session.exists and (kept[1] and not number_in(kept[1]) or kept[2] and not session.next)
+  if damaged and not session.owner then
+    session.owner = sign and string.match(sign, '^[^:]*:(.+)$') or nil
+  end
+
+  if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
+    return nil, {OTHER_USER}
+  end
+  if not session.exists or damaged then
+    if length > 0 or damaged or sign or redis.call('EXISTS', ids) == 1 then
+      if damaged then
+        return session, {TORN, 'state', session.owner or user}
+      end
+      return session, state_torn(session, user, claim)
+    end
+    session.index, session.mark = NO_INDEX, EMPTY
+    return session
+  end
+
+  local pinned, generation = string.match(kept[9] or '', '^(%d+):(%d+)$')
+  session.pinned, session.generation = tonumber(pinned or 0), generation
+  session.epoch, session.index, session.mark = string.match(kept[7] or '', '^(........)(%a)(.+)$')
+  if not session.epoch then -- written before there were lives
+    session.index = redis.call('HLEN', ids) > 0 and KEYS_TOO or NO_INDEX
+    return session
+  end
+  local torn = list_torn(session)
+  if torn then
+    return session, torn
+  end
+  if session.index ~= NO_INDEX and (not sign or string.sub(sign, 1, 8) ~= session.epoch) then
+    session.index_lost = true
+  end
+  return session
+end
+
+-- Returns when the session expires, in milliseconds since 1970, or nothing where it does not.
+-- It is one value for all keys: counted for each, a session would expire in parts.
+local function deadline_of(session, ttl, restart)
+  local now, ends = milliseconds_now(), session.ends
+  if not ends and session.exists then
+    local left = redis.call('PTTL', state)
+    ends = left > 0 and now + left or nil
+  end
+  if ttl ~= '' and (restart == '1' or not ends or ends <= now) then
+    return now + tonumber(ttl)
+  end
+  return ends and ends > now and ends or nil
+end
+
+local function expire_at(deadline)
+  if deadline then
+    for _, name in ipairs(KEYS) do
+      redis.call('PEXPIREAT', name, written(deadline))
+    end
+  end
+end
+
+-- Writes the state: fields and values, what belongs to this life, and the deadline of all keys.
+local function settle(session, fields, last, ttl, restart, token)
+  local epoch = session.epoch or string.sub(redis.sha1hex(token .. state .. microseconds_now()), 1, 8)
+  local sign = epoch .. (session.owner and ':' .. session.owner or '')
+  if session.index ~= NO_INDEX and session.sign ~= sign then
+    redis.call('HSET', ids, 'e', sign)
+  end
+  local deadline = deadline_of(session, ttl, restart)
+  if deadline and deadline ~= session.ends then
+    fields[#fields + 1] = 'until'
+    fields[#fields + 1] = written(deadline)
+  end
+  redis.call('HSET', state, 'life', epoch .. session.index .. mark_of(last), unpack(fields))
+  expire_at(deadline)
 end

@@ -1,11 +1,20 @@
--- Before the scripts that remove messages: where a list may be cut, and which ids to forget.
+-- Before the scripts that write messages: what a record's header says, where a list may be cut, and which ids to forget.
 local TOOL, SYSTEM = {t = true, T = true, f = true, F = true}, {s = true, S = true}
 local BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+local EXTENDED, CALLS_TOOLS, COMPRESSED, SEALED = 1, 4, 8, 16
+local LARGEST_EXCHANGE = 1000 -- messages; what claims to be a longer tool exchange is cut
 
--- Returns a message's kind, as codec/record.py has it, and whether it calls tools.
-local function kind_at(list, index)
-  local element = redis.call('LINDEX', list, index)
-  local record = element and string.match(string.sub(element, 1, 30), '^%d*:?(.*)$') or ''
+local function has(flags, flag)
+  return math.floor((flags or 0) / flag) % 2 == 1
+end
+
+local function record_in(element)
+  return string.match(string.sub(element, 1, 17), '^%d+:()') and string.sub(element, string.find(element, ':', 1, true) + 1)
+    or element
+end
+
+-- Returns the flags of a record and its message's kind, as codec/record.py has them.
+local function header_in(record)
   local flags, kind = string.byte(record, 2), string.sub(record, 3, 3)
   if string.sub(record, 1, 1) == 'A' then
     local a, b, c = string.match(record, '^.(.)(.)(.)')
@@ -13,60 +22,110 @@ local function kind_at(list, index)
       (string.find(BASE64, c or '', 1, true) or 1) - 1
     flags, kind = a % 16 * 16 + math.floor(b / 4), string.char(b % 4 * 64 + c)
   elseif string.sub(record, 1, 1) == '{' then
-    kind = string.match(record, '"type": ?"(%a)') or ''
+    flags, kind = 0, string.match(record, '"type": ?"(%a)') or ''
   end
-  return kind, math.floor((flags or 0) / 4) % 2 == 1
+  return flags, kind
+end
+
+-- Returns the message's kind, and whether it calls tools.
+local function kind_at(index)
+  local element = redis.call('LINDEX', list, index)
+  local flags, kind = header_in(element and string.match(string.sub(element, 1, 30), '^%d*:?(.*)$') or '')
+  return kind, has(flags, CALLS_TOOLS)
+end
+
+-- Returns what a stored record is beside a given one of the same id: "same", whatever their times; "other"; "stale", where
+-- it has another id; or nothing where that cannot be seen here, as in records that are compressed or encrypted, or that
+-- name classes: who does not know them reads, and stores again, plain data.
+local function beside(stored, given)
+  local form = string.sub(given, 1, 1)
+  if stored == given then
+    return 'same'
+  elseif string.sub(stored, 1, 1) ~= form then
+    return nil
+  elseif form == 'A' then -- the time is in base64's places 8 to 18
+    if string.sub(stored, 1, 7) == string.sub(given, 1, 7) and string.sub(stored, 19) == string.sub(given, 19) then
+      return 'same'
+    end
+    return nil
+  end
+  if string.sub(stored, 2, 5) == string.sub(given, 2, 5) and string.sub(stored, 14) == string.sub(given, 14) then
+    return 'same'
+  end
+  local flags, given_flags = string.byte(stored, 2), string.byte(given, 2)
+  if form ~= '\1' or has(flags, COMPRESSED) or has(flags, SEALED) or has(given_flags, COMPRESSED) or
+    has(given_flags, SEALED) or has(flags, EXTENDED) or has(given_flags, EXTENDED) or #stored < 15 then
+    return nil
+  end
+  local length = string.byte(given, 14) * 256 + string.byte(given, 15)
+  return string.sub(stored, 14, 15 + length) == string.sub(given, 14, 15 + length) and 'other' or 'stale'
 end
 
 -- Returns the nearest index, at this one or before it, at which the list can be cut without splitting a tool exchange.
-local function whole(list, index)
+local function whole(index, most)
   local length = redis.call('LLEN', list)
-  local at = math.min(index, length - 1)
-  while at > 0 and TOOL[(kind_at(list, at))] do
+  local start = math.min(index, length - 1)
+  local at, least = start, math.max(start - most, 0)
+  while at > least and TOOL[(kind_at(at))] do
     at = at - 1
+  end
+  if at == least and at > 0 and TOOL[(kind_at(at))] then
+    return index
   end
   if index < length then
     return at
   end
-  return select(2, kind_at(list, at)) and at or length -- the last exchange may still wait for results
+  return select(2, kind_at(at)) and at or length -- the last exchange may still wait for results
 end
 
--- Forgets the ids and keys whose messages are gone, once they are so many that it pays.
-local function sweep(list, ids, gone)
-  if not gone and redis.call('HLEN', ids) <= 2 * redis.call('LLEN', list) + 64 then
+local function is_over(session, name, value, first)
+  local kind = string.sub(name, 1, 1)
+  if kind == 'm' or kind == 'd' then
+    return not find(session, value)
+  elseif kind == 'k' then
+    local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)') or nil)
+    return not (last and last >= first)
+  end
+end
+
+-- Forgets ids and keys whose messages are gone: a piece of the index, where they may be the greater part of it.
+local function sweep(session, token)
+  local length = redis.call('LLEN', list)
+  if session.index == NO_INDEX or redis.call('HLEN', ids) <= 3 * length + 64 then
     return
   end
-  local names, all = {}, redis.call('HGETALL', ids)
-  walked = {}
-  local first = position_at(list, 0)
-  for at = 1, #all, 2 do
-    local name, value = all[at], all[at + 1]
-    local removed
-    if string.sub(name, 1, 1) == 'm' then
-      local position = number_in(string.match(value, '^%d+'))
-      removed = not position or gone and gone(position) or not gone and not index_of(list, position)
-    else
-      local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)') or nil)
-      removed = not gone and not (last and last >= first)
-    end
-    if removed then
-      names[#names + 1] = name
+  local cursor = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) -- any number is one, and each piece comes in time
+  local some, names = redis.call('HSCAN', ids, written(cursor), 'COUNT', 100)[2], {}
+  local first = length > 0 and position_at(list, 0) or math.huge
+  for at = 1, #some, 2 do
+    if is_over(session, some[at], some[at + 1], first) then
+      names[#names + 1] = some[at]
     end
   end
-  walked = nil
   in_slices('HDEL', ids, names)
 end
 
--- Keeps the last so many messages, whole tool exchanges, and a system message at the head.
-local function trim(list, ids, most)
-  local cut = whole(list, math.max(redis.call('LLEN', list) - most, 0))
-  local head = SYSTEM[(kind_at(list, 0))] and redis.call('LINDEX', list, 0)
-  if cut <= (head and 1 or 0) then
-    return
+-- Keeps the last so many messages, whole tool exchanges of up to as many more, and what stands pinned at the head.
+-- Returns whether any went.
+local function trim(session, most)
+  local length = redis.call('LLEN', list)
+  if length <= most then
+    return false
   end
+  local head = session.pinned
+  if head == 0 and SYSTEM[(kind_at(0))] then
+    head = 1
+  end
+  local cut = whole(length - most, math.min(most, LARGEST_EXCHANGE))
+  if cut <= head then
+    return false
+  end
+  local kept = head > 0 and redis.call('LRANGE', list, 0, head - 1) or {}
   redis.call('LTRIM', list, cut, -1)
-  if head then
-    redis.call('LPUSH', list, head)
+  local backwards = {}
+  for at = #kept, 1, -1 do
+    backwards[#backwards + 1] = kept[at]
   end
-  sweep(list, ids)
+  in_slices('LPUSH', list, backwards)
+  return true
 end

@@ -1,14 +1,41 @@
--- Keeps the index of a user's sessions: their ids, by the time of their last write.
--- KEYS: the sorted set.
--- ARGV: 1 "add": 2 the time, 3 the session's id, 4 its time to live in milliseconds, empty for none,
---                5 "CH" to add it or set its time, "NX" to add it where it is not there, "XX" to set its time and
+-- Keeps the index of a user's sessions: their ids, by the time of their last write, and when they expire.
+-- KEYS: the sorted set of times; the sorted set of deadlines, of those that have one.
+-- ARGV: 1 "add": 2 the time in microseconds, empty for now, 3 the session's id, 4 its time to live in milliseconds, empty
+--                for none, 5 "CH" to add it or set its time, "NX" to add it where it is not there, "XX" to set its time and
 --                "TTL" to set nothing but the time to live, both only where it is there
 --       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first:
 --                returns ids and times
---       1 "drop": then for each session: a time, its id. It goes unless it was written after that.
-local index = KEYS[1]
+--       1 "get": 2 a session's id: returns its time, empty where it is not there
+--       1 "drop": then for each session: a time, its id. It goes unless its time has changed since.
+-- Times are by this server's clock, and grow for each session: whoever drops one by the time it had before it looked at
+-- the session, drops none that was written since, whatever the clocks of its writers say.
+local index, deadlines = KEYS[1], KEYS[2]
+local PIECE, SLICE = 5000, 1000 -- sessions
 
-if ARGV[1] == 'list' then
+local function microseconds_now()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+local function written(number)
+  return string.format('%.0f', number)
+end
+
+-- Takes sessions out that have expired, a piece each time.
+local function forget_expired()
+  local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(microseconds_now() / 1000), 'LIMIT', 0, PIECE)
+  for from = 1, #over, SLICE do
+    redis.call('ZREM', index, unpack(over, from, math.min(from + SLICE - 1, #over)))
+  end
+  if #over > 0 then
+    redis.call('ZREMRANGEBYRANK', deadlines, 0, #over - 1)
+  end
+end
+
+if ARGV[1] == 'get' then
+  return redis.call('ZSCORE', index, ARGV[2]) or ''
+elseif ARGV[1] == 'list' then
+  forget_expired()
   local time, id, count, newest = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == 'newest'
   local command = newest and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
   local from, to = time and ARGV[2] or newest and '+inf' or '-inf', newest and '-inf' or '+inf'
@@ -30,22 +57,39 @@ elseif ARGV[1] == 'drop' then
     local time = redis.call('ZSCORE', index, ARGV[at + 1])
     if time and tonumber(time) <= tonumber(ARGV[at]) then
       redis.call('ZREM', index, ARGV[at + 1])
+      redis.call('ZREM', deadlines, ARGV[at + 1])
     end
   end
   return 0
 end
 
-local time, id, ttl, how = ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local id, ttl, how = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+local now = microseconds_now()
+local before = tonumber(redis.call('ZSCORE', index, id) or nil)
 local left = redis.call('PTTL', index) -- -2 for no index, -1 for no deadline
-if (how == 'XX' or how == 'TTL') and not redis.call('ZSCORE', index, id) then
+-- What is done to the session is done, and its entry must not fail where memory is full: a script that has written
+-- already may go on with any command.
+redis.call('ZREM', index, '')
+if (how == 'XX' or how == 'TTL') and not before then
   return 0
 end
-if how ~= 'TTL' then
-  redis.call('ZADD', index, how, time, id)
+if how == 'CH' or how == 'XX' or not before then
+  local time = tonumber(ARGV[2]) or now
+  redis.call('ZADD', index, written(ARGV[2] == '' and before and math.max(time, before + 1) or time), id)
 end
 if not ttl then
+  redis.call('ZREM', deadlines, id)
   redis.call('PERSIST', index)
-elseif left == -2 or left >= 0 and left < ttl then
-  redis.call('PEXPIRE', index, ttl)
+  redis.call('PERSIST', deadlines)
+else
+  redis.call('ZADD', deadlines, written(now / 1000 + ttl), id)
+  if left == -2 or left >= 0 and left < ttl then
+    redis.call('PEXPIRE', index, ttl)
+    redis.call('PEXPIRE', deadlines, ttl)
+  elseif left == -1 then
+    redis.call('PERSIST', deadlines)
+  end
 end
+
+forget_expired()
 return 1

@@ -10,29 +10,38 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.sessions import SessionMiddleware
 
 import chatmem
 
 from . import chats, errors, users  # relative: the wheel has this package elsewhere than the repository
 from .dependencies import Memory
+from .guard import Guard, own_names
+from .limits import Patience, Streams
 from .model import find_model
 from .secret import secret
 
 STATIC = Path(__file__).with_name("static")
 DAY = 86_400
+LARGEST = 1_000_000
+"""Bytes of a message."""
 
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the memory, once for all requests, and close it when the application ends."""
-    app.state.model = find_model()
-    async with chatmem.connect(ttl=90 * DAY, max_message_bytes=1_000_000) as app.state.memory:
+    app.state.model, app.state.streams = find_model(), Streams()
+    async with chatmem.connect(ttl=90 * DAY, max_message_bytes=LARGEST) as app.state.memory:
         yield
 
 
-app = FastAPI(title="chatmem demo", lifespan=lifespan)
+# Its pages for developers load scripts from elsewhere, which could read the chats.
+app = FastAPI(title="chatmem demo", lifespan=lifespan, docs_url=None, redoc_url=None)
 app.add_middleware(SessionMiddleware, secret_key=secret(), session_cookie="chatmem_demo", same_site="strict")
+app.add_middleware(Patience)
+app.add_middleware(RequestBodyLimitMiddleware, max_body_size=2 * LARGEST)  # JSON is longer than what it says
+app.add_middleware(Guard, names=own_names())
 app.exception_handler(chatmem.ChatMemError)(errors.respond)
 app.exception_handler(RequestValidationError)(errors.refuse)
 app.include_router(users.router)

@@ -17,8 +17,8 @@ from pydantic import BaseModel, StringConstraints
 
 import chatmem
 
-from .answers import Events, already_stored, answer, empty_answer
-from .dependencies import Chat, Memory, Model, User
+from .answers import Events, already_stored, answer, empty_answer, is_finished
+from .dependencies import Chat, Memory, Model, Remains, User, counted
 from .errors import arguments_checked
 from .views import ChatList, ChatView, Hit, MessagePage, MessageView
 
@@ -99,15 +99,15 @@ async def rename(chat: Chat, new: Title) -> None:
 
 
 @router.delete("/{session_id}", status_code=204)
-async def delete(chat: Chat) -> None:
-    """Remove a chat, whole."""
-    await chat.history.clear()
+async def delete(history: Remains) -> None:
+    """Remove a chat, whole, or what is left of it."""
+    await history.clear()
 
 
 async def _asked(question: Question, chat: Chat, model: Model) -> AsyncIterator[Events]:
     """Store a question and the place of its answer, in one step and once."""
     asked, place = HumanMessage(question.text, id=str(question.id)), empty_answer()
-    prompt = await _prompt(chat.history, asked)
+    prompt = [*await _prompt(chat.history), asked]
     done = await chat.history.append(asked, place, idempotency_key=f"question {asked.id}")
     again = done.duplicates > 0
     events = already_stored(done.version) if again else answer(chat.history, model, prompt, place)
@@ -121,26 +121,26 @@ async def _asked_again(again: Again, chat: Chat, model: Model) -> AsyncIterator[
     if entry is None or not isinstance(entry.message, HumanMessage):
         raise HTTPException(404, "There is no such question.")
     left = await chat.history.truncate(after=again.question, expected_version=again.version)
-    prompt, place = await _prompt(chat.history, entry.message), empty_answer()
+    prompt, place = await _prompt(chat.history), empty_answer()
     await chat.history.append(place, expected_version=left.version)
     async with aclosing(answer(chat.history, model, prompt, place)) as events:
         yield events
 
 
-async def _prompt(history: chatmem.History, question: HumanMessage) -> list[BaseMessage]:
-    """Return what the model is told: the end of the chat, without answers that were never begun, and the question."""
+async def _prompt(history: chatmem.History) -> list[BaseMessage]:
+    """Return what the model is told of a chat: its end, without the places of answers that were never begun."""
     window = await history.window(tokens=TOKENS)
-    return [*(message for message in window if message.content and message.id != question.id), question]
+    return [message for message in window if message.content or is_finished(message)]
 
 
-@router.post("/{session_id}/messages", response_class=EventSourceResponse)
+@router.post("/{session_id}/messages", response_class=EventSourceResponse, dependencies=[Depends(counted)])
 async def send(events: Annotated[Events, Depends(_asked)]) -> AsyncIterator[ServerSentEvent]:
     """Store a question and stream its answer; sent again, it is stored once and answered once."""
     async for event in events:
         yield event
 
 
-@router.post("/{session_id}/regenerate", response_class=EventSourceResponse)
+@router.post("/{session_id}/regenerate", response_class=EventSourceResponse, dependencies=[Depends(counted)])
 async def regenerate(events: Annotated[Events, Depends(_asked_again)]) -> AsyncIterator[ServerSentEvent]:
     """Remove an answer and all behind it, and stream another."""
     async for event in events:

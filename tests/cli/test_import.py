@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
+import resource
+import subprocess
+import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from langchain_core import messages as lc
@@ -134,9 +139,231 @@ class TestImport:
         file.write_text(json.dumps(rows, indent=1))
         assert run("import", str(file)).output == "3 conversations, 3 messages stored\n"
 
+    def test_arrays(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
+        """Of any layout, and over any borders of what is read at once."""
+        rows = [{"id": str(n), "messages": [{"role": "user", "content": "é" * (n * 997)}]} for n in range(100)]
+        for number, text in enumerate(
+            (
+                json.dumps(rows, ensure_ascii=False),
+                json.dumps(rows, ensure_ascii=False, indent=2),
+                "\n\ufeff [\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n\n",
+                "[\n" + " , ".join(json.dumps(row) for row in rows) + "]",
+            )
+        ):
+            file = tmp_path / f"{number}.json"
+            file.write_text(text.removeprefix("\n"), encoding="utf-8")
+            done = run("import", str(file), "--prefix-session", f"{number}-")
+            assert done.output == "100 conversations, 100 messages stored\n"
+            assert memory.history(f"{number}-99").messages() == [lc.HumanMessage("é" * (99 * 997))]
+        file.write_text("[\n]\n")
+        assert run("import", str(file)).output == "0 conversations, 0 messages stored\n"
+
+    @pytest.mark.parametrize(
+        ("end", "problem"),
+        [
+            ("", "it ends within an item"),
+            ("]x", "something stands behind its end"),
+            (',\n{"id": 5', "Expecting ',' delimiter"),
+            (" {}]", ", or ] should follow"),
+            (",\n\udcff]", "'utf-8' codec can't decode"),
+            (",\n" + "[" * 50_000, "maximum recursion depth"),
+            (",\n" + "1" * 5000 + "]", "Exceeds the limit"),
+        ],
+    )
+    def test_a_damaged_array(
+        self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory, end: str, problem: str
+    ) -> None:
+        """What stands before the damage is stored, and a line says behind which item it is."""
+        file = tmp_path / "some.json"
+        rows = [json.dumps({"id": n, "messages": [{"role": "user", "content": "x" * 70_000}]}) for n in "abc"]
+        file.write_bytes(("[\n" + ",\n".join(rows) + end).encode("utf-8", "surrogateescape"))
+        done = run("import", str(file))
+        assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+        assert "is a damaged array, behind item " in done.output
+        assert problem in done.output or "ends within" in done.output or "should follow" in done.output
+        assert memory.history("a").count() == memory.history("b").count() == 1
+
+    def test_lines_that_begin_as_an_array(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
+        """A damaged first line costs itself alone, whatever it begins with."""
+        good = json.dumps({"id": "good", "messages": [{"role": "user", "content": "hi"}]})
+        file = tmp_path / "some.jsonl"
+        for number, bad in enumerate(("[", "[1", "[[", '{"id": ', "[{}", "[\x00]")):
+            file.write_text(f"{bad}\n{good}\n")
+            done = run("import", str(file), "--prefix-session", f"{number}")
+            assert done.output.startswith("line 1: no JSON")
+            assert memory.history(f"{number}good").count() == 1
+
     @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
     def test_no_such_file(self, run: Run, name: str) -> None:
         """A file that is not there, or is a folder, is one line."""
         result = run("import", name)
         assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
         assert result.output.startswith("error: ")
+
+
+def written(path: Path, parts: Iterable[bytes]) -> Path:
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        for part in parts:
+            file.write(part)
+    return path
+
+
+BOUND = 3 * 2**29
+"""bytes of address space"""
+
+
+class TestSizes:
+    """Whatever a file unpacks to, memory is bounded and an error says what is too large."""
+
+    MIB: ClassVar[bytes] = b"x" * 2**20
+    ITEMS: ClassVar[bytes] = b"{},\n" * 2**18
+    CONVERSATION: ClassVar[bytes] = b'{"id": "a", "messages": ['
+    FILES: ClassVar[dict[str, tuple[list[bytes], str]]] = {
+        "a line": (
+            [CONVERSATION, b'{"role": "user", "content": "', *[MIB] * 200, b'"}]}\n'],
+            "line 1: it is longer than",
+        ),
+        "a line of items": ([CONVERSATION, *[ITEMS.replace(b"\n", b"")] * 200], "line 1: it is longer than"),
+        "an item": ([b"[\n", CONVERSATION, *[ITEMS] * 200], "item 1 is longer than"),
+        "items": ([b"[\n", *[ITEMS] * 200], "none of its first 1,000 rows is a conversation"),
+        "lines": ([b"{}\n" * 2**18] * 200, "none of its first 1,000 rows is a conversation"),
+        "an object": ([b'{\n"id": "a", "messages": [\n', *[ITEMS] * 200], "JSON object of at most 16 MiB"),
+        "zeros": ([bytes(2**20)] * 200, "line 1: it is longer than"),
+        "brackets": ([b"[" * 2**20] * 200, "item 1 is longer than"),
+        "many messages": (
+            [CONVERSATION, b'{"role": "user"},' * 800_000, b"{}]}"],
+            "message 1 is not in OpenAI's format",
+        ),
+        "nested values": (
+            [b'{"id": "a", "messages": [{"role": "user", "content": [', b"{}," * (5 * 2**20), b"{}]}]}"],
+            "",
+        ),
+    }
+
+    @pytest.mark.parametrize("name", FILES)
+    def test_bounded(self, server: str, tmp_path: Path, name: str) -> None:
+        """Files of a few hundred KiB that unpack to hundreds of MiB."""
+        parts, problem = self.FILES[name]
+        file = written(tmp_path / "bomb.gz", parts)
+        command = [sys.executable, "-m", "chatmem.cli", "import", str(file)]
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "CHATMEM_URL": server},
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (BOUND, BOUND)),
+        )
+        assert (done.returncode, "Traceback" in done.stderr) == (1 if problem else 0, False)
+        assert problem in done.stderr
+        assert len(done.stderr.splitlines()) <= 1002
+
+    def test_a_long_line_costs_itself(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
+        """The lines around it are stored, and --max-line reads it too."""
+
+        def row(session: str, size: int) -> bytes:
+            content = "x" * size
+            return json.dumps({"id": session, "messages": [{"role": "user", "content": content}]}).encode() + b"\n"
+
+        exactly = 2**20 - len(row("b", 0)) + 1
+        rows = [row("a", 5), row("b", exactly), row("c", exactly + 1), row("d", 3 * 2**20), row("e", 5)]
+        file = written(tmp_path / "some.jsonl.gz", rows)
+        done = run("import", str(file), "--max-line", "1")
+        assert done.exit_code == 1
+        text = "it is longer than 1 MiB: --max-line sets how many MiB a line or an item may have\n"
+        assert done.output == f"line 3: {text}line 4: {text}3 conversations, 3 messages stored, 2 skipped\n"
+        assert run("import", str(file)).output == "2 conversations, 2 messages stored, 3 already there\n"
+
+    def test_large_messages(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
+        """They are stored a few at a time, and once."""
+        messages = [lc.HumanMessage(str(number) * 3 * 2**20) for number in range(9)]
+        memory.history("a").append(*messages)
+        file = str(tmp_path / "all.jsonl")
+        assert run("export", "--output", file).exit_code == 0
+        memory.history("a").clear()
+        assert run("import", file).output == "1 conversations, 9 messages stored\n"
+        assert run("import", file).output == "0 conversations, 0 messages stored, 1 already there\n"
+        assert memory.history("a").messages() == messages
+
+    def test_text_of_errors(self, run: Run, tmp_path: Path) -> None:
+        """What they quote is cut."""
+        file = tmp_path / "some.jsonl"
+        file.write_text(json.dumps({"id": "a", "messages": [{"role": "x" * 100_000, "content": ""}]}))
+        done = run("import", str(file))
+        assert (done.exit_code, len(done.output) < 3000) == (1, True)
+
+
+class TestOwners:
+    """Whose the sessions are afterwards."""
+
+    @pytest.fixture
+    def exported(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> str:
+        """A file with a session of alice and one of nobody, which are not on the server any more."""
+        memory.history("hers", user="alice").append("x", lc.AIMessage("y", id="1"))
+        memory.history("nobodys").append("x")
+        file = str(tmp_path / "all.jsonl")
+        assert run("export", "hers", "nobodys", "--output", file).exit_code == 0
+        memory.forget("alice")
+        memory.history("nobodys").clear()
+        return file
+
+    def test_a_user(self, run: Run, memory: chatmem.sync.ChatMemory, exported: str, tmp_path: Path) -> None:
+        """What is nobody's in the file gets its owner; what is somebody else's there is not given away."""
+        done = run("import", exported, "--user", "bob")
+        assert done.exit_code == 1
+        assert done.output.startswith("line 1: session 'hers' is of user 'alice' in the file, and of 'bob' by --user\n")
+        assert done.output.endswith("1 conversations, 1 messages stored, 1 skipped\n")
+        assert memory.history("hers").count() == 0
+        assert memory.history("nobodys").info().user == "bob"
+
+    def test_a_file(self, run: Run, memory: chatmem.sync.ChatMemory, exported: str, tmp_path: Path) -> None:
+        """Ids in it are those of the file that is imported."""
+        owners = tmp_path / "owners.csv"
+        owners.write_text("id,owner\nhers,alice\nnobodys,carl\n")
+        done = run("import", exported, "--users", str(owners), "--prefix-session", "p-")
+        assert (done.exit_code, done.output) == (0, "2 conversations, 3 messages stored\n")
+        assert [memory.history(name).info().user for name in ("p-hers", "p-nobodys")] == ["alice", "carl"]
+        owners.write_text("hers,alice\n")
+        again = run("import", exported, "--users", str(owners))
+        assert "1 session of the file are not in that of --users: they have no owner" in again.output
+
+    def test_conversations_say_whose_they_are(
+        self, run: Run, memory: chatmem.sync.ChatMemory, exported: str, tmp_path: Path
+    ) -> None:
+        """OpenAI's and LangChain's forms keep the owner too."""
+        assert run("import", exported).exit_code == 0
+        for form in ("openai", "langchain"):
+            file = str(tmp_path / f"{form}.jsonl")
+            assert run("export", "--match", "*ys", "--format", form, "--output", file).exit_code == 0
+            assert run("export", "hers", "--format", form, "--output", file).exit_code == 0
+            assert run("import", file, "--prefix-session", form).exit_code == 0
+            assert memory.history(f"{form}hers").info().user == "alice"
+        file_ = tmp_path / "wrong.jsonl"
+        file_.write_text('{"id": "a", "user": 5, "messages": [{"role": "user", "content": "x"}]}')
+        assert 'line 1: "user" must be a string that is not empty' in run("import", str(file_)).output
+
+    def test_sessions_that_are_there(self, run: Run, memory: chatmem.sync.ChatMemory, exported: str) -> None:
+        """Nobody's with the same messages gets its owner; somebody else's stays theirs, whatever it holds."""
+        memory.history("nobodys").append("x")
+        assert run("import", exported).exit_code == 0
+        assert run("import", exported, "--user", "alice").exit_code == 0
+        assert memory.history("nobodys").info().user == "alice"
+        before = memory.history("nobodys").info()
+        for more in ([], ["--append"]):
+            done = run("import", exported, "--user", "bob", *more)
+            assert done.exit_code == 1
+            assert "session 'nobodys' belongs to another user" in done.output
+        assert memory.history("nobodys").info() == before
+        assert memory.sessions("bob").sessions == []
+
+    @pytest.mark.parametrize("damage", ['"ttl": NaN', '"ttl": -1', '"user": 5', '"created_at": "soon"', '"title": []'])
+    def test_a_session_whose_line_is_damaged(
+        self, run: Run, memory: chatmem.sync.ChatMemory, exported: str, damage: str
+    ) -> None:
+        """Its messages are not stored as nobody's."""
+        lines = Path(exported).read_text().splitlines()
+        lines[0] = json.dumps(json.loads(lines[0]) | json.loads(f"{{{damage}}}"))
+        Path(exported).write_text("\n".join(lines))
+        done = run("import", exported)
+        assert (done.exit_code, done.output.startswith("line 1: ")) == (1, True)
+        assert done.output.endswith("1 conversations, 1 messages stored, 1 skipped\n")
+        assert memory.history("hers").count() == 0

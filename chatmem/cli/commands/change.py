@@ -25,14 +25,14 @@ def erase(
 ) -> None:
     """Erase whole sessions. It says how many, and asks."""
     from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
-    from chatmem.cli.erasing import erase as erase_all  # noqa: PLC0415 - as above
+    from chatmem.cli.erasing import Erase  # noqa: PLC0415 - as above
 
     one_of(**{"sessions": sessions, "--user or --match": user or match})
     if not (sessions or user or match):
         raise typer.BadParameter("say which: their ids, --user, or --match (all: --match '*')")
     with opened(url, prefix) as store:
-        infos = list(store.named(sessions) if sessions else store.chosen(user, match))
-        erase_all(store, infos, only_look=dry_run, confirm=(lambda _: True) if yes else ask, as_json=as_json)
+        work = Erase(store, sessions, user=user, match=match)
+        work.run(only_look=dry_run, confirm=(lambda _: True) if yes else ask, as_json=as_json)
 
 
 @app.command()

@@ -12,6 +12,12 @@ from chatmem.cli.options import AsJson, DryRun, Match, Prefix, Sessions, Url, Us
 
 app = typer.Typer()
 
+NewOwner = Annotated[str | None, typer.Option("--user", help="Whose the sessions are that have no other owner.")]
+OwnersFile = Annotated[
+    Path | None,
+    typer.Option("--users", help="Whose each session is: CSV (session,user) or JSON lines.", metavar="FILE"),
+]
+
 
 class Layout(StrEnum):
     """The packages whose sessions can be moved."""
@@ -59,8 +65,11 @@ def export(
 @app.command("import")
 def import_file(
     file: Annotated[Path, typer.Argument(help="JSONL or JSON, gzipped or not; - for standard input.")],
+    user: NewOwner = None,
+    users: OwnersFile = None,
     prefix_session: Annotated[str, typer.Option(help="What every session's id begins with.")] = "",
     append: Annotated[bool, typer.Option(help="Append to sessions that hold something else already.")] = False,
+    max_line: Annotated[int, typer.Option(min=1, help="MiB that a line of the file may have.")] = 16,
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
     url: Url = None,
@@ -69,9 +78,11 @@ def import_file(
     form. Twice stores nothing twice.
     """  # noqa: D205 - a help text
     from chatmem.cli.importing import Import  # noqa: PLC0415 - when it is called
+    from chatmem.cli.owners import read_owners  # noqa: PLC0415 - as above
 
     with opened(url, prefix) as store:
-        Import(store, prefix=prefix_session, append=append).run(file, as_json=as_json)
+        work = Import(store, read_owners(user, users), prefix=prefix_session, append=append)
+        work.run(file, max_line=max_line, as_json=as_json)
 
 
 @app.command()
@@ -89,6 +100,8 @@ def migrate(
     key_prefix: Annotated[
         str | None, typer.Option(help="What their keys begin with; by default the package's.")
     ] = None,
+    user: NewOwner = None,
+    users: OwnersFile = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     delete_source: Annotated[bool, typer.Option(help="Remove each source once its copy is verified.")] = False,
@@ -100,6 +113,7 @@ def migrate(
     """Move other packages' sessions here: looks first, asks, moves, verifies. Again goes on where it ended."""
     from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
     from chatmem.cli.migrating import migrate as run_migration  # noqa: PLC0415 - as above
+    from chatmem.cli.owners import read_owners  # noqa: PLC0415 - as above
 
     with errors():
         whole = run_migration(
@@ -108,6 +122,7 @@ def migrate(
             layout=layout.value,
             key_prefix=key_prefix,
             match=match,
+            owners=read_owners(user, users),
             url=url,
             prefix=prefix,
             only_look=dry_run,

@@ -1,0 +1,142 @@
+"""Pydantic's models, of both its versions, taken apart and built without its validation.
+
+Plain data of a model is a dict of its fields and extra fields by their names (not by aliases), and of a root model its
+root. Beside it travel the fields that were not set, and private attributes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from pydantic import BaseModel, RootModel
+from pydantic_core import PydanticUndefined
+
+from chatmem.codec.taking import Rest, Writer, dict_of, names_in
+
+_UNSET, _PRIVATE = "u", "p"
+_new, _set = object.__new__, object.__setattr__
+_set_fields_set, _set_extra, _set_private = (  # the slots themselves: RootModel has attributes of the same names
+    BaseModel.__dict__[name].__set__
+    for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
+)
+
+
+def is_model(cls: type[Any]) -> bool:
+    """Return whether it is a model of pydantic's second version."""
+    return BaseModel in cls.__mro__
+
+
+def take_model(writer: Writer, value: BaseModel) -> tuple[Any, Rest]:
+    """Return a model's fields, and what else makes an equal one.
+
+    A field that its class never dumps (`exclude=True`) and a private attribute are left out where they cannot be
+    stored: a client or a lock is usually kept there.
+    """
+    fields = type(value).model_fields
+    held = {name: item for name, item in value.__dict__.items() if name in fields}
+    hidden = {name: item for name, item in held.items() if fields[name].exclude}
+    storable = writer.storable(hidden)
+    kept = {name: item for name, item in held.items() if name not in hidden or name in storable}
+    kept |= value.__pydantic_extra__ or {}
+    rest: Rest = {}
+    if unset := sorted(kept.keys() - value.__pydantic_fields_set__):
+        rest[_UNSET] = writer.write(unset)
+    if value.__pydantic_private__ and (private := writer.storable(value.__pydantic_private__)):
+        rest[_PRIVATE] = private
+    return writer.write(kept["root"]) if isinstance(value, RootModel) else writer.fields(kept), rest
+
+
+def build_model(cls: type[BaseModel], plain: Any, rest: Rest) -> BaseModel:
+    """Return the model. Its class may have got new fields, which take their defaults, and have lost others.
+
+    Raises:
+        ValueError: it does not fit the class, or must not be built because a record says so.
+    """
+    values = {"root": plain} if issubclass(cls, RootModel) else dict_of(plain)
+    _refuse_what_acts(cls, values)
+    fields, allows_extra = cls.model_fields, cls.model_config.get("extra") == "allow"
+    if fields.keys() - values.keys() and cls.__module__.startswith("langchain_core."):
+        made = cls.model_validate(values)  # a prompt computes fields that it does not dump
+        computed = made.model_fields_set - values.keys()
+    else:
+        made, computed = _new(cls), set()
+        defaults = {name: default_of(cls, name) for name in fields if name not in values}
+        _set(made, "__dict__", {name: item for name, item in values.items() if name in fields} | defaults)
+    extra = {name: item for name, item in values.items() if name not in fields} if allows_extra else None
+    known = fields.keys() | (extra or {}).keys()
+    _set_fields_set(made, computed | (values.keys() & known) - names_in(rest.get(_UNSET)))
+    _set_extra(made, extra)
+    _set_private(made, private_of(cls, rest.get(_PRIVATE)))
+    return made
+
+
+def _refuse_what_acts(cls: type[BaseModel], values: dict[str, Any]) -> None:
+    """Raise for objects of LangChain's that run code, or read a file, which the record names."""
+    if values.get("template_format") == "jinja2":
+        raise ValueError("a template of jinja2")
+    if cls.__name__ == "Blob" and values.get("path") is not None:
+        raise ValueError("a blob of a file")
+
+
+def default_of(cls: type[BaseModel], name: str) -> Any:
+    """Return a field's default.
+
+    Raises:
+        ValueError: it is required.
+    """
+    field = cls.model_fields[name]
+    if field.is_required():
+        raise ValueError(f"{cls.__name__} has a required field {name!r} that the record lacks")
+    return field.get_default(call_default_factory=True)
+
+
+def private_of(cls: type[BaseModel], given: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Return a model's private attributes: those given, and the defaults of others."""
+    if not cls.__private_attributes__:
+        return None
+    defaults = {
+        key: item.get_default() if item.default_factory is None else item.default_factory()  # type: ignore[call-arg]
+        for key, item in cls.__private_attributes__.items()
+        if key not in (given or {})
+    }
+    return {key: item for key, item in defaults.items() if item is not PydanticUndefined} | (given or {})
+
+
+def is_first_model(cls: type[Any]) -> bool:
+    """Return whether it is a model of pydantic's first version, as `pydantic.v1` has it."""
+    module = sys.modules.get("pydantic.v1.main")
+    return module is not None and module.BaseModel in cls.__mro__
+
+
+def take_first_model(writer: Writer, value: Any) -> tuple[Any, Rest]:
+    """Return a model's fields, and what else makes an equal one; as `take_model`."""
+    held: dict[str, Any] = value.__dict__
+    rest: Rest = {}
+    if unset := sorted(held.keys() - value.__fields_set__):
+        rest[_UNSET] = writer.write(unset)
+    private = {name: getattr(value, name) for name in value.__private_attributes__ if hasattr(value, name)}
+    if private and (storable := writer.storable(private)):
+        rest[_PRIVATE] = storable
+    return writer.write(held["__root__"]) if "__root__" in held else writer.fields(held), rest
+
+
+def build_first_model(cls: Any, plain: Any, rest: Rest) -> Any:
+    """Return the model; as `build_model`.
+
+    Raises:
+        ValueError: it does not fit the class.
+    """
+    values = {"__root__": plain} if "__root__" in cls.__fields__ else dict_of(plain)
+    missing = [field for name, field in cls.__fields__.items() if name not in values]
+    if any(field.required for field in missing):
+        raise ValueError("the class has a required field that the record lacks")
+    made = _new(cls)
+    _set(made, "__dict__", {**values, **{field.name: field.get_default() for field in missing}})
+    _set(made, "__fields_set__", values.keys() - names_in(rest.get(_UNSET)))
+    made._init_private_attributes()
+    private = rest.get(_PRIVATE, {})
+    for name in cls.__private_attributes__:
+        if name in private:
+            _set(made, name, private[name])
+    return made

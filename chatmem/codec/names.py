@@ -1,0 +1,102 @@
+"""What records call the classes of values, and which class a name means.
+
+A name is only ever looked up: among the classes that the application registered, and among fixed lists of LangChain's
+and Python's own, in modules that are imported already. Data never says what to import.
+"""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from langchain_core import agents, prompt_values
+from langchain_core.documents import base
+from langchain_core.outputs import chat_generation, chat_result, generation, llm_result, run_info
+
+classes: dict[str, type[Any]] = {}
+"""what was registered, by the name that records carry, and by the class' full name"""
+LANGCHAIN, PYTHON = "langchain:", "python:"
+"""What the names of LangChain's and Python's own begin with; no registered name does."""
+_HERE = {
+    base.__name__: ("Document", "Blob"),
+    generation.__name__: ("Generation", "GenerationChunk"),
+    chat_generation.__name__: ("ChatGeneration", "ChatGenerationChunk"),
+    chat_result.__name__: ("ChatResult",),
+    llm_result.__name__: ("LLMResult",),
+    run_info.__name__: ("RunInfo",),
+    prompt_values.__name__: ("StringPromptValue", "ChatPromptValue", "ChatPromptValueConcrete", "ImagePromptValue"),
+    agents.__name__: ("AgentAction", "AgentActionMessageLog", "AgentStep", "AgentFinish"),
+    "langchain_core.messages.base": ("BaseMessage",),
+    "langchain_core.messages.human": ("HumanMessage", "HumanMessageChunk"),
+    "langchain_core.messages.ai": ("AIMessage", "AIMessageChunk"),
+    "langchain_core.messages.system": ("SystemMessage", "SystemMessageChunk"),
+    "langchain_core.messages.tool": ("ToolMessage", "ToolMessageChunk"),
+    "langchain_core.messages.chat": ("ChatMessage", "ChatMessageChunk"),
+    "langchain_core.messages.function": ("FunctionMessage", "FunctionMessageChunk"),
+    "langchain_core.messages.modifier": ("RemoveMessage",),
+}
+"""These modules are imported with chatmem."""
+_ELSEWHERE = {
+    "langchain_core.prompts.chat": (
+        *("ChatPromptTemplate", "MessagesPlaceholder", "ChatMessagePromptTemplate", "HumanMessagePromptTemplate"),
+        *("AIMessagePromptTemplate", "SystemMessagePromptTemplate"),
+    ),
+    "langchain_core.prompts.prompt": ("PromptTemplate",),
+    "langchain_core.prompts.image": ("ImagePromptTemplate",),
+    "langchain_core.prompts.dict": ("DictPromptTemplate",),
+    "langchain_core.prompts.few_shot": ("FewShotPromptTemplate", "FewShotChatMessagePromptTemplate"),
+    "langchain_core.prompts.few_shot_with_templates": ("FewShotPromptWithTemplates",),
+    "langchain_core.exceptions": ("LangChainException", "OutputParserException"),
+    "langchain_core.tools.base": ("ToolException",),
+}
+"""These take a third of a second to import: they come back as themselves where the application imported them."""
+_MODULES = {name: module for module, own in {**_HERE, **_ELSEWHERE}.items() for name in own}
+_knows_nothing: ContextVar[bool] = ContextVar("_knows_nothing", default=False)
+
+
+@contextmanager
+def knowing_nothing() -> Iterator[None]:
+    """Read every object as plain data, whatever its class."""
+    token = _knows_nothing.set(True)
+    try:
+        yield
+    finally:
+        _knows_nothing.reset(token)
+
+
+def full_name(cls: type[Any]) -> str:
+    """Return the name of a class that was given none."""
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def name_of(cls: type[Any]) -> str:
+    """Return the name that records carry for a value of this class."""
+    name: str = cls.__name__
+    if _MODULES.get(name) == cls.__module__:
+        return LANGCHAIN + name
+    if vars(builtins).get(name) is cls:
+        return PYTHON + name
+    return next((known for known, registered in tuple(classes.items()) if registered is cls), None) or full_name(cls)
+
+
+def is_own(name: str) -> bool:
+    """Return whether every chatmem knows what the name means."""
+    return name.startswith((LANGCHAIN, PYTHON))
+
+
+def find(name: str) -> type[Any] | None:
+    """Return the class that a record's name means, or None where this process does not know it."""
+    if _knows_nothing.get():
+        return None
+    scope, colon, own = name.partition(":")
+    if scope + colon == LANGCHAIN:
+        module = sys.modules.get(_MODULES.get(own, ""))
+        return None if module is None else vars(module).get(own)  # getattr would import what is lazy there
+    if scope + colon == PYTHON:
+        cls = vars(builtins).get(own)
+        return cls if isinstance(cls, type) and issubclass(cls, BaseException) else None
+    return classes.get(name)

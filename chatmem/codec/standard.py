@@ -1,0 +1,157 @@
+"""Values of Python's and pydantic's own classes that msgpack cannot carry: each kind's name, and its plain parts.
+
+They come back as themselves everywhere. The names are part of the stored format.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import pathlib
+import re
+import zoneinfo
+from collections import deque
+from collections.abc import Callable
+from datetime import date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
+from fractions import Fraction
+from functools import lru_cache
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import pydantic_core
+from pydantic import SecretBytes, SecretStr, networks
+
+_ZONE = re.compile(r"[\w+-]+(/[\w+-]+)*", re.ASCII)
+_MAX_FRACTION_BITS = 2**16
+"""What is longer takes a time that grows with the square of its length."""
+
+
+class Kind(NamedTuple):
+    """How the values of one class are taken apart, and put together again."""
+
+    name: str
+    take: Callable[[Any], Any]
+    build: Callable[[Any], Any]
+
+
+def _fraction(parts: list[int]) -> Fraction:
+    numerator, denominator = parts
+    if numerator.bit_length() + denominator.bit_length() > _MAX_FRACTION_BITS:
+        raise ValueError("a fraction is too long")
+    return Fraction(numerator, denominator)
+
+
+def _pure(flavour: type[PurePath]) -> Callable[[str], PurePath]:
+    """Return what makes a concrete path: of the other system's, one that only has no methods to look at files."""
+
+    def build(text: str) -> PurePath:
+        return Path(text) if isinstance(Path(), flavour) else flavour(text)
+
+    return build
+
+
+@lru_cache(maxsize=1024)
+def zone(key: str) -> tzinfo | None:
+    """Return a time zone by its name, or None where the system has none of that name.
+
+    Python would look for others in the package tzdata, by importing modules that the name says.
+    """
+    if not _ZONE.fullmatch(key) or not any(Path(folder, key).is_file() for folder in zoneinfo.TZPATH):
+        return None
+    return zoneinfo.ZoneInfo(key)
+
+
+def _zoned(text: type[datetime] | type[time]) -> Callable[[list[Any]], Any]:
+    def build(parts: list[Any]) -> Any:
+        value, key, fold = text.fromisoformat(parts[0]), parts[1], parts[2]
+        named = None if key is None else zone(key)
+        return value.replace(fold=fold) if named is None else value.replace(tzinfo=named, fold=fold)
+
+    return build
+
+
+def _zone_or_key(key: str) -> tzinfo | str:
+    return zone(key) or key
+
+
+def _take_zoned(value: datetime | time) -> list[Any]:
+    return [value.isoformat(), getattr(value.tzinfo, "key", None), value.fold]
+
+
+ZONED: dict[type, Kind] = {
+    datetime: Kind("datetime", _take_zoned, _zoned(datetime)),
+    time: Kind("time", _take_zoned, _zoned(time)),
+}
+"""For those in a named time zone, or in the second of two equal hours; others have extensions of their own."""
+
+_ADDRESSES = (
+    *(ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
+    *(ipaddress.IPv4Interface, ipaddress.IPv6Interface),
+)
+_URLS = (
+    *(cls for name, cls in vars(networks).items() if hasattr(cls, "unicode_string") and not name.startswith("_")),
+    *(pydantic_core.Url, pydantic_core.MultiHostUrl),
+)
+
+KINDS: dict[type, Kind] = {
+    complex: Kind("complex", lambda value: [value.real, value.imag], lambda parts: complex(*parts)),
+    Fraction: Kind("fraction", lambda value: [value.numerator, value.denominator], _fraction),
+    range: Kind("range", lambda value: [value.start, value.stop, value.step], lambda parts: range(*parts)),
+    deque: Kind("deque", lambda value: [list(value), value.maxlen], lambda parts: deque(*parts)),
+    type(Path()): Kind(type(Path()).__name__, str, Path),
+    PurePosixPath: Kind("PurePosixPath", str, PurePosixPath),
+    PureWindowsPath: Kind("PureWindowsPath", str, PureWindowsPath),
+    timezone: Kind("timezone", lambda value: list(value.__getinitargs__()), lambda parts: timezone(*parts)),
+    zoneinfo.ZoneInfo: Kind("zone", lambda value: value.key, _zone_or_key),
+    SecretStr: Kind("SecretStr", SecretStr.get_secret_value, SecretStr),
+    SecretBytes: Kind("SecretBytes", SecretBytes.get_secret_value, SecretBytes),
+    **{cls: Kind(cls.__name__, str, cls) for cls in _ADDRESSES},
+    **{cls: Kind(cls.__name__, str, cls) for cls in _URLS},
+}
+_BUILDERS: dict[str, Callable[[Any], Any]] = {
+    "PosixPath": _pure(PurePosixPath),
+    "WindowsPath": _pure(PureWindowsPath),
+    **{kind.name: kind.build for kind in ZONED.values()},
+    **{kind.name: kind.build for kind in KINDS.values() if kind.name not in ("PosixPath", "WindowsPath")},
+}
+
+
+def build(name: str, parts: Any) -> Any:
+    """Return the value that has these parts, or the parts where this chatmem knows no such kind, or they fit none."""
+    try:
+        return _BUILDERS[name](parts)
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+        return parts
+
+
+def base_of(value: Any) -> Any:
+    """Return a value of a subclass of one of these, or of a date's or the like, as one of the class itself.
+
+    None where it is of none, or says more than such a value can: a pandas Timestamp has nanoseconds.
+    """
+    for cls, convert in _BASES.items():
+        if isinstance(value, cls):
+            plain = convert(value)
+            return plain if plain == value else None
+    return None
+
+
+_BASES: dict[type, Callable[[Any], Any]] = {
+    datetime: lambda value: datetime.combine(
+        date(value.year, value.month, value.day),
+        time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
+    ),
+    date: lambda value: date(value.year, value.month, value.day),
+    time: lambda value: time(value.hour, value.minute, value.second, value.microsecond, value.tzinfo, fold=value.fold),
+    timedelta: lambda value: timedelta(value.days, value.seconds, value.microseconds),
+    UUID: lambda value: UUID(int=value.int),
+    Decimal: Decimal,
+    Fraction: lambda value: Fraction(value.numerator, value.denominator),
+    pathlib.Path: lambda value: Path(str(value)),
+    PurePosixPath: lambda value: PurePosixPath(str(value)),
+    PureWindowsPath: lambda value: PureWindowsPath(str(value)),
+    SecretStr: lambda value: SecretStr(value.get_secret_value()),
+    deque: lambda value: deque(value, value.maxlen),
+    bytearray: lambda value: bytes(memoryview(value)),
+}

@@ -1,0 +1,85 @@
+"""What callers get back, as JSON: how pydantic writes it, and so FastAPI, for which it is a response model.
+
+JSON and UTF-8 carry less than a message may hold. Here nothing makes a response fail: a lone surrogate becomes "?",
+NaN and infinity null, bytes base64, what is nested too deep "...", and an object that is no data its `str`.
+"""
+
+from __future__ import annotations
+
+import math
+from base64 import b64encode
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from typing import Annotated, Any
+
+from langchain_core.messages import AnyMessage, BaseMessage
+from pydantic import BaseModel, GetCoreSchemaHandler, PlainSerializer, SerializationInfo
+from pydantic_core import CoreSchema, core_schema, to_jsonable_python
+
+_DEEPEST = 200
+"""Levels of lists and maps in a message; pydantic itself stops at 255."""
+_TOO_DEEP = "..."
+
+
+def text(value: str) -> str:
+    """Return the text without lone surrogates, which UTF-8 cannot carry."""
+    return value if value.isascii() else value.encode(errors="replace").decode()
+
+
+def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
+    """Return the value as what JSON has: None, booleans, numbers, text, lists and maps of these.
+
+    Args:
+        value: any value.
+        depth: how many levels of it are kept.
+    """
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, bool | int):
+        return value
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes | bytearray | memoryview):
+        return b64encode(value).decode()
+    if depth == 0:
+        return _TOO_DEEP
+    if isinstance(value, BaseModel):
+        return jsonable(value.model_dump(warnings=False), depth)  # not in JSON mode, which refuses some of it
+    if isinstance(value, Mapping):
+        return {_key(key): jsonable(item, depth - 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [jsonable(item, depth - 1) for item in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: jsonable(getattr(value, field.name), depth - 1) for field in fields(value)}
+    if isinstance(value, Enum):
+        return jsonable(value.value, depth - 1)
+    return jsonable(to_jsonable_python(value, fallback=str), depth - 1)
+
+
+def _key(key: object) -> str:
+    plain = jsonable(key, 1)
+    return plain if isinstance(plain, str) else str(plain)
+
+
+class _AsMessage:
+    """How pydantic takes and writes a message: all fields of its own class, not only those of the annotated one."""
+
+    @staticmethod
+    def __get_pydantic_core_schema__(_: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        written = handler.generate_schema(AnyMessage | BaseMessage)  # the latter for classes of your own
+        given = core_schema.union_schema([core_schema.is_instance_schema(BaseMessage), written], mode="left_to_right")
+        whole = core_schema.plain_serializer_function_ser_schema(_whole, info_arg=True)
+        return core_schema.json_or_python_schema(written, given, serialization=whole)
+
+
+def _whole(message: BaseMessage, info: SerializationInfo) -> dict[str, Any]:
+    dumped = message.model_dump(warnings=False)
+    return jsonable(dumped) if info.mode_is_json() else dumped
+
+
+_as_text = PlainSerializer(text, when_used="json")
+
+Text = Annotated[str, _as_text]
+Metadata = Annotated[dict[str, Any], PlainSerializer(jsonable, when_used="json")]
+Message = Annotated[BaseMessage, _AsMessage]

@@ -1,0 +1,57 @@
+-- Makes a session whole again whose id index, or whose state, is lost: from the ids in its records, which its caller read.
+-- KEYS: list, ids, state.
+-- ARGV: 1 a name for this try   2 "begin", "go on", "end", or "only" where one call is enough   3 why it is torn: "index" or "state"
+--       4 the user that the session is to have, empty for none or as it is   5 time to live in milliseconds, empty for none
+--       6 and 7 the times of the first and the last record, in microseconds
+--       then for each message with an id: its id, its position.
+-- While it goes on, the session stays torn, so nobody else writes. Who begins takes over from whoever began before.
+-- Returns 1, or 0 where another took over, or there is nothing to heal.
+local try, step, why, user, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+local session, refused = look('', true)
+if session == nil then
+  return refused
+end
+local lost = refused and refused[2] == 'state' and 'state' or not refused and session.index_lost and 'index'
+if lost ~= why then
+  return 0
+end
+local kept = redis.call('HMGET', ids, 't', 'x') -- how far positions were given, where the last ones are gone; used keys
+local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
+local sign = '?' .. try .. (user ~= '' and ':' .. user or '') -- so that the proof of the owner stays, come what may
+if step == 'begin' or step == 'only' then
+  redis.call('UNLINK', ids)
+elseif session.sign ~= sign then
+  return 0
+end
+redis.call('HSET', ids, 'e', sign, 't', given or '0', 'x', keys_used)
+local names = {}
+for at = 8, #ARGV, 2 do
+  names[#names + 1] = 'm' .. ARGV[at]
+  names[#names + 1] = tonumber(ARGV[at + 1]) < session.pinned and place(session, tonumber(ARGV[at + 1])) or ARGV[at + 1]
+end
+in_slices('HSET', ids, names)
+if step == 'begin' or step == 'go on' then
+  return 1
+end
+
+local fields = {'version', written(session.version)}
+if why == 'state' then
+  -- Versions go on from where none has been: the time in milliseconds is more than any can have reached.
+  local version = written(milliseconds_now())
+  local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
+  fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
+  session.owner = session.owner or user ~= '' and user or nil
+  session.epoch, session.ends = nil, nil
+  session.index = keys_used == '1' and KEYS_LOST or IDS
+  if session.owner then
+    fields[#fields + 1] = 'user'
+    fields[#fields + 1] = session.owner
+  end
+  redis.call('HDEL', state, 'recent', 'pinned')
+elseif session.index == KEYS_TOO then
+  session.index = KEYS_LOST
+end
+session.sign = nil
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, '0', try)
+return 1

@@ -1,0 +1,63 @@
+-- Builds a large new session aside, a slice a call, and puts it in its place whole.
+-- KEYS: list, ids, state, then the list and the ids aside.
+-- ARGV: 1 "add": 2 the position of the first of these, then for each message: its id, empty for none, its record;
+--       1 "commit": 2 token, 3 time to live in milliseconds, empty for none, 4 the user, empty for none, 5 a name for the
+--         whole, 6 how many messages it has, 7 how many of them a compaction put at the head. Returns {version, -1 where it was there before};
+--         {-1, version} where there is another session; {-4} where what was aside is gone.
+-- What is aside expires, should its builder not come back.
+local aside, names_aside = KEYS[4], KEYS[5]
+local STAYS = 600000 -- milliseconds
+
+if ARGV[1] == 'add' then
+  local position, elements, names = tonumber(ARGV[2]), {}, {}
+  local head = {pinned = tonumber(ARGV[3]), generation = '1'}
+  for at = 4, #ARGV, 2 do
+    elements[#elements + 1] = written(position) .. ':' .. ARGV[at + 1]
+    if ARGV[at] ~= '' then
+      names[#names + 1] = {'m' .. ARGV[at], place(head, position)}
+    end
+    position = position + 1
+  end
+  if redis.call('LLEN', aside) == tonumber(ARGV[2]) then -- a slice that is sent again is there already
+    in_slices('RPUSH', aside, elements)
+    for _, name in ipairs(names) do -- of several with one id it finds the first
+      redis.call('HSETNX', names_aside, name[1], name[2])
+    end
+  end
+  redis.call('PEXPIRE', aside, STAYS)
+  redis.call('PEXPIRE', names_aside, STAYS)
+  return 1
+end
+
+local token, ttl, user, key, count = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])
+local session, refused = look('', true)
+if refused and refused[2] ~= 'orphan' then
+  return refused
+elseif not refused and session.exists then
+  local done = session.index == KEYS_TOO and redis.call('HGET', ids, 'k' .. key)
+  return done and {session.version, -1} or {-1, session.version}
+elseif redis.call('LLEN', aside) ~= count then
+  return {-4}
+end
+redis.call('UNLINK', ids)
+redis.call('RENAME', aside, list)
+redis.call('HSET', names_aside, 'x', '1', 'k' .. key, '1:0:' .. written(count - 1) .. ':0')
+redis.call('RENAME', names_aside, ids)
+for at = 1, 2 do
+  redis.call('PERSIST', KEYS[at])
+end
+local time = microseconds_now()
+session.pinned, session.generation = tonumber(ARGV[7]), '1'
+session.index, session.sign, session.owner = KEYS_TOO, nil, user ~= '' and user or nil
+local fields = {'version', '1', 'next', written(count), 'created', time, 'updated', time,
+  'recent', remember('', token, '1:0:' .. written(count - 1) .. ':0')}
+if session.pinned > 0 then
+  fields[#fields + 1] = 'pinned'
+  fields[#fields + 1] = written(session.pinned) .. ':1'
+end
+if session.owner then
+  fields[#fields + 1] = 'user'
+  fields[#fields + 1] = user
+end
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token)
+return {1, 0}
