@@ -20,7 +20,7 @@ from chatmem.transports.packing import Piece
 _MORE = object()
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
 _HELD_AT = 64 * 1024
-_PIECES_AT_ONCE = 16
+_PIECES_AT_ONCE = 4
 _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
     "NOSCRIPT": redis_errors.NoScriptError,
     "READONLY": redis_errors.ReadOnlyError,
