@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import multiprocessing
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -598,14 +599,13 @@ class TestCommunity:
     @both
     async def test_a_node_of_a_cluster(self, running: Cluster, prefix: str, kind: str) -> None:
         """`redis://` may lead to a cluster, which the old class found out by asking the server."""
-        url = running.url.replace("redis+cluster", "redis")
+        url = running.url.replace("redis+cluster", "redis") + f"?client_name={kind}"  # which is closed for good
         for number in range(6):  # on all three masters
             names = Names(langchain_community.RedisChatMessageHistory(f"{prefix}{number}", url, ttl=60), kind)
             await names.add(*TURN)
             assert await names.read() == list(TURN)
             await names.clear()
         await connection_to(url).aclose()
-        connection_to.cache_clear()
 
 
 class TestMemorystore:
@@ -704,6 +704,20 @@ class TestLangchainRedis:
             history.delete()
             client.close()
         assert raw.keys(f"{prefix}*") == []
+
+    @both
+    async def test_all_that_the_old_class_stored(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """It knew no ids, and dropped what a message holds beside its content, so nothing of that may fail."""
+        names = Names(langchain_redis.RedisChatMessageHistory("s", url, key_prefix=prefix), kind)
+        await names.add(lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1"))
+        await names.add(lc.HumanMessage("c", id="1"), lc.HumanMessage("b", id="1"))
+        assert [message.content for message in await names.read()] == ["a", "b", "c"]
+        for value in (*CARRIED, *REFUSED[:-1], threading.Lock()):
+            await names.add(*holding(value))
+        read = await names.read()
+        assert len(read) == 3 + 6 * (len(CARRIED) + len(REFUSED))
+        assert "lock" in read[-6].artifact
+        await names.clear()
 
     def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:
         """Keyword arguments reach redis-py, as they did: here a password."""

@@ -134,8 +134,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "encoding": str,
     "encoding_errors": str,
     "health_check_interval": _number,
-    "lib_name": str,
-    "lib_version": str,
     "max_connections": _count,
     "password": str,
     "protocol": _protocol,

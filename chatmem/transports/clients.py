@@ -17,8 +17,8 @@ C = TypeVar("C")
 class Clients(Generic[C]):
     """A client that all threads share, and others for calls that interrupt a call of their own thread.
 
-    A signal handler, or a `__del__` that the garbage collector calls, may come at any moment, when the interrupted call
-    holds a lock of its client's pool: with that client it would wait for itself. There is no lock here for that reason.
+    A signal handler may come at any moment, when the interrupted call holds a lock of its client's pool: with that
+    client it would wait for itself. There is no lock here for the same reason.
     """
 
     def __init__(

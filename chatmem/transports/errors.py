@@ -219,7 +219,7 @@ def again(error: ChatMemError) -> Again:
 
 
 def _kind_of(error: Exception) -> _Kind:
-    text = str(error)
+    text = f"ERR {error}" if isinstance(error, redis_errors.ResponseError) else str(error)  # redis-py cuts that off
     for known, code in _CODES:
         if isinstance(error, known):
             text = f"{code} {text}"

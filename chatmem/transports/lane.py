@@ -7,6 +7,7 @@ without a task, a stream or a timer for each command.
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -17,10 +18,16 @@ from redis.asyncio.connection import AbstractConnection
 
 from chatmem.transports.packing import Piece
 
+try:
+    import fcntl
+    import termios
+except ImportError:  # on Windows
+    termios = None  # type: ignore[assignment]
+
 _MORE = object()
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
 _HELD_AT = 64 * 1024
-_PIECES_AT_ONCE = 16
+_PIECES_AT_ONCE = 4
 _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
     "NOSCRIPT": redis_errors.NoScriptError,
     "READONLY": redis_errors.ReadOnlyError,
@@ -70,6 +77,7 @@ class Lane(asyncio.Protocol):
         self._unsent: list[bytes] = []
         self._pieces: tuple[_Request, Iterator[Piece]] | None = None
         self._paused = False
+        self._on_its_way = 0
         self._transport: asyncio.Transport | None = None
         self._opening: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -148,7 +156,7 @@ class Lane(asyncio.Protocol):
             piece = next(pieces, None)
             if piece is None:
                 self._pieces = None
-                request.at = self._loop.time()
+                self._on_its_way = on_its_way(self._transport)
                 return
             request.begun = True
             self._heard = self._loop.time()  # it took what was before this
@@ -239,11 +247,18 @@ class Lane(asyncio.Protocol):
         self._timer = None
         if not self._waiting or self._timeout is None:
             return
+        self._look_at_what_is_on_its_way()
         left = max(self._heard, self._waiting[0].at) + self._timeout - self._loop.time()
         if left > 0:
             self._timer = self._loop.call_later(left, self._check_time)
         else:
             self._end(redis_errors.TimeoutError("Timeout reading from the server"))
+
+    def _look_at_what_is_on_its_way(self) -> None:
+        """Take it for a sign of the server when it has taken more of what the system still has to send."""
+        before, self._on_its_way = self._on_its_way, on_its_way(self._transport)
+        if 0 < self._on_its_way < before or (before and not self._on_its_way):
+            self._heard = self._loop.time()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Fail those who wait; called by asyncio."""
@@ -279,6 +294,18 @@ class Lane(asyncio.Protocol):
             await asyncio.wait([self._opening])
         if self._transport is not None:
             await asyncio.wait([self._closed], timeout=1)
+
+
+def on_its_way(transport: asyncio.Transport | None) -> int:
+    """Return how many bytes the system was given for a connection and the other side has not taken yet, if it says."""
+    found = None if transport is None else transport.get_extra_info("socket")
+    if found is None or termios is None:
+        return 0
+    try:
+        answer = fcntl.ioctl(found.fileno(), termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
 
 
 def _reply_error(text: str) -> redis_errors.ResponseError:

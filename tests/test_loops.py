@@ -1,0 +1,211 @@
+"""Event loops in many threads, and what nobody closes: no call fails, nothing is left open."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import redis
+import redis.asyncio
+
+import chatmem
+import chatmem.sync
+from chatmem.connect import Client
+from chatmem.transports.loops import PerLoop
+
+
+@pytest.fixture
+def switching() -> Iterator[None]:
+    """Threads take turns far more often than by default, as on a busy machine."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(before)
+
+
+def connections(admin: redis.Redis) -> int:
+    return len(admin.client_list(_type="normal"))
+
+
+async def only(count: int, admin: redis.Redis) -> None:
+    """Wait until the server has no more connections."""
+    async with asyncio.timeout(10):
+        while connections(admin) > count:  # noqa: ASYNC110 - it is another process
+            await asyncio.sleep(0.01)
+
+
+def test_loops_in_many_threads(url: str, prefix: str, switching: None) -> None:
+    """A loop a request, many at once on one memory: each call is answered, and each loop's connections end with it."""
+    memory = chatmem.connect(url, prefix=prefix, ttl=60)
+    failed: Counter[str] = Counter()
+
+    async def request(thread: int, number: int) -> None:
+        await memory.history(f"s{thread}").append(("human", str(number)), idempotency_key=str(number))
+        await memory.history(f"s{thread}").count()
+
+    def requests(thread: int) -> None:
+        for number in range(40):
+            try:
+                asyncio.run(request(thread, number))
+            except chatmem.ChatMemError as error:
+                failed[str(error)] += 1
+
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(requests, range(16)))
+    assert not failed
+
+    async def counts() -> list[int]:
+        async with memory:
+            return [await memory.history(f"s{thread}").count() for thread in range(16)]
+
+    assert asyncio.run(counts()) == [40] * 16
+
+
+def files() -> int:
+    asyncio.set_event_loop(None)
+    gc.collect()
+    return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a name each is enough
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="open files are counted in /proc")
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("how", ["url", "client"])  # uvloop never frees a loop that is not closed
+def test_loops_that_nobody_closes(url: str, prefix: str, how: str) -> None:
+    """A loop that is collected takes its connections along, while the memory lives on."""
+    client: Client | None = redis.asyncio.Redis.from_url(url) if how == "client" else None
+    memory = chatmem.connect(None if client else url, client=client, prefix=prefix, ttl=60)
+
+    def invocation() -> None:
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(memory.history("s").append("x"))
+
+    invocation()
+    before = files()
+    for _ in range(20):
+        invocation()
+    assert files() - before < 20
+
+
+async def test_a_memory_that_nobody_closes(url: str, prefix: str) -> None:
+    """Its connections are closed soon after it is collected, while the loop goes on."""
+    with redis.Redis.from_url(url) as admin:
+        before = connections(admin)
+        for _ in range(5):
+            await chatmem.connect(url, prefix=prefix, ttl=60).history("s").append("x")
+        gc.collect()
+        await only(before, admin)
+
+
+def test_a_memory_that_is_collected_in_another_thread(url: str, prefix: str) -> None:
+    """The same, where the loop runs in one thread and the last reference goes in another."""
+    with redis.Redis.from_url(url) as admin:
+        before = connections(admin)
+        kept = [chatmem.connect(url, prefix=prefix, ttl=60)]
+
+        def drop() -> None:
+            kept.clear()
+            gc.collect()
+
+        async def main() -> None:
+            await kept[0].history("s").append("x")
+            assert connections(admin) > before
+            thread = threading.Thread(target=drop)
+            thread.start()
+            await only(before, admin)
+            thread.join()
+
+        asyncio.run(main())
+
+
+def test_a_loop_that_is_closed_at_once(url: str, prefix: str) -> None:
+    """Without the end that `asyncio.run` gives it: another loop is served, though it may lie at the same address."""
+    memory = chatmem.connect(url, prefix=prefix, ttl=60)
+    with warnings.catch_warnings(action="ignore", category=ResourceWarning):
+        for number in range(30):
+            loop = asyncio.new_event_loop()
+            assert loop.run_until_complete(memory.history("s").append("x")).first == number
+            loop.close()
+            del loop
+            gc.collect()
+
+
+async def test_closing_while_calls_come(url: str, prefix: str) -> None:
+    """Each call gets its answer or hears that the memory was closed; nothing is opened behind the closing."""
+    with redis.Redis.from_url(url) as admin:
+        before = connections(admin)
+        for delay in range(12):
+            memory = chatmem.connect(url, prefix=prefix, ttl=60)
+            calls = [asyncio.create_task(memory.history("s").append(str(n))) for n in range(20)]
+            for _ in range(delay):
+                await asyncio.sleep(0)
+            await memory.aclose()
+            results = await asyncio.gather(*calls, return_exceptions=True)
+            assert all(isinstance(one, chatmem.Appended | chatmem.UnavailableError) for one in results)
+            assert any("this memory was closed" in str(one) for one in results) or delay > 3
+        await only(before, admin)
+
+
+async def test_a_slow_opening_that_is_overtaken_by_closing() -> None:
+    """A client that was being opened is not used."""
+    going, opened = asyncio.Event(), asyncio.Event()
+
+    async def open_client() -> str:
+        opened.set()
+        await going.wait()
+        return "client"
+
+    clients: PerLoop[str] = PerLoop(open_client, None)
+    call = asyncio.create_task(clients.open())
+    await opened.wait()
+    await clients.aclose()
+    going.set()
+    with pytest.raises(chatmem.UnavailableError, match="was closed"):
+        await call
+
+
+def appending(memory: chatmem.sync.ChatMemory, started: threading.Barrier) -> str:
+    """Append until that is an error; return what it says."""
+    started.wait()
+    while True:
+        try:
+            memory.history("s").append("x")
+        except chatmem.UnavailableError as error:
+            return str(error)
+
+
+def test_threads_and_closing(url: str, prefix: str) -> None:
+    """The same of the synchronous facade, whose calls under way are in other threads."""
+    for _ in range(5):
+        memory = chatmem.sync.connect(url, prefix=prefix, ttl=60)
+        memory.ping()
+        started = threading.Barrier(9)
+        with ThreadPoolExecutor(8) as pool:
+            calls = [pool.submit(appending, memory, started) for _ in range(8)]
+            started.wait()
+            memory.close()
+            assert all("this memory was closed" in call.result(timeout=30) for call in calls)
+
+
+def test_another_event_loop(url: str, prefix: str) -> None:
+    """Under trio a memory serves through worker threads; an asyncio client cannot, which the error says."""
+    trio = pytest.importorskip("trio", minversion="0.31", reason="pip install trio")
+
+    async def main() -> None:
+        async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
+            await memory.history("s").append("x", "y")
+            assert len(await memory.history("s").messages()) == 2
+        with pytest.raises(chatmem.UnavailableError, match="this memory was closed"):
+            await memory.history("s").count()
+        memory = chatmem.connect(client=redis.asyncio.Redis(), prefix=prefix)
+        with pytest.raises(chatmem.UnsupportedError, match="is for asyncio"):
+            await memory.history("s").count()
+
+    trio.run(main)
