@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 from chatmem.embedded import _server_binary
 from tests.chaos.nodes import DURABLE, Server
 from tests.clusters import Cluster, Node
-from tests.faults import WEIGHTS, Address, FaultProxy, Schedule, failing
+from tests.faults import Address, FaultProxy, Schedule, failing
 from tests.sentinels import sentinel
 from tests.servers import debian_binary, wait_until
 
@@ -71,7 +71,7 @@ class Stubborn(Schedule):
     """
 
     def __init__(self, seed: str) -> None:
-        super().__init__(seed, 10**9, share=SHARE, weights={**WEIGHTS, "stall": 6})
+        super().__init__(seed, 10**9, share=SHARE)
         self._held: dict[bytes, None] = {}
 
     def draw(self, request: bytes) -> str | None:
