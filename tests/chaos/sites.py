@@ -30,8 +30,8 @@ SHARE = 0.01
 FULL_FOR, PAUSED_FOR = 0.3, 0.7
 HELD_FOR = 1.5
 """Seconds; half as long again a proxy holds back a command: longer than its caller tries."""
-MOST_HELD = 100
-"""Commands."""
+STUBBORN_FOR = 3.0
+"""Seconds: longer than a caller tries; after that the same command, a read for example, is another."""
 
 Disturbance = Callable[[], object]
 
@@ -67,23 +67,23 @@ class Site:
 
 
 class Stubborn(Schedule):
-    """Draws faults for as long as a run goes on. What it holds back once, it holds back whenever it is sent again.
+    """Draws faults for as long as a run goes on. What it holds back once, it holds back when it is sent again.
 
     So its caller gives it up, and then all its copies arrive.
     """
 
     def __init__(self, seed: str) -> None:
         super().__init__(seed, 10**9, share=SHARE, weights={**WEIGHTS, "delay": 0})
-        self._held: dict[bytes, None] = {}
+        self._held: dict[bytes, float] = {}
 
     def draw(self, request: bytes) -> str | None:
-        if request in self._held:
+        now = time.monotonic()
+        if self._held.get(request, 0) > now:
             return "stall"
         kind = super().draw(request)
-        if kind == "stall" and b"EVAL" in request[:20]:
-            self._held[request] = None
-            if len(self._held) > MOST_HELD:
-                del self._held[next(iter(self._held))]
+        if kind == "stall":
+            self._held = {one: until for one, until in self._held.items() if until > now}
+            self._held[request] = now + STUBBORN_FOR
         return kind
 
 
