@@ -9,8 +9,10 @@ from typing import Any
 
 import pytest
 import redis
+import redis.asyncio
 from langchain_core import messages as lc
 
+import chatmem
 import chatmem.sync
 from chatmem import scripts
 from chatmem.dropin.langchain_community import RedisChatMessageHistory
@@ -98,3 +100,19 @@ def test_each_script(known: set[str]) -> None:
         called = {(name or other).decode() for name, other in _CALL.findall(script.text)}
         assert called <= known
     assert known >= PUSHES
+
+
+async def test_a_client_that_wants_resp3(oldest: str) -> None:
+    """A server before Redis 6 knows no HELLO, which redis-py 8 begins with: the error says what to pass."""
+    async with redis.asyncio.Redis.from_url(oldest, protocol=3) as client:
+        with pytest.raises(chatmem.UnsupportedError, match="protocol=2"):
+            await chatmem.connect(client=client).history("old").append("x")
+    with (
+        redis.Redis.from_url(oldest, protocol=3) as blocking,
+        pytest.raises(chatmem.UnsupportedError, match="protocol=2"),
+    ):
+        chatmem.sync.connect(client=blocking).history("old").append("x")
+    async with redis.asyncio.Redis.from_url(oldest, protocol=2) as client:
+        memory = chatmem.connect(client=client, ttl=60)
+        assert (await memory.history("resp2").append("x")).version == 1
+        await memory.history("resp2").clear()

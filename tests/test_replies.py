@@ -29,6 +29,8 @@ REPLIES = [
     ("ERR invalid password", UNAVAILABLE, "correct the login", Again.NO),
     ("ERR Client sent AUTH, but no password is set", UNAVAILABLE, "correct the login", Again.NO),
     ("NOPERM User x has no permissions to run the 'evalsha' command", UNAVAILABLE, "lacks a right", Again.NO),
+    ("ERR ACL failure in script: User x has no permissions to run", UNAVAILABLE, "lacks a right", Again.NO),
+    ("ERR The user executing the script can't run this command or", UNAVAILABLE, "lacks a right", Again.NO),
     ("NOPERM No permissions to access a key", UNAVAILABLE, "lacks a right", Again.NO),
     ("DENIED Redis is running in protected mode because", UNAVAILABLE, "until it has a password", Again.NO),
     ("OOM command not allowed when used memory > 'maxmemory'.", UNAVAILABLE, "raise its maxmemory", Again.NO),

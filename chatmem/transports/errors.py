@@ -42,7 +42,11 @@ _KINDS = (
         UnavailableError,
         "the server refused this user or password: correct the login",
     ),
-    _Kind(r"NOPERM|no permissions|not allowed to (?:run|access)", UnavailableError, _NO_RIGHTS),
+    _Kind(
+        r"NOPERM|ACL failure|no permissions|not allowed to (?:run|access)|user executing the script can't",
+        UnavailableError,
+        _NO_RIGHTS,
+    ),
     _Kind(
         r"DENIED|protected mode",
         UnavailableError,
