@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -28,7 +29,7 @@ class Evicted:
         self._begins = [0]
         """where in that an append begins: there the session may have begun anew"""
 
-    async def run(self) -> None:
+    async def run(self, settle: Callable[[], Awaitable[None]]) -> None:
         """Append and read, some of it again."""
         for _ in range(ROUNDS):
             kind = self._rng.randrange(3)
@@ -39,6 +40,7 @@ class Evicted:
                     await self._append(again=kind == 1 and bool(self._said))
             except (chatmem.TornSessionError, chatmem.NotFoundError, chatmem.UnavailableError) as error:
                 self._tally.error(error)  # where it is not known whether it was stored, nothing could be said of it
+                await settle()  # or what was given up arrives behind the erasure, which forgets that it was
                 await until_done(self._tally, self._anybody.clear)
                 self._said, self._begins = [], [0]
             except (chatmem.ChatMemError, ValueError) as error:
@@ -60,4 +62,5 @@ class Evicted:
     async def _read(self) -> None:
         found = told(await until_done(self._tally, self._history.messages))
         if found not in [tuple(self._said[begin:]) for begin in (*self._begins, len(self._said))]:
-            self._tally.wrong(f"{self.name}: holds {found}, which is no end of {self._said}", "lost")
+            texts, said = [text for _, text in found], [text for _, text in self._said]
+            self._tally.wrong(f"{self.name}: holds {texts}, which is no end of {said} from {self._begins}", "lost")

@@ -24,7 +24,7 @@ from tests.chaos.worker import PREFIX, TTL, Task, journal_path, work
 
 SKEW = 600.0
 """Seconds by which clocks are wrong, one way and the other."""
-CALM = (0.2, 1.2)
+CALM = (0.1, 0.8)
 """Seconds between two disturbances, from and to."""
 KILLS = 0.15
 """How often it is a worker that is killed."""

@@ -28,6 +28,8 @@ PATIENCE = 0.4
 SHARE = 0.01
 """Of the commands that the proxies cut, hold back or answer by half."""
 FULL_FOR, PAUSED_FOR = 0.3, 0.7
+MOST_HELD = 100
+"""Commands."""
 
 Disturbance = Callable[[], object]
 
@@ -62,9 +64,25 @@ class Site:
             time.sleep(PATIENCE)  # what a client sent before it ended lies in the server's own queue
 
 
-def schedule(seed: str) -> Schedule:
-    """Return one that goes on for as long as a run may."""
-    return Schedule(seed, 10**9, share=SHARE)
+class Stubborn(Schedule):
+    """Draws faults for as long as a run goes on. What it holds back once, it holds back whenever it is sent again.
+
+    So its caller gives it up, and then all its copies arrive.
+    """
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed, 10**9, share=SHARE)
+        self._held: dict[bytes, None] = {}
+
+    def draw(self, request: bytes) -> str | None:
+        if request in self._held:
+            return "stall"
+        kind = super().draw(request)
+        if kind == "stall" and b"EVAL" in request[:20]:
+            self._held[request] = None
+            if len(self._held) > MOST_HELD:
+                del self._held[next(iter(self._held))]
+        return kind
 
 
 @contextmanager
@@ -72,7 +90,7 @@ def single(binary: Callable[[], str | Path], seed: str) -> Iterator[Site]:
     """One server, which keeps what it acknowledged when it is killed."""
     with ExitStack() as stack:
         server = Server(stack, binary())
-        proxy = stack.enter_context(failing(lambda: server.address, schedule(seed), patience=PATIENCE))
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
 
         def kill() -> None:
             server.kill()
@@ -92,7 +110,7 @@ def evicting(seed: str) -> Iterator[Site]:
     """A server that is full now and then, and evicts what it likes."""
     with ExitStack() as stack:
         server = Server(stack, debian_binary())
-        proxy = stack.enter_context(failing(lambda: server.address, schedule(seed), patience=PATIENCE))
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
         yield Site(
             how={"url": f"redis://127.0.0.1:{proxy.port}/0?{_times()}"},
             raw=partial(redis.Redis, port=server.port, protocol=2),
@@ -149,7 +167,7 @@ def cluster(seed: str) -> Iterator[Site]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-", ignore_cleanup_errors=True))
         running = Cluster(Path(folder), *DURABLE)
         stack.callback(running.close)
-        rng, faults = random.Random(seed), schedule(seed)
+        rng, faults = random.Random(seed), Stubborn(seed)
         proxies = {
             node.port: stack.enter_context(failing(partial(_address, node.port), faults, patience=PATIENCE))
             for node in running.nodes

@@ -157,7 +157,7 @@ class Lane:
     async def _lose(self) -> None:
         for _ in range(self._left.done, self._task.operations, ROUNDS):
             name = f"evicted {self._name} {self._rng.getrandbits(32):x}"
-            await Evicted(self._memory, name, self._rng, self._tally).run()
+            await Evicted(self._memory, name, self._rng, self._tally).run(self._settle)
             self._journal.write(counted=ROUNDS)
 
     async def _work(self) -> None:
