@@ -136,7 +136,8 @@ class Reads:
         last, more = -1, True
         while more:
             entries, elements, more = await self._session.slice(last, None, SLICE, newest=False)
-            end = max((entry.seq for entry in entries if entry.error is None), default=last)
+            read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
+            end = max(read) if read else entries[-1].seq if entries else last
             if more and end <= last:
                 with self._session.named():
                     raise CorruptRecordError("the positions do not grow: something else wrote to this session")
