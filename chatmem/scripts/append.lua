@@ -242,6 +242,7 @@ for at = 14, HEAD do
     redis.call('HDEL', ids, 'm' .. ARGV[at])
     redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1
+    result[1] = version + 1
   end
 end
 if writes then
@@ -251,6 +252,9 @@ local text = written(result[1]) .. ':' .. written(first) .. ':' .. written(last)
 if key ~= '' and COUNT > 0 then
   names[#names + 1] = 'k' .. key
   names[#names + 1] = text
+end
+if #names > 0 or #changed > 0 and session.index ~= NO_INDEX then
+  names[#names + 1], names[#names + 2] = 'e', sign_of(session, result[1], token)
 end
 in_slices('RPUSH', list, records)
 in_slices('HSET', ids, names)

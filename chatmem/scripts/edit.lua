@@ -263,5 +263,6 @@ end
 if changed then
   sweep(session, token)
 end
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token)
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
+  changed and result[1] or nil)
 return reply

@@ -59,5 +59,5 @@ if session.owner then
   fields[#fields + 1] = 'user'
   fields[#fields + 1] = user
 end
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token)
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token, 1)
 return {1, 0}
