@@ -92,3 +92,10 @@ def soak(session: nox.Session) -> None:
     """Ten minutes of load."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.soak", *(session.posargs or ("--minutes", "10")))
+
+
+@nox.session
+def chaos(session: nox.Session) -> None:
+    """`nox -s chaos -- --rows Redis --operations 50000 --seed 7`: by default 200,000 operations on all rows."""
+    session.install("-e", ".[dev]")
+    session.run("python", "-m", "tests.chaos", *session.posargs)

@@ -2,6 +2,10 @@
 
 Words are not what `re` takes for them: it leaves the combining marks out, without which Hindi or Thai fall to pieces.
 In scripts written without spaces nothing says where a word ends, so there each character is a word of its own.
+
+To put a run of marks in order takes Python the square of its length, so texts are folded in pieces, between characters
+that do not join. A run of marks that is longer than those of any language (the Stream-Safe Text Format of Unicode's
+annex 15 allows 30) is cut where a piece ends.
 """
 
 from __future__ import annotations
@@ -11,7 +15,8 @@ import unicodedata
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
-from itertools import accumulate
+
+from chatmem.steps import AT_ONCE, Steps, run
 
 Span = tuple[int, int]
 
@@ -23,8 +28,39 @@ _INVISIBLE = re.compile(
 """Soft hyphens, joiners, direction marks, variation selectors: they say how a word looks, not which it is."""
 
 
+_PIECE, _MOST_MARKS = 256, 30  # characters
+
+
 def fold(text: str) -> str:
     """Return a text such that two that differ in case, composition or width alone become one."""
+    return _folded(text) if len(text) <= _PIECE or text.isascii() else run(folding(text))
+
+
+def folding(text: str) -> Steps[str]:
+    """Do what `fold` does, in steps."""
+    if text.isascii():
+        return text.lower()
+    folded: list[str] = []
+    for piece in _pieces(text):
+        folded.append(_folded(piece))
+        if not len(folded) % (AT_ONCE // _PIECE):
+            yield
+    return "".join(folded)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text into pieces that fold as they do together."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        last = min(end + _MOST_MARKS, len(text))
+        while end < last and _SHAPES[ord(text[end])] == "j":
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = _composed(_INVISIBLE.sub("", _composed(text).casefold()))
@@ -63,6 +99,7 @@ _KINDS = _Table(_kind)
 _MARKS = re.compile("(^|[ w])m+")
 _WORD = re.compile("w+|um*")
 _RUN = re.compile("w+|u[um]*")
+_EDGE = re.compile("[ u]")
 
 
 def kinds_of(folded: str) -> str:
@@ -70,15 +107,40 @@ def kinds_of(folded: str) -> str:
 
     w: part of a word. u: a character of a script without spaces. m: a mark on such a one. Space: separates words.
     """
-    kinds = folded.translate(_KINDS)
-    if "m" not in kinds:
-        return kinds
-    return _MARKS.sub(lambda found: (found[1] or " ") * len(found[0]), kinds)  # marks on nothing separate
+    return run(telling_kinds(folded))
 
 
-def words(kinds: str) -> Iterator[Span]:
-    """Iterate over where words are, by the kinds of the characters."""
-    return map(re.Match.span, _WORD.finditer(kinds))
+def telling_kinds(folded: str) -> Steps[str]:
+    """Do what `kinds_of` does, in steps."""
+    parts: list[str] = []
+    before = ""  # what the first marks of a part are on
+    for start in range(0, len(folded), AT_ONCE):
+        kinds = folded[start : start + AT_ONCE].translate(_KINDS)
+        if "m" in kinds:
+            kinds = _MARKS.sub(_as_what_it_is_on, before + kinds)[len(before) :]
+        parts.append(kinds)
+        before = "u" if kinds[-1] == "m" else kinds[-1]
+        yield
+    return "".join(parts)
+
+
+def _as_what_it_is_on(marks: re.Match[str]) -> str:
+    return (marks[1] or " ") * len(marks[0])  # marks on nothing separate
+
+
+def regions(kinds: str) -> Iterator[Span]:
+    """Cut a text into parts of about one step, across whose ends no word reaches."""
+    start = 0
+    while start < len(kinds):
+        edge = _EDGE.search(kinds, start + AT_ONCE)
+        end = edge.start() if edge else len(kinds)
+        yield start, end
+        start = end
+
+
+def words(kinds: str, start: int = 0, end: int | None = None) -> Iterator[Span]:
+    """Iterate over where words are, by the kinds of the characters, in all of a text or a region of it."""
+    return map(re.Match.span, _WORD.finditer(kinds, start, len(kinds) if end is None else end))
 
 
 def is_word(kinds: str, start: int, end: int) -> bool:
@@ -97,12 +159,12 @@ GAP, OTHER = "", " "
 """No words. `sequence` says with them that two characters are apart, and that there are other words."""
 
 
-def sequence(folded: str, kinds: str, spans: Iterable[Span]) -> Iterator[tuple[str, int, int]]:
+def sequence(folded: str, kinds: str, spans: Iterable[Span], last: int = 0) -> Iterator[tuple[str, int, int]]:
     """Iterate over the words that are at these spans, and what must be known of the space between.
 
     Characters of scripts without spaces may or may not be apart: else a word would be found across a full stop.
+    Where the words before these were seen already, `last` is the end of the last of them.
     """
-    last = 0
     for start, end in spans:
         between = kinds[last:start]
         if last and between.strip():
@@ -118,43 +180,58 @@ def _shape(char: str) -> str:
     vowel_or_final = "\u1160" <= first <= "\u11ff" or first == "\U00016d67"  # of Hangul; of Kirat Rai
     if vowel_or_final or unicodedata.category(first)[0] == "M" or _INVISIBLE.match(char):
         return "j"
-    return "=" if len(fold(char)) == 1 else "x"
+    return "=" if len(_folded(char)) == 1 else "x"
 
 
 _SHAPES = _Table(_shape)
 """j: may join the character before it when folded. x: becomes more than one. =: stays one character."""
-_PIECE = re.compile("(=+)(?!j)|[=xj]j*")
+_JOINED = re.compile("(=+)(?!j)|[=xj]j*")
 
 
-def in_original(text: str, folded: str, spans: list[Span]) -> list[Span]:
-    """Return where spans of the folded text begin and end in the text itself; they grow to whole characters there."""
+_SPANS = 1024  # a step
+
+
+def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
+    """Return, in steps, where spans of the folded text are in the text itself; they grow to whole characters there."""
     if len(text) == len(folded) and text.casefold() == folded:  # each character stayed one, in its place
         return spans
-    shapes = text.translate(_SHAPES)
-    parts = _parts(text, shapes)
-    length_of = cache(lambda part: len(fold(part)))
-    starts = list(accumulate(map(length_of, parts), initial=0))
-    places = list(accumulate(map(len, parts), initial=0))
+    starts, places, stays = yield from _placed(text)
 
     def place(at: int, part: int, edge: int) -> int:
-        stayed = shapes[places[part + 1] - 1] == "="
-        return places[part] + at - starts[part] if stayed else places[part + edge]
+        return places[part] + at - starts[part] if stays[part] else places[part + edge]
 
-    return [
-        (place(start, bisect_right(starts, start) - 1, 0), place(end, bisect_left(starts, end) - 1, 1))
-        for start, end in spans
-    ]
+    found: list[Span] = []
+    for start, end in spans:
+        first, last = bisect_right(starts, start) - 1, bisect_left(starts, end) - 1
+        found.append((place(start, first, 0), place(end, last, 1)))
+        if not len(found) % _SPANS:
+            yield
+    return found
 
 
-def _parts(text: str, shapes: str) -> list[str]:
+def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:
+    """Return where the parts of a text begin, folded and not, and which of them stay as long as they are."""
+    cut, length_of = cache(_cut), cache(lambda part: len(_folded(part)))
+    starts, places, stays = [0], [0], list[bool]()
+    for number, piece in enumerate(_pieces(text), 1):
+        for part, stay in _parts(piece, cut):
+            starts.append(starts[-1] + length_of(part))
+            places.append(places[-1] + len(part))
+            stays.append(stay)
+        if not number % (AT_ONCE // _PIECE // 4):
+            yield
+    return starts, places, stays
+
+
+def _parts(text: str, cut: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
     """Cut a text into parts that fold as they do alone: characters, runs of those that stay one, and what joins."""
-    cut = cache(_cut)
-    parts: list[str] = []
-    for found in _PIECE.finditer(shapes):
-        piece = text[found.start() : found.end()]
-        parts += [piece] if found[1] else cut(piece)
-    return parts
+    shapes = text.translate(_SHAPES)
+    for found in _JOINED.finditer(shapes):
+        part, at = text[found.start() : found.end()], found.start()
+        for one in [part] if found[1] else cut(part):
+            at += len(one)
+            yield one, shapes[at - 1] == "="
 
 
-def _cut(piece: str) -> list[str]:
-    return list(piece) if "".join(map(fold, piece)) == fold(piece) else [piece]
+def _cut(part: str) -> list[str]:
+    return list(part) if "".join(map(_folded, part)) == _folded(part) else [part]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from chatmem import scripts
@@ -12,6 +12,7 @@ from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.keys import aside, field, unescape
 from chatmem.model import Entry
 from chatmem.session import SLICE, Session
+from chatmem.transports.base import Command
 
 
 class Slice(NamedTuple):
@@ -69,39 +70,53 @@ def sealed(part: Encoded, entry: Entry, position: int, target: Session) -> bytes
 
 
 async def build(
-    source: AsyncIterator[Slice], target: Session, session: Session, copy: Callable[[Entry, bytes], Encoded]
-) -> bool:
-    """Build a large copy aside, a slice a round trip, and put it in its place in one step.
+    source: AsyncIterator[Slice], session: Session, new_id: str, copy: Callable[[Entry, bytes], Encoded]
+) -> Session | None:
+    """Build a copy aside, a slice a round trip, and put it in its place in one step with the last slice.
 
     Returns:
-        Whether it is there; False where its source was changed meanwhile, other than by appends.
+        The copy; None where its source was changed meanwhile, other than by appends.
 
     Raises:
-        ConflictError: there is a session of the target's id.
+        ConflictError: there is a session of the new id.
         UnavailableError: what was built aside is gone.
     """
-    keys = (*target.keys, *aside(target.keys, secrets.token_hex(4).encode()))
-    position, edited, last = 0, None, None
-    async for last in source:
-        if edited not in (None, last.edited):
-            return False
-        edited = last.edited
-        parts: list[bytes] = []
-        for offset, (entry, element) in enumerate(zip(last.entries, last.elements, strict=False)):
-            part = copy(entry, element)
-            parts += (part.id, sealed(part, entry, position + offset, target))
-        await target.run(scripts.STAGE.call(keys, b"add", b"%d" % position, b"%d" % last.pinned, *parts))
-        position += len(last.entries)
-    if last is None:
-        return False
+    name, position, edited = secrets.token_hex(4).encode(), 0, None
+    async for part in source:
+        if edited not in (None, part.edited):
+            return None
+        edited = part.edited
+        target = Session(session.transport, session.policy, new_id, part.user)
+        keys = (*target.keys, *aside(target.keys, name))
+        command = scripts.STAGE.call(
+            keys, b"add", b"%d" % position, b"%d" % part.pinned, *_copies(part, position, target, copy)
+        )
+        position += len(part.entries)
+        if part.more:
+            await target.send(command)
+        elif await _commit(target, keys, command, field(name_of_fork(session, part)), position, part):
+            return target
+    return None
+
+
+def _copies(part: Slice, position: int, target: Session, copy: Callable[[Entry, bytes], Encoded]) -> Iterator[bytes]:
+    for place, (entry, element) in enumerate(zip(part.entries, part.elements, strict=False), position):
+        one = copy(entry, element)
+        yield from (one.id, sealed(one, entry, place, target))
+
+
+async def _commit(
+    target: Session, keys: Sequence[bytes], command: Command, name: bytes, count: int, last: Slice
+) -> bool:
     call = target.policy.calls.begin(target.keys.messages)
     try:
-        user, key = target.user_name, field(name_of_fork(session, last))
-        told = (call.token, target.policy.ttl_argument, user, key, b"%d" % position, b"%d" % last.pinned)
-        commands = [scripts.STAGE.call(keys, b"commit", *told)]
-        if target.user is not None:
+        told = (call.token, target.policy.ttl_argument, target.user_name, name, b"%d" % count, b"%d" % last.pinned)
+        commands = [command, scripts.STAGE.call(keys, b"commit", *told)]
+        if target.user is not None and target.policy.wait is None:
             commands.append(target.registration(target.user_name, "CH"))
-        reply = (await target.run(*commands))[0]
+        _, reply, *_ = await target.confirmed(*commands)
+        if target.user is not None and target.policy.wait is not None:
+            await target.run(target.registration(target.user_name, "CH"))
     finally:
         target.policy.calls.end(call)
     with target.named():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
-from chatmem.forking import build, name_of_fork, slices
+from chatmem.forking import build, slices
 from chatmem.model import Entry
 from chatmem.policy import Policy, check_count
 from chatmem.reading import Reads
@@ -56,15 +56,9 @@ class History(Reads, Writes):
         if upto is not None:
             target("upto", upto)
         for _ in range(ATTEMPTS):
-            first = await anext(slices(session, upto, expected_version))
-            fork = History(session.transport, session.policy, new_session_id, first.user)
-            if not first.more and not first.pinned:
-                parts = [self._copy(*pair) for pair in zip(first.entries, first.elements, strict=False)]
-                key = name_of_fork(session, first)
-                await fork._store(parts, idempotency_key=key, expected_version=0, known="add")
-                return fork
-            if await build(slices(session, upto, expected_version), fork._session, session, self._copy):
-                return fork
+            fork = await build(slices(session, upto, expected_version), session, new_session_id, self._copy)
+            if fork is not None:
+                return History(session.transport, session.policy, new_session_id, fork.user)
         with session.named():
             raise UnavailableError("others change the session faster than it can be copied: fork again")
 

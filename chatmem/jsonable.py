@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64encode
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
@@ -48,7 +49,7 @@ def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
         return jsonable(value.model_dump(warnings=False), depth)  # not in JSON mode, which refuses some of it
     if isinstance(value, Mapping):
         return {_key(key): jsonable(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, list | tuple | set | frozenset | deque | range):
         return [jsonable(item, depth - 1) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: jsonable(getattr(value, field.name), depth - 1) for field in fields(value)}

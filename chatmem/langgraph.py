@@ -62,12 +62,14 @@ class HistoryNodes:
     """The nodes `load` and `save` for a graph whose `messages` have the reducer `add_messages`, as in `MessagesState`.
 
     `load` makes the state's messages the stored conversation and behind it what is new in the state; put it first.
-    `save` stores what is new since; put it behind every node whose messages are to be stored as soon as they are
-    there, or once at the end. Each message is stored once, after an interrupt and after an error too.
+    `save` stores what differs since: put it behind every node whose messages are to be stored as soon as they are
+    there, or once at the end. What a node changes after it was stored is written over by the next `save`, what it puts
+    between is put between, and what it removes from the state stays. Each message is stored once, after an interrupt
+    and after an error too.
 
     The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there; its user is
-    `user` of either, if there is one. With a checkpointer the memory stays what counts: each run that comes to `load`
-    goes on from the window that it gives.
+    `user` of either, or whom LangGraph Platform authenticated, if there is one. With a checkpointer the memory stays
+    what counts: each run that comes to `load` goes on from the window that it gives.
 
     Attributes:
         load: a node for `invoke` and `ainvoke`. One round trip.
@@ -95,7 +97,8 @@ class HistoryNodes:
             start_on: as above.
 
         Raises:
-            ValueError: an argument is wrong. The nodes raise it where a run names no session, or messages have no ids.
+            ValueError: an argument is wrong. The nodes raise it where a run names no session, or what names no user, or
+                messages have no ids; and NotFoundError where the session is not the run's user's.
         """
         history = StateHistory(
             memory, messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on

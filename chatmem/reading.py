@@ -12,6 +12,7 @@ from chatmem.model import Entry, Match, Page, SessionInfo
 from chatmem.policy import check_count, check_limit
 from chatmem.search import Best, Query, text_of
 from chatmem.session import ATTEMPTS, SLICE, STATE_FIELDS, Session, target, to_info
+from chatmem.steps import AT_ONCE
 from chatmem.telemetry import observed
 from chatmem.window import Selection, StartOn, Window
 
@@ -208,13 +209,18 @@ class Reads:
 
     async def _search(self, query: Query, best: Best[Match]) -> int:
         """Offer what is found; return how many messages could not be read."""
-        unreadable = 0
+        unreadable = seen = 0
+        rest = self._session.transport.rest
         async for entry in self.entries():
             if entry.message is None:
                 unreadable += 1
                 continue
             text = text_of(entry.message)
-            found = query.match(text)
+            seen += len(text)
+            if seen >= AT_ONCE:  # several messages are as long as one
+                await rest()
+                seen = 0
+            found = await query.match_with_rests(text, rest)
             if found is not None:
                 age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
                 best.offer(found.score, age, Match(self._session.id, entry, text, found.spans, found.score))

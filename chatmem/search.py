@@ -5,13 +5,27 @@ from __future__ import annotations
 import heapq
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.folding import GAP, Span, fold, in_original, is_word, kinds_of, longest_run, sequence, words
+from chatmem.folding import (
+    GAP,
+    Span,
+    fold,
+    folding,
+    in_original,
+    is_word,
+    kinds_of,
+    longest_run,
+    regions,
+    sequence,
+    telling_kinds,
+    words,
+)
+from chatmem.steps import AT_ONCE, Steps, run, run_with_rests
 
 Item = TypeVar("Item")
 
@@ -78,11 +92,25 @@ class Query:
             then the more often they occur for the text's length. None where no term occurs.
         """
         folded = fold(text)
-        if not self._may_match(folded):
+        return run(self._matching(text, folded)) if self._may_match(folded) else None
+
+    async def match_with_rests(self, text: str, rest: Callable[[], Awaitable[None]]) -> Found | None:
+        """Do what `match` does; where the text is long, let others run in between by `rest`."""
+        if len(text) <= AT_ONCE:
+            return self.match(text)
+        folded = await run_with_rests(folding(text), rest)
+        return await run_with_rests(self._matching(text, folded), rest) if self._may_match(folded) else None
+
+    def _matching(self, text: str, folded: str) -> Steps[Found | None]:
+        kinds = yield from telling_kinds(folded)
+        scan = _Scan(self._automaton)
+        for region in regions(kinds):
+            scan.feed(sequence(folded, kinds, self._known(folded, kinds, *region), scan.last))
+            yield
+        if not scan.spans:
             return None
-        kinds = kinds_of(folded)
-        counts, spans = self._automaton.scan(sequence(folded, kinds, self._known(folded, kinds)))
-        return Found(self._score(counts, len(folded)), _merged(in_original(text, folded, spans))) if spans else None
+        spans = yield from in_original(text, folded, scan.spans)
+        return Found(self._score(scan.counts(), len(folded)), (yield from _merged(spans)))
 
     def _may_match(self, folded: str) -> bool:
         if len(self._needles) > _FEW:
@@ -92,11 +120,12 @@ class Query:
                 return True
         return False
 
-    def _known(self, folded: str, kinds: str) -> Iterator[Span]:
-        """Iterate over where the query's words are."""
-        if self._pattern is None:
-            return (span for span in words(kinds) if folded[slice(*span)] in self._words)
-        return (span for span in map(re.Match.span, self._pattern.finditer(folded)) if is_word(kinds, *span))
+    def _known(self, folded: str, kinds: str, start: int, end: int) -> Iterator[Span]:
+        """Iterate over where the query's words are in a region."""
+        if self._pattern is None or end - start > 2 * AT_ONCE:  # which one word fills
+            return (span for span in words(kinds, start, end) if folded[slice(*span)] in self._words)
+        found = self._pattern.finditer(folded, start, end)
+        return (span for span in map(re.Match.span, found) if is_word(kinds, *span))
 
     def _score(self, counts: Counter[int], length: int) -> float:
         phrases = sum(len(self._terms[number]) > 1 for number in counts)
@@ -123,8 +152,8 @@ class _Automaton:
     def __init__(self, terms: Iterable[tuple[str, ...]]) -> None:
         self._next: list[dict[str, int]] = [{}]
         self._fallback = [0]
-        self._ends: list[list[int]] = [[]]  # the terms that end in a state, the longest first
-        self._lengths = [len(term) for term in terms]
+        self.ends: list[list[int]] = [[]]  # the terms that end in a state, the longest first
+        self.lengths = [len(term) for term in terms]
         for number, term in enumerate(terms):
             self._add(number, term)
         self._link()
@@ -136,51 +165,68 @@ class _Automaton:
             if state == len(self._next):
                 self._next.append({})
                 self._fallback.append(0)
-                self._ends.append([])
-        self._ends[state].append(number)
+                self.ends.append([])
+        self.ends[state].append(number)
 
     def _link(self) -> None:
         states = list(self._next[0].values())
         for state in states:  # which grows on the way: the shallow ones come first
             for word, child in self._next[state].items():
-                self._fallback[child] = self._step(self._fallback[state], word)
-                self._ends[child] += self._ends[self._fallback[child]]
+                self._fallback[child] = self.step(self._fallback[state], word)
+                self.ends[child] += self.ends[self._fallback[child]]
                 states.append(child)
 
-    def _step(self, state: int, word: str) -> int:
+    def step(self, state: int, word: str) -> int:
+        """Return the state that a word leads to."""
         while state and word not in self._next[state]:
             state = self._fallback[state]
         return self._next[state].get(word, 0)
 
-    def scan(self, sequence: Iterable[tuple[str, int, int]]) -> tuple[Counter[int], list[Span]]:
-        """Return how often each term occurs, and where the longest one is that ends at a word."""
-        visits: Counter[int] = Counter()
-        spans: list[Span] = []
-        starts: list[int] = []  # of the latest words, as far as a term may begin with them
-        state = 0
+
+class _Scan:
+    """One pass over a text's words, which come a part at a time: where the longest term is that ends at a word."""
+
+    def __init__(self, automaton: _Automaton) -> None:
+        self._automaton = automaton
+        self._visits: Counter[int] = Counter()
+        self._starts: list[int] = []  # of the latest words, as far as a term may begin with them
+        self._state = 0
+        self.spans: list[Span] = []
+        self.last = 0
+        """where the last word ended"""
+
+    def feed(self, sequence: Iterable[tuple[str, int, int]]) -> None:
+        """Go on with these words."""
+        automaton, starts, state, end = self._automaton, self._starts, self._state, self.last
         for word, start, end in sequence:
             starts.append(start)
-            state = self._step(state, word)
+            state = automaton.step(state, word)
             if not state:
                 starts.clear()
-            elif self._ends[state]:
-                visits[state] += 1
-                spans.append((starts[-self._lengths[self._ends[state][0]]], end))
+            elif automaton.ends[state]:
+                self._visits[state] += 1
+                self.spans.append((starts[-automaton.lengths[automaton.ends[state][0]]], end))
+        self._state, self.last = state, end
+
+    def counts(self) -> Counter[int]:
+        """Return how often each term occurred."""
         counts: Counter[int] = Counter()
-        for state, times in visits.items():
-            for number in self._ends[state]:
+        for state, times in self._visits.items():
+            for number in self._automaton.ends[state]:
                 counts[number] += times
-        return counts, spans
+        return counts
 
 
-def _merged(spans: Iterable[Span]) -> tuple[Span, ...]:
+def _merged(spans: list[Span]) -> Steps[tuple[Span, ...]]:
     """Return spans that come by their ends without overlaps."""
     merged: list[Span] = []
-    for start, end in spans:
+    for number, (start, end) in enumerate(spans, 1):
         first = start
         while merged and merged[-1][1] > start:
             first = min(first, merged.pop()[0])
         merged.append((first, end))
+        if not number % AT_ONCE:
+            yield
     return tuple(merged)
 
 

@@ -194,12 +194,12 @@ class Session:
 
     async def _write(self, command: Command, entry: str | None, at: bytes) -> list[Any]:
         if self.policy.wait is not None:
-            reply = await self._confirmed(command, self.policy.wait)
+            (reply,) = await self.confirmed(command)
         elif self.user is not None and entry is not None:
-            reply, _ = await self._send(command, self.registration(self.user_name, entry, at=at))
+            reply, _ = await self.send(command, self.registration(self.user_name, entry, at=at))
             return reply  # type: ignore[no-any-return]
         else:
-            (reply,) = await self._send(command)
+            (reply,) = await self.send(command)
         if entry is not None and reply[VERSION] >= 0 and reply[USER]:
             await self.run(self.registration(reply[USER], entry, at=at))
         return reply  # type: ignore[no-any-return]
@@ -247,20 +247,27 @@ class Session:
         left = self.policy.ttl_argument if ttl is None else ttl
         return scripts.USER.call(keys, b"add", at, field(self.id), left, how.encode())
 
-    async def _send(self, *commands: Command) -> list[Any]:
+    async def send(self, *commands: Command) -> list[Any]:
         """Run commands that write, where the dictionary of what they write is on the server, or is put there."""
         dictionary = self.policy.dictionary
         return await (self.run(*commands) if dictionary is None else dictionary.write(self.run, self.id, commands))
 
-    async def _confirmed(self, command: Command, wait: Command) -> Any:
-        reply, reached = await self._send(command, wait)
+    async def confirmed(self, *commands: Command) -> list[Any]:
+        """Run commands that write, and wait for replicas where the memory does.
+
+        Raises:
+            UnavailableError: it is done, but too few replicas confirmed it.
+        """
+        if self.policy.wait is None:
+            return await self.send(*commands)
+        *replies, reached = await self.send(*commands, self.policy.wait)
         if reached < self.policy.wait_replicas:
             with self.named():
                 raise UnavailableError(
                     f"done on the master, but {reached} of {self.policy.wait_replicas} replicas confirmed it in time: "
                     "what the master has may be lost with it; do the same again to wait again"
                 )
-        return reply
+        return replies
 
     async def tail(self, last: int | None) -> list[bytes]:
         """Return the last elements, or all. One round trip, and one command.

@@ -167,7 +167,7 @@ class FaultProxy:
         self._end = end
         self._fail_over = fail_over
         self._refusals = 0
-        self._busy = 0
+        self._under_way: set[object] = set()
         self._lock, self._switching = threading.Lock(), threading.Lock()
         self._closed = threading.Event()
         self._clients: set[socket.socket] = set()
@@ -176,8 +176,10 @@ class FaultProxy:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def settle(self) -> None:
-        """Wait until no command is on its way to the server any more."""
-        wait_until(lambda: not self._busy)
+        """Wait until no command that has come here is on its way to the server any more."""
+        with self._lock:
+            begun = set(self._under_way)
+        wait_until(lambda: not begun & self._under_way, seconds=30)
 
     def close(self) -> None:
         self._closed.set()
@@ -233,13 +235,14 @@ class FaultProxy:
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
+        command = object()
         with self._lock:
-            self._busy += 1
+            self._under_way.add(command)
         try:
             yield
         finally:
             with self._lock:
-                self._busy -= 1
+                self._under_way.discard(command)
 
     def _pass(self, request: bytes, client: socket.socket, server: socket.socket, replies: _Frames) -> bool:
         """Treat a command as the schedule says; return whether the connection goes on."""

@@ -37,7 +37,7 @@ from chatmem.transports.base import Command
 from chatmem.transports.blocking import drive
 from tests import samples
 
-GOLDEN = Path(__file__).parent / "golden" / "format-1.json"
+GOLDEN = [Path(__file__).parent / "golden" / name for name in ("format-1.json", "values-1.json")]
 SLOW_SECONDS = 20.0
 """What no input may take; most take some microseconds."""
 SPARE_BYTES, TIMES_BYTES = 4 * 2**20, 100
@@ -64,7 +64,7 @@ class Outcome(NamedTuple):
 
 def seeds() -> list[bytes]:
     """Return whole elements of every kind, in every form."""
-    packed = [bytes.fromhex(line) for line in json.loads(GOLDEN.read_text()).values()]
+    packed = [bytes.fromhex(line) for file in GOLDEN for line in json.loads(file.read_text()).values()]
     text = [b"7:" + base64.b64encode(one.partition(b":")[2]) for one in packed]
     how = Compression(None)
     long = [message.model_copy(update={"content": "so it is " * 30}) for message in samples.kinds().values()]

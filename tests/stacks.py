@@ -56,6 +56,8 @@ class Stack:
     script: Callable[[], list[Any]] = lambda: talk(asking("Lima", "Rome"))
     decisions: list[Any] = field(default_factory=list)
     """what a person decides where a run waits for that"""
+    new: bool = False
+    """whether LangChain 1.2 does not have it, or ends such runs with what it cannot go on from"""
 
 
 class _Choosing(Scripted):
@@ -101,7 +103,7 @@ _APPROVE: list[Any] = [{"type": "approve"}]
 
 STACKS = [
     Stack("nothing", lambda model: []),
-    Stack("a malformed call", lambda model: [], lambda: talk(_HALF)),
+    Stack("a malformed call", lambda model: [], lambda: talk(_HALF), new=True),
     *(Stack(f"PII, {how}", partial(_pii, how)) for how in ("redact", "mask", "hash")),
     Stack("approved", lambda model: _approval("approve"), decisions=[_APPROVE * 2, _APPROVE]),
     Stack("edited", lambda model: _approval("edit"), decisions=[[_edit("Oslo"), _edit("Bern")], [_edit("Bonn")]]),
@@ -112,7 +114,11 @@ STACKS = [
     ),
     Stack("model calls are limited", lambda model: [lcm.ModelCallLimitMiddleware(run_limit=1)]),
     Stack("tool calls are limited", lambda model: [lcm.ToolCallLimitMiddleware(run_limit=1)]),
-    Stack("tool calls end the run", lambda model: [lcm.ToolCallLimitMiddleware(run_limit=1, exit_behavior="end")]),
+    Stack(
+        "tool calls end the run",
+        lambda model: [lcm.ToolCallLimitMiddleware(run_limit=1, exit_behavior="end")],
+        new=True,
+    ),
     Stack(
         "another model",
         lambda model: [lcm.ModelFallbackMiddleware(Scripted(script=[lc.AIMessage("Another.")]))],
@@ -145,8 +151,9 @@ STACKS = [
         "errors of tools are told",
         lambda model: [lcm.ToolErrorMiddleware(lambda error, request: "failed")],
         lambda: talk(asking("Atlantis", "Lima")),
+        new=True,
     ),
-    Stack("a shell", lambda model: [lcm.ShellToolMiddleware(execution_policy=lcm.HostExecutionPolicy())]),
+    Stack("a shell", lambda model: [lcm.ShellToolMiddleware(execution_policy=lcm.HostExecutionPolicy())], new=True),
     Stack(
         "models are chosen",
         lambda model: [
@@ -156,12 +163,14 @@ STACKS = [
                 classifier=_decider({"model_route": _ONE}),
             )
         ],
+        new=True,
     ),
-    Stack("refusals are errors", lambda model: [lcm.ModelRefusalMiddleware()]),
+    Stack("refusals are errors", lambda model: [lcm.ModelRefusalMiddleware()], new=True),
     Stack(
         "risky calls are blocked",
         lambda model: [
             lcm.AutoModeMiddleware(tools=["weather"], classifier=_decider({"is_risky": {"type": "noul", "noul": 0.9}}))
         ],
+        new=True,
     ),
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from langchain_core.version import VERSION
 
@@ -13,8 +13,11 @@ if tuple(map(int, VERSION.split(".")[:2])) < (1, 2):
     pytest.skip("langgraph needs a later langchain-core than the oldest that chatmem takes", allow_module_level=True)
 
 from langchain_core import messages as lc
+from langchain_core.documents import Document
 
+from chatmem.codec import record
 from chatmem.langchain.difference import difference, digests, is_summary, with_gone
+from tests import samples
 
 SUMMARY = {"lc_source": "summarization"}
 
@@ -126,3 +129,23 @@ def test_what_is_gone_comes_before_what_is_new() -> None:
     assert names(with_gone([summary(), stored, new], [said("g")], known)) == ["summary", "a", "g", "b"]
     assert names(with_gone([summary(), stored], [said("g")], known)) == ["summary", "a", "g"]
     assert with_gone([stored], [], known) == [stored]
+
+
+@given(samples.messages)
+def test_a_message_that_was_stored_has_the_digest_of_the_original(message: lc.BaseMessage) -> None:
+    """However it was made: the fields of the two are in another order, and some were never set in one."""
+    again = record.decode(b"0:" + record.encode(message, 0, 0).record).message
+    assume(record.encode(again, 0, 0) == record.encode(message, 0, 0))  # a set may come in another order
+    assert digests([again]) == digests([message])
+
+
+@given(samples.messages, samples.messages)
+def test_other_messages_have_other_digests(one: lc.BaseMessage, other: lc.BaseMessage) -> None:
+    fields = [(type(made), sorted(made.__dict__.items()), made.__pydantic_extra__) for made in (one, other)]
+    assert samples.same(*fields) or digests([one]) != digests([other])
+
+
+def test_a_value_that_only_the_codec_knows() -> None:
+    """A change in it is a change, too."""
+    one, other = (lc.ToolMessage("", tool_call_id="c", id="1", artifact=Document(text)) for text in "ab")
+    assert digests([one]) == digests([one.model_copy()]) != digests([other])

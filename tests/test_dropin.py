@@ -8,6 +8,7 @@ import enum
 import json
 import math
 import multiprocessing
+import threading
 import uuid
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -369,11 +370,11 @@ class TestLangChainJS:
         ('{"type": "human", "role": null, "text": "Hi"}', lc.HumanMessage("Hi")),
         ('{"type": "ai", "text": ""}', lc.AIMessage("")),
         ('{"type": "system", "text": "Be brief."}', lc.SystemMessage("Be brief.")),
-        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
-        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage(content="Arr", role="pirate")),
+        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage(content="Arr", role="pirate")),
         ('{"type": "human", "data": {"content": "Hi"}}', lc.HumanMessage("Hi")),
         ('{"type": "human", "data": {"content": "Hi", "role": "u"}, "text": "x"}', lc.HumanMessage("Hi", role="u")),
-        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage("Arr", role="p")),
+        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage(content="Arr", role="p")),
         (
             '{"type": "ai", "data": {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]}}',
             lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
@@ -536,7 +537,7 @@ class TestWhatTheOldClassesTook:
     def test_classes_of_the_callers_own(self, url: str, raw: Any, prefix: str) -> None:
         """A type that no reader knows would cost old code its whole session: it is stored as the class' base."""
         history = langchain_community.RedisChatMessageHistory("s", url, key_prefix=prefix)
-        history.add_messages([Note("buy"), Event("began"), samples.Custom("x", score=2)])
+        history.add_messages([Note(content="buy"), Event(content="began"), samples.Custom(content="x")])
         note, event, custom = history.messages
         assert messages_from_dict([json.loads(one) for one in raw.lrange(f"{prefix}s", 0, -1)[::-1]]) == [
             note,
@@ -703,6 +704,22 @@ class TestLangchainRedis:
             history.delete()
             client.close()
         assert raw.keys(f"{prefix}*") == []
+
+    @both
+    async def test_all_that_the_old_class_stored(self, url: str, raw: Any, prefix: str, kind: str) -> None:
+        """It knew no ids, and dropped what a message holds beside its content, so nothing of that may fail."""
+        names = Names(langchain_redis.RedisChatMessageHistory("s", url, key_prefix=prefix), kind)
+        await names.add(lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1"))
+        await names.add(lc.HumanMessage("c", id="1"), lc.HumanMessage("b", id="1"))
+        assert [message.content for message in await names.read()] == ["a", "b", "c"]
+        for value in (*CARRIED, *REFUSED[:-1], threading.Lock()):
+            await names.add(*holding(value))
+        read = await names.read()
+        assert len(read) == 3 + 6 * (len(CARRIED) + len(REFUSED))
+        (first, *_) = read[-6:]
+        assert isinstance(first, lc.ToolMessage)
+        assert "lock" in first.artifact
+        await names.clear()
 
     def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:
         """Keyword arguments reach redis-py, as they did: here a password."""

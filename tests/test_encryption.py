@@ -78,7 +78,7 @@ class TestExact:
         for text in ("gr", "grow", "growing"):
             await sealed.put(lc.AIMessage(text, id="g"))
         await sealed.delete("m5")
-        await sealed.append(lc.HumanMessage("again", id="m3"), lc.HumanMessage("new", id="n"))
+        await sealed.append(lc.HumanMessage("three", id="m3"), lc.HumanMessage("new", id="n"))
         await sealed.compact(upto="m1", replacement=["summary", "of two"])
         fork = await sealed.fork("branch", upto="m7")
         assert [m.content for m in await fork.messages(strict=True)] == [
@@ -92,11 +92,13 @@ class TestExact:
         ]
         await connect(encryption=RING, max_messages=3).history("user-123").append("last")
         assert [(e.seq, e.message.content) async for e in sealed.entries(strict=True)] == [
+            (0, "summary"),
+            (1, "of two"),
             (10, "growing"),
             (11, "new"),
             (12, "last"),
         ]
-        assert [m.content for m in await sealed.window(messages=2)] == ["new", "last"]
+        assert [m.content for m in await sealed.window(messages=4)] == ["summary", "of two", "new", "last"]
         assert [match.entry.seq for match in await sealed.search("growing")] == [10]
         assert (await sealed.append(lc.HumanMessage("new", id="n"))).duplicates == 1
 
@@ -370,6 +372,18 @@ class TestBinding:
             "json",
         ]
         assert (await strict.info()).title == "plain"
+
+    async def test_a_resend_after_a_rotation(self, connect: Connect) -> None:
+        """It is told from another message of its id by what the stored one says, whether or not plain text is read."""
+        known = lc.HumanMessage("known", id="i")
+        await connect(encryption=RING).history("user-123").append(known, lc.HumanMessage("second", id="j"))
+        ring = chatmem.KeyRing({"2026": OLD, "2027": NEW}, read_plain=False)
+        for compression_ in (None, "zstd"):
+            history = connect(encryption=ring, compression=compression_).history("user-123")
+            assert (await history.append(known)).duplicates == 1
+            with pytest.raises(chatmem.DuplicateIdError):
+                await history.append(lc.HumanMessage("another", id="i"))
+        assert [m.content for m in await history.messages(strict=True)] == ["known", "second"]
 
     async def test_the_dictionary(self, connect: Connect, raw: Any, prefix: str, dictionaries: None) -> None:
         """Who changes it on the server cannot change what sealed messages say, though its number stays."""

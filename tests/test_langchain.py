@@ -21,6 +21,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 
 import chatmem
 import chatmem.sync
+from chatmem.errors import NotFoundError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The class `ConversationBuffer")
 
@@ -71,6 +72,28 @@ class TestNames:
         assert contents(await history.aget_messages()) == ["hi", "hello"]
         await history.aclear()
         assert await history.aget_messages() == []
+
+    async def test_ids_that_begin_anew(self, memory: Any) -> None:
+        """Of a gateway, for example: each message is stored, and a resend of each is known."""
+        history = memory.langchain("s")
+        for _ in range(2):
+            for text in ("hello", "bye"):
+                history.add_messages([AIMessage(text, id="msg_1")])
+                await history.aadd_messages([AIMessage(text, id="msg_1")])
+        assert contents(history.messages) == contents(await history.aget_messages()) == ["hello", "bye"]
+
+    async def test_a_session_of_another(self, memory: Any) -> None:
+        await memory.langchain("s", user="alice").aadd_messages([HumanMessage("hi")])
+        other = memory.langchain("s", user="bob")
+        with pytest.raises(NotFoundError):
+            _ = other.messages
+        with pytest.raises(NotFoundError):
+            await other.aget_messages()
+        with pytest.raises(NotFoundError):
+            await other.aadd_messages([HumanMessage("hello")])
+        with pytest.raises(NotFoundError):
+            other.clear()
+        assert contents(memory.langchain("s", user="alice").messages) == ["hi"]
 
     async def test_async_names_use_no_thread(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are real coroutines and not the base's executor."""

@@ -17,12 +17,14 @@ from langchain_core import messages as lc
 from langchain_core.runnables import RunnableLambda
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph, add_messages
+from langgraph.graph.message import REMOVE_ALL_MESSAGES
 from langgraph.prebuilt import ToolNode, tools_condition
 from langgraph.types import Command, RetryPolicy, interrupt
 from pydantic import BaseModel
 
 import chatmem
 import chatmem.sync
+from chatmem.errors import NotFoundError
 from chatmem.langgraph import HistoryNodes
 from tests.exchanges import halves
 from tests.scripted import Scripted, asking, check_naming, weather
@@ -240,6 +242,95 @@ class TestInterruptions:
         done = await graph.compile().ainvoke({"messages": [("human", "Hi")]}, CONFIG)
         assert [message.text for message in done["messages"]] == ["without an id", "Hi"]
         assert await stored(memory) == [("human", "without an id"), ("ai", "yes"), ("human", "Hi")]
+
+
+def _chain(*nodes: tuple[str, Any], **options: Any) -> Any:
+    """Return a graph of nodes, one behind the other."""
+    graph: Any = StateGraph(MessagesState)
+    before = START
+    for name, node in nodes:
+        graph.add_node(name, node)
+        graph.add_edge(before, name)
+        before = name
+    return graph.compile(**options)
+
+
+class TestChanges:
+    async def test_a_node_that_redacts_what_is_stored(self, memory: chatmem.ChatMemory) -> None:
+        """The next `save` writes over it; between two runs, `load` finds it and the next `save` does."""
+
+        def redact(state: MessagesState) -> dict[str, Any]:
+            return {"messages": [one.model_copy(update={"content": "[redacted]"}) for one in state["messages"][-1:]]}
+
+        nodes = HistoryNodes(memory)
+        steps = [("load", nodes.load), ("save", nodes.save), ("redact", redact)]
+        for end in ([("again", nodes.save)], []):
+            graph = _chain(*steps, *end, checkpointer=InMemorySaver())
+            await graph.ainvoke({"messages": [("human", "4242")]}, CONFIG)
+        assert [text for _, text in await stored(memory)] == ["[redacted]", "4242"]
+        await graph.ainvoke({"messages": [("human", "Hi")]}, CONFIG)
+        assert [text for _, text in await stored(memory)] == ["[redacted]", "[redacted]", "Hi"]
+
+    async def test_a_node_that_puts_a_message_before_others(self, memory: chatmem.ChatMemory) -> None:
+        def insert(state: MessagesState) -> dict[str, Any]:
+            first, *rest = state["messages"]
+            return {"messages": [lc.RemoveMessage(id=REMOVE_ALL_MESSAGES), first, lc.AIMessage("between"), *rest]}
+
+        nodes = HistoryNodes(memory)
+        graph = _chain(("load", nodes.load), ("save", nodes.save), ("insert", insert), ("again", nodes.save))
+        done = await graph.ainvoke({"messages": [("human", "a"), ("human", "b")]}, CONFIG)
+        assert await memory.history("s").messages() == done["messages"]
+
+    async def test_a_person_goes_on_instead_of_an_approval(self, memory: chatmem.ChatMemory) -> None:
+        """Whether the call is stored or not, no model is sent it without its result."""
+
+        def approve(state: MessagesState) -> None:
+            if state["messages"][-1].type == "ai":
+                interrupt("may I?")
+
+        for between in ((), ("save",)):
+            await memory.history("s", user="alice").clear()
+            nodes = HistoryNodes(memory)
+            model = Scripted(script=[asking("Lima"), asking("Rome"), lc.AIMessage("Hello.")])
+
+            def agent(state: MessagesState, model: Scripted = model) -> dict[str, Any]:
+                return {"messages": [model.invoke(state["messages"])]}
+
+            saves = [(name, nodes.save) for name in between]
+            graph = _chain(
+                ("load", nodes.load), ("agent", agent), *saves, ("approve", approve), checkpointer=InMemorySaver()
+            )
+            for text in ("one", "two", "three"):
+                await graph.ainvoke({"messages": [("human", text)]}, CONFIG)
+            assert [message.text for message in model.seen[-1]] == ["one", "two", "three"]
+
+    async def test_a_call_that_is_the_input(self, memory: chatmem.ChatMemory) -> None:
+        """The graph goes on to its tools."""
+        nodes = HistoryNodes(memory)
+        graph = _chain(("load", nodes.load), ("tools", ToolNode([weather])), ("save", nodes.save))
+        await graph.ainvoke({"messages": [lc.HumanMessage("Lima?"), asking("Lima")]}, CONFIG)
+        assert await stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima")]
+
+    async def test_an_older_checkpoint(self, memory: chatmem.ChatMemory) -> None:
+        nodes = HistoryNodes(memory)
+        graph = _chain(("load", nodes.load), ("save", nodes.save), checkpointer=InMemorySaver())
+        for text in ("a", "b"):
+            await graph.ainvoke({"messages": [("human", text)]}, CONFIG)
+        older = [one async for one in graph.aget_state_history(CONFIG) if not one.next][-1]
+        config = {"configurable": {**CONFIG["configurable"], **older.config["configurable"]}}
+        await graph.ainvoke({"messages": [("human", "c")]}, config)
+        assert [text for _, text in await stored(memory)] == ["a", "c"]
+
+    async def test_a_session_of_another(self, memory: chatmem.ChatMemory) -> None:
+        await memory.history("s", user="bob").append("my card is 4242")
+        nodes = HistoryNodes(memory)
+        parts: list[Any] = []
+        for graph in (_chain(("load", nodes.load), ("save", nodes.save)), _chain(("save", nodes.save))):
+            with pytest.raises(NotFoundError):
+                async for part in graph.astream({"messages": [("human", "Hi")]}, CONFIG, stream_mode="values"):
+                    parts.append(part)  # noqa: PERF401 - what came before the error counts
+        assert "4242" not in repr(parts)
+        assert await stored(memory) == [("human", "my card is 4242")]
 
 
 class _Model(BaseModel):

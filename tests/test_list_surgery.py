@@ -212,7 +212,7 @@ def test_what_is_not_found_out(place: Place) -> None:
     """The page says so: what is missing, an older version of a record, and an older state of the whole."""
     history = place.readers[False].history(SESSION)
     older = next(element for element in place.forged if element.text == "older")
-    for elements in (place.own[:3], place.own[:2] + place.own[4:], [place.own[0], older, *place.own[2:]], []):
+    for elements in (place.own[:3], place.own[:2] + place.own[4:], [place.own[0], older, *place.own[2:]]):
         place.put(elements)
         assert [message.content for message in history.messages(strict=True)] == [one.text for one in elements]
 

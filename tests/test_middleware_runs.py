@@ -32,7 +32,7 @@ import chatmem
 import chatmem.sync
 from chatmem.errors import NotFoundError
 from chatmem.langchain import HistoryMiddleware
-from tests.exchanges import halves
+from tests.providers import check
 from tests.scripted import Scripted, asking, weather
 from tests.test_stacks import plain
 
@@ -355,7 +355,7 @@ class TestApprovals:
         assert paused["__interrupt__"]
         for text in ("never mind", "hello"):
             await agent.ainvoke(human(text), CONFIG)
-            assert not halves(model.seen[-1])
+            check(model.seen[-1])
         said = [one.text for one in await stored(memory) if one.type == "human"]
         assert said == ["Lima?", "never mind", "hello"]
         assert [one.text for one in model.seen[-1] if one.type == "human"] == said
@@ -380,11 +380,11 @@ class TestApprovals:
             model, history=HistoryMiddleware(memory), checkpointer=InMemorySaver() if checkpointer else None
         )
         await agent.ainvoke({"messages": [lc.ToolMessage("fine", tool_call_id="call-Lima")]}, CONFIG)
-        assert not halves(model.seen[-1])
+        check(model.seen[-1])
         assert sorted(texts(model.seen[-1])) == sorted(["Lima?", "", "rain in Rome", "fine"])
         await agent.ainvoke(human("Thanks"), CONFIG)
         assert texts(await stored(memory)) == ["Lima?", "", "rain in Rome", "fine", "Fine.", "Thanks", "Bye."]
-        assert not halves(model.seen[-1])
+        check(model.seen[-1])
 
 
 class TestErrors:
@@ -417,7 +417,7 @@ class TestErrors:
         after = await stored(memory)
         assert (texts(after)[:1] == ["Lima?"]) if save == "step" else after == []
         await agent.ainvoke(human("Hi"), CONFIG)
-        assert not halves(model.seen[-1])
+        check(model.seen[-1])
         done = await stored(memory)
         assert len({one.id for one in done}) == len(done)
         assert texts(done)[-2:] == ["Hi", "Hello."]
@@ -444,7 +444,7 @@ class TestErrors:
         with pytest.raises(asyncio.CancelledError):
             await run
         await agent.ainvoke(human("Hi"), CONFIG)
-        assert not halves(model.seen[-1])
+        check(model.seen[-1])
         assert texts(await stored(memory))[-2:] == ["Hi", "Hello."]
 
     @BOTH
@@ -529,17 +529,19 @@ class TestTimeTravel:
     async def test_something_else_is_said(self, memory: chatmem.ChatMemory, sync: bool) -> None:
         """The memory and the next runs have the new branch, and what others said."""
         model, agent = await self._talk(memory, "a", "b", "c", "d")
-        for text in ("one", "two"):
-            await agent.ainvoke(human(text), CONFIG)
-        await memory.history("s").append("from another device")
+        await agent.ainvoke(human("one"), CONFIG)
+        await memory.history("s").append(lc.HumanMessage("from another device", id="other"))
+        await agent.ainvoke(human("two"), CONFIG)
+        await memory.history("s").append("and again")
         older = await self._checkpoint(agent, "a")
         if sync:
             agent.invoke(human("other"), older)
         else:
             await agent.ainvoke(human("other"), older)
-        assert texts(await stored(memory)) == ["one", "a", "from another device", "other", "c"]
+        said = ["one", "a", "from another device", "and again", "other", "c"]
+        assert texts(await stored(memory)) == said
         await agent.ainvoke(human("more"), CONFIG)
-        assert texts(model.seen[-1]) == ["one", "a", "from another device", "other", "c", "more"]
+        assert texts(model.seen[-1]) == [*said, "more"]
 
     async def test_the_model_is_asked_again(self, memory: chatmem.ChatMemory) -> None:
         """Without new input, from before the answer."""
@@ -588,6 +590,23 @@ class TestTimeTravel:
         assert texts(await stored(memory)) == ["one", "a", "two", "b", "back", "d"]
         await agent.ainvoke(human("more"), CONFIG)
         assert texts(model.seen[-1]) == ["one", "a", "two", "b", "back", "d", "more"]
+
+    async def test_several_runs_later(self, memory: chatmem.ChatMemory) -> None:
+        _, agent = await self._talk(memory, "a", asking("Lima"), "b", "c", "d", "e")
+        for text in ("one", "two", "three", "four"):
+            await agent.ainvoke(human(text), CONFIG)
+        await agent.ainvoke(human("other"), await self._checkpoint(agent, "a"))
+        assert texts(await stored(memory)) == ["one", "a", "other", "e"]
+
+    async def test_a_branch_that_failed(self, memory: chatmem.ChatMemory) -> None:
+        """What was stored of it goes, too."""
+        _, agent = await self._talk(memory, "a", asking("Atlantis"), "b")
+        await agent.ainvoke(human("one"), CONFIG)
+        with pytest.raises(LookupError):
+            await agent.ainvoke(human("two"), CONFIG)
+        assert texts(await stored(memory)) == ["one", "a", "two", ""]
+        await agent.ainvoke(human("other"), await self._checkpoint(agent, "a"))
+        assert texts(await stored(memory)) == ["one", "a", "other", "b"]
 
     async def test_the_latest_checkpoint_by_its_name(self, memory: chatmem.ChatMemory) -> None:
         """Nothing is left there."""

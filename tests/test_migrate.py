@@ -233,13 +233,14 @@ class TestLists:
         assert [message.content for message in memory.history("a").messages()] == ["1", "2", "3", "4"]
 
     def test_an_id_twice(self, run: Run, source: Any, memory: Any) -> None:
-        """Two messages of one id are both kept, with their id."""
+        """Messages of one id are all kept, with their id, and recognised when they are sent again."""
         messages: list[lc.BaseMessage] = [lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1")]
+        messages += messages
         messages += [lc.AIMessageChunk(content="x", id="2"), lc.AIMessageChunk(content="y", id="2")]
         push(source, "message_store:a", messages)
         assert run("langchain-community").exit_code == 0
         assert memory.history("a").messages() == messages
-        assert memory.history("a").append(lc.HumanMessage("a", id="1")).duplicates == 1
+        assert memory.history("a").append(*memory.history("a").messages(), on_known_id="add").duplicates == 6
 
     def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: Any) -> None:
         """And what chatmem itself keeps there is no source."""
@@ -424,7 +425,8 @@ class TestOwners:
         before = {session: memory.history(session).info() for session in ("same", "less", "other")}
         done = run("langchain-community", "--user", "bob", "--delete-source")
         assert done.exit_code == 1
-        assert "session 'same' belongs to another user than 'bob'" in done.output
+        assert "conflict: message_store:same: the session is another user's than 'bob'" in done.output
+        assert "3 sessions in conflict" in done.output
         assert {session: memory.history(session).info() for session in before} == before
         assert len(source.keys()) == 3
         assert memory.sessions("bob").sessions == []

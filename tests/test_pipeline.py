@@ -290,6 +290,24 @@ async def test_an_answer_that_is_none(answer: bytes) -> None:
         await asyncio.gather(*served)  # type: ignore[arg-type]
 
 
+async def test_a_server_that_hangs_up_after_half_of_an_answer() -> None:
+    """It is unavailable; that it did not know the first of the scripts yet is not why."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"-NOSCRIPT No matching script. Please use EVAL.\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        client = redis.asyncio.Redis(port=server.sockets[0].getsockname()[1], **{**CONNECTION, "retry": None})
+        async with chatmem.connect(client=client) as memory:
+            with pytest.raises(chatmem.UnavailableError):
+                await memory.history("a", user="alice").append("a")  # beside its entry among the user's sessions
+        await client.aclose()
+
+
 async def test_nothing_listens(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is tried as often as the client's own retries say, and no layer beneath tries again on top of that."""
     tries = 0

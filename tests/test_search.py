@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import random
+import re
+import time
 import unicodedata
 import weakref
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from chatmem import folding
+from chatmem.dropin import ranking
 from chatmem.folding import fold
 from chatmem.search import Best, Found, Query
 from tests import samples
@@ -303,13 +307,12 @@ def test_every_character_that_folding_changes() -> None:
 
 def test_real_conversations() -> None:
     """In the 4,042 real messages, a word is found in those that have it, each time."""
-    from chatmem.dropin.ranking import words
     from chatmem.search import text_of
 
     texts = [text_of(message) for messages in samples.conversations().values() for message in messages]
     for query in ("flight", "art", "HAT001", "economy"):
         for text in texts:
-            assert len(found(query, text)) == words(text).count(query.casefold())
+            assert len(found(query, text)) == ranking.words(text).count(query.casefold())
 
 
 class TestLarge:
@@ -350,6 +353,89 @@ class TestLarge:
     def test_lone_surrogates(self) -> None:
         """They separate words, in query and text."""
         assert found("b\ud800 a", "\udfffa\ud83d b\ude00") == ["a", "b"]
+
+
+class TestInSteps:
+    """Long texts are folded, cut and looked through a part at a time, which makes no difference to what is found."""
+
+    @given(tricky.filter(bool), st.integers(0, 20))
+    def test_the_words_of_a_long_text(self, unit: str, before: int) -> None:
+        """Those that the ranking of the drop-in counts are the same in parts as in the whole."""
+        text = "x" * before + unit * (20_000 // len(unit))
+        assert [word for part in ranking._parts(text) for word in ranking.words(part)] == ranking.words(text)
+
+    @given(st.lists(tricky, max_size=4), st.integers(200, 700), st.integers(0, 300))
+    def test_pieces_fold_as_the_whole(self, parts: list[str], times: int, before: int) -> None:
+        """Wherever they are cut, as long as no run of marks is longer than those of any language."""
+        text = "x" * before + "".join(parts) * (times // max(sum(map(len, parts)), 1))
+        if not re.search(r"[^\w\s]{20}", unicodedata.normalize("NFKD", text)):
+            assert fold(text) == folding._folded(text)
+
+    @given(
+        tricky.filter(query_of), st.text(["a", " ", "\u0301", "東", "が", "İ", "\u00ad", "．"], min_size=1, max_size=5)
+    )
+    @settings(max_examples=15)
+    def test_a_term_is_found_wherever_it_is(self, query: str, filler: str) -> None:
+        """Around the ends of pieces, of steps, and of regions."""
+        wanted, word = Query(f'"{query}"'), query.strip()
+        for size in (256, 8192):
+            for offset in (-2, -1, 0, 1):
+                before = (filler * size)[: size + offset] + " "
+                match = wanted.match(f"{before}{word} {filler}")
+                alone = wanted.match(f" {word} ")
+                assert match is not None
+                assert alone is not None
+                shifted = [(start + len(before) - 1, end + len(before) - 1) for start, end in alone.spans]
+                assert set(shifted) <= {*match.spans} or any(start < len(before) < end for start, end in match.spans)
+
+    @pytest.mark.parametrize(
+        "unit",
+        [
+            *("\u0315\u0300", "a\u0315\u0300", "\u00ad\u0315\u200d\u0300", "\uff9e\u0301", "\u0344\u0f71", "\u1161"),
+            *(
+                "\u1100\u1161\u11a8",
+                "\u0307",
+                "İ",
+                "\ufdfa",
+                "´",
+                "東\u0301",
+                "a \u0301",
+                "क्षि",
+                "refund ",
+                "東京",
+                "a",
+            ),
+        ],
+    )
+    def test_time_grows_with_the_length(self, unit: str) -> None:
+        """Eight times as long a text takes about eight times as long, whatever it is made of."""
+        query = Query("refund é 東")
+        times = []
+        for size in (16_000, 128_000):
+            text = "refund " + unit * (size // len(unit))
+            query.match(text)
+            start = time.thread_time()
+            query.match(text)
+            times.append(time.thread_time() - start)
+        assert times[1] < 32 * max(times[0], 0.001)
+
+    async def test_others_run_in_between(self) -> None:
+        """There is a rest for each few thousand characters, in each of the stages, and none in short texts."""
+        rests = 0
+
+        async def rest() -> None:
+            nonlocal rests
+            rests += 1
+
+        for unit, least in (("refund ", 30), ("é\u0315 refund ", 50), ("\u0315\u0300", 15), ("東京", 30)):
+            rests = 0
+            query = Query("refund 東 é\u0315")
+            text = unit * (200_000 // len(unit))
+            assert await query.match_with_rests(text, rest) == query.match(text)
+            assert rests >= least
+        rests = 0
+        assert await query.match_with_rests("a refund", rest) == query.match("a refund")
+        assert rests == 0
 
 
 class TestBest:

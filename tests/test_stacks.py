@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -72,6 +73,8 @@ STACKS_BY_NAME = {stack.name: stack for stack in STACKS}
 async def test_beside_one_of_langchains_own(memory: chatmem.ChatMemory, name: str, last: bool, save: Any) -> None:
     """First and last among the middleware, stored by step and at the end, with a checkpointer and without."""
     stack = STACKS_BY_NAME[name]
+    if stack.new and version("langchain").startswith("1.2."):
+        pytest.skip("LangChain 1.2 does not do this")
     alone = Talk(stack, None, last=last, checkpointer=True)
     for text in INPUTS:
         await alone.run(text, sync=True)

@@ -50,16 +50,27 @@ class Arriving:
         self._digest = hashlib.sha256()
         self._buffer: list[Encoded] = []
         self._buffered = 0
+        self._seen = set[bytes]()
         self._held: Iterator[Entry] | None = None
         self._version: int | None = None if append else 0  # expected; 0 for a session that must be new
         self._fresh = True
 
     def add(self, message: Encoded) -> None:
         """Take a message; it is stored with others, at the latest by `finish`."""
-        self._buffer.append(message)
+        self._buffer.append(self._with_id_once(message))
         self._buffered += len(message.record)
         if len(self._buffer) == _MESSAGES or self._buffered >= _BYTES:
             self._flush()
+
+    def _with_id_once(self, message: Encoded) -> Encoded:
+        """Return a message so that it is stored even where the session has it twice, id and all."""
+        if not message.id:
+            return message
+        digest = hashlib.sha256(_essence(message)).digest()[:16]
+        if digest in self._seen:
+            return message._replace(id=b"")
+        self._seen.add(digest)
+        return message
 
     def finish(self) -> None:
         """Store what is left, and what is known of the session; one that is there and nobody's gets its owner.
@@ -108,6 +119,7 @@ class Arriving:
                     idempotency_key=f"import-{self._digest.hexdigest()[:32]}",
                     expected_version=self._version,
                     time=None if self._append else time,
+                    known="add",
                 )
             )
         except ConflictError as error:

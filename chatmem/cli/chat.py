@@ -20,6 +20,8 @@ from chatmem.cli.offline import OfflineModel
 from chatmem.cli.text import ago, clean, console, content_of, one_line
 from chatmem.sync import History
 
+_LONGEST = 2**20
+"""characters of a line that comes from no terminal"""
 _SHOWN = 6
 _HELP = "/history shows the conversation, /clear removes it, /quit or Ctrl-D ends this chat. The history is kept."
 
@@ -93,7 +95,16 @@ class Chat:
             self._out.print(f"{who}> {content_of(message)}", style="dim", soft_wrap=True)
 
     def _read(self) -> str:
-        return input("you> " if self._terminal else "").strip()
+        if self._terminal:
+            return input("you> ").strip()
+        line = sys.stdin.readline(_LONGEST + 1)
+        if not line:
+            raise EOFError
+        if len(line) > _LONGEST:
+            raise ValueError(
+                f"a line of more than {_LONGEST:,} characters: chatmem import takes conversations from files"
+            )
+        return line.strip()
 
     def _take(self, line: str) -> None:
         if line == "/help":

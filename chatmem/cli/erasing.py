@@ -62,15 +62,20 @@ class Erase:
             if not confirm(f"erase {what}"):
                 self._store.complaints.say("nothing was erased")
                 return
-            self._erase()
+            self._erase(sessions)
         if as_json:
             print_json({"sessions": sessions, "messages": messages, "erased": not only_look})
         else:
             console().print(f"{what} {'to erase' if only_look else 'erased'}")
 
-    def _erase(self) -> None:
+    def _erase(self, count: int) -> None:
         if self._all_of is not None:
-            self._store.memory.forget(self._all_of)
+            left = count - self._store.memory.forget(self._all_of)
+            if left > 0:
+                what = (
+                    f"{plural(left, 'session')} in the user's list were left: nothing in them says that they are theirs"
+                )
+                self._store.complaints.say(f"{what}. Erase them by their ids")
             return
         sessions = [*(info.session_id for info in self._infos), *self._broken]
         for session in track(sessions, "erasing", self._store.err):

@@ -11,7 +11,7 @@ A sealed record keeps its header, with flag 16, since scripts read it there; wha
 
 Each session has keys of its own: BLAKE2b of prefix and session under a key of the ring. Authenticated beside the text
 are the key's name, the header, the beginning of the frame, the hash of its dictionary, and the record's position. So a
-record that was changed, or moved to another place, session or prefix, or whose dictionary was changed, cannot be opened.
+record that was changed or moved to another place, session or prefix, or whose dictionary was changed, is not opened.
 
 Records without the bit 128 are of an earlier form: under the ring's own keys, bound to key name, position, header and
 session, but neither to the prefix nor to a dictionary.

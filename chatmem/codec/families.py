@@ -9,7 +9,6 @@ from __future__ import annotations
 import enum
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from chatmem.codec import instances, models
@@ -45,7 +44,6 @@ _FAMILIES = (
 _NUMPY_NUMBER = _NUMPY._replace(is_named=False)
 
 
-@lru_cache(maxsize=512)
 def family_of(cls: type[Any]) -> Family | None:
     """Return the family of a class, or None where its objects cannot be stored."""
     family = next((family for family in _FAMILIES if family.has(cls)), None)

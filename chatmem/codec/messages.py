@@ -8,6 +8,7 @@ an Extension.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -21,7 +22,7 @@ from chatmem.codec.fields import dump_field, load_field
 from chatmem.codec.hashes import check_keys
 from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
 from chatmem.codec.models import default_of, private_of
-from chatmem.codec.values import OnUnstorable, Writer
+from chatmem.codec.values import NotStorableError, OnUnstorable, Writer
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
@@ -108,11 +109,18 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
 
 
 def is_equal(one: BaseMessage | None, other: BaseMessage | None) -> bool:
-    """Return whether two messages are equal; False where a class of something in them cannot be compared."""
-    try:
-        return bool(one == other)
-    except Exception:  # noqa: BLE001 - of that class, which may raise anything: numpy's arrays have no one answer
+    """Return whether two messages that were read say the same.
+
+    That they are stored alike is enough: exceptions and NaN equal only themselves, numpy's arrays have no one answer.
+    """
+    with suppress(Exception):  # of the class of something in them, which may raise anything
+        if one == other:
+            return True
+    if one is None or other is None or type(one) is not type(other):
         return False
+    with suppress(NotStorableError):
+        return dump(one, with_id=True)[1:] == dump(other, with_id=True)[1:]
+    return False
 
 
 def _has_own(message: BaseMessage, name: str, value: Any) -> bool:

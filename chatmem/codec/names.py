@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import builtins
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 from langchain_core import agents, prompt_values
@@ -55,17 +52,6 @@ _ELSEWHERE = {
 }
 """These take a third of a second to import: they come back as themselves where the application imported them."""
 _MODULES = {name: module for module, own in {**_HERE, **_ELSEWHERE}.items() for name in own}
-_knows_nothing: ContextVar[bool] = ContextVar("_knows_nothing", default=False)
-
-
-@contextmanager
-def knowing_nothing() -> Iterator[None]:
-    """Read every object as plain data, whatever its class."""
-    token = _knows_nothing.set(True)
-    try:
-        yield
-    finally:
-        _knows_nothing.reset(token)
 
 
 def full_name(cls: type[Any]) -> str:
@@ -90,8 +76,6 @@ def is_own(name: str) -> bool:
 
 def find(name: str) -> type[Any] | None:
     """Return the class that a record's name means, or None where this process does not know it."""
-    if _knows_nothing.get():
-        return None
     scope, colon, own = name.partition(":")
     if scope + colon == LANGCHAIN:
         module = sys.modules.get(_MODULES.get(own, ""))

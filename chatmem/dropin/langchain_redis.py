@@ -23,6 +23,7 @@ from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.model import Appended
 from chatmem.policy import Policy
+from chatmem.steps import run_with_rests
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive
 
@@ -56,7 +57,8 @@ class RedisChatMessageHistory(Facade):
         Raises:
             ValueError: an argument cannot be what it is; the text says which.
         """
-        policy = Policy(key_prefix, ttl or None)
+        # the old class dropped artifacts and more, whatever they were: none of it may fail now
+        policy = Policy(key_prefix, ttl or None, on_unstorable="repr")
         self._given = redis_client
         self._address = (redis_url, kwargs)
         connection = connection_to(redis_url, **kwargs) if redis_client is None else connection_of(client=redis_client)
@@ -150,10 +152,10 @@ def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
 async def _search(history: History, query: str, limit: int) -> list[dict[str, Any]]:
     if not isinstance(query, str) or not query:
         return []
-    ranking = Ranking(query)
+    ranking, rest = Ranking(query), history._session.transport.rest
     async for entry in history.entries():
         if entry.message is not None:
-            ranking.add(entry.message)
+            await run_with_rests(ranking.adding(entry.message), rest)
     return [message.model_dump() for message in ranking.best(limit)]
 
 

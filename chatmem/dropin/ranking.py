@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
 
 from chatmem.search import text_of
+from chatmem.steps import AT_ONCE, Steps
 
-_WORD = re.compile(r"\w+")
+_WORD, _BETWEEN = re.compile(r"\w+"), re.compile(r"\W")
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual ones
 
 
@@ -29,14 +31,19 @@ class Ranking:
         self._matches: list[_Match] = []
         self._seen = self._length = 0
 
-    def add(self, message: BaseMessage) -> None:
-        """Take a message into account; messages come oldest first."""
-        own = words(text_of(message))
+    def adding(self, message: BaseMessage) -> Steps[None]:
+        """Take a message into account, in steps; messages come oldest first."""
+        counts: Counter[str] = Counter()
+        length = 0
+        for part in _parts(text_of(message)):
+            own = words(part)
+            length += len(own)
+            counts.update(word for word in own if word in self._wanted)
+            yield
         self._seen += 1
-        self._length += len(own)
-        counts = Counter(word for word in own if word in self._wanted)
+        self._length += length
         if counts:
-            self._matches.append(_Match(message, counts, len(own)))
+            self._matches.append(_Match(message, counts, length))
 
     def best(self, limit: int) -> list[BaseMessage]:
         """Return the best matches first, of equals the oldest: rare words count for more, and so do short messages."""
@@ -49,6 +56,16 @@ class Ranking:
             return sum(rarity[word] * n * (_SATURATION + 1) / (n + damping) for word, n in match.counts.items())
 
         return [match.message for match in sorted(self._matches, key=score, reverse=True)[:limit]]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Cut a text between words into parts of about one step."""
+    start = 0
+    while start < len(text):
+        between = _BETWEEN.search(text, start + AT_ONCE)
+        end = between.start() if between else len(text)
+        yield text[start:end]
+        start = end
 
 
 def words(text: str) -> list[str]:

@@ -25,30 +25,36 @@ class Branches:
         self._next: str | None = checkpoint_id
         self._key = key
         self._left: dict[str, None] = {}
-        self._stays: set[str] = set()
+        self._stays: set[str] | None = None
 
     def left(self) -> list[str]:
-        """Return the ids of what was stored beside that way."""
+        """Return the ids of what was stored beside that way; none where the thread does not have the checkpoint."""
         for checkpoint in _checkpoints():
             if self._is_enough(checkpoint):
                 break
-        return [name for name in self._left if name not in self._stays]
+        return self._beside()
 
     async def aleft(self) -> list[str]:
-        """Return the ids of what was stored beside that way."""
+        """Return the ids of what was stored beside that way; none where the thread does not have the checkpoint."""
         async for checkpoint in _acheckpoints():
             if self._is_enough(checkpoint):
                 break
-        return [name for name in self._left if name not in self._stays]
+        return self._beside()
+
+    def _beside(self) -> list[str]:
+        return [] if self._stays is None else [name for name in self._left if name not in self._stays]
 
     def _is_enough(self, found: CheckpointTuple) -> bool:
         """Look at a checkpoint, the newest first; return whether no older one can be beside the way."""
-        saved = found.checkpoint["channel_values"].get(self._key)
-        stored = saved.get("known", {}) if isinstance(saved, Mapping) else {}
+        state = found.checkpoint["channel_values"]
+        saved = state.get(self._key)
+        saved = saved if isinstance(saved, Mapping) else {}
+        known, held = list(saved.get("known", ())), [str(one.id) for one in state.get("messages", ())]
         if found.checkpoint["id"] != self._next:
-            self._left.update(dict.fromkeys(stored))
+            before = set(known[: saved.get("old", 0)])  # was there when the run began, whoever stored it
+            self._left.update((name, None) for name in (*known, *held) if name not in before)
             return False
-        self._stays.update(stored)
+        self._stays = (self._stays or set()).union(known, held)
         parent = found.parent_config
         self._next = None if parent is None else parent["configurable"].get("checkpoint_id")
         return found.metadata.get("source") not in ("update", "fork")

@@ -36,9 +36,14 @@ class _State(AgentState[Any]):
 class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     """Loads a session into an agent's state before it runs, and stores what it says: `create_agent(middleware=[...])`.
 
+    What is stored is what the state holds: what another middleware changes after it was stored is written over, what it
+    puts between is put between, and what it removes from the state stays. A model's answer is stored when its tools are
+    to run or the run ends, so after all other hooks; put this middleware first, so that its own `after_agent` is last.
+
     The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there; its user is
-    `user` of either, if there is one. Put it first among the middleware, so that it stores what the others made of a
-    message. With a checkpointer the memory stays what counts: each run begins with the window that it gives.
+    `user` of either, or whom LangGraph Platform authenticated, if there is one. With a checkpointer the memory stays
+    what counts: each run begins with the window that it gives. An agent that runs inside another one's tool, and names
+    no session of its own, keeps none.
     """
 
     state_schema = _State
@@ -58,8 +63,9 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
         Args:
             memory: either facade's; runs may be synchronous and asynchronous.
-            save: "step" stores each message as soon as it is there, "end" all of a run when it ends well, so that a run
-                that fails leaves nothing.
+            save: "step" stores each message before anything is done with it: what the model is sent before it is sent
+                it, and its calls before the tools run. "end" stores all of a run when it ends well, so that a run that
+                fails leaves nothing.
             messages: the limits of the window that the agent begins with; see `History.window`. None for all.
             turns: as above.
             tokens: as above.
@@ -67,7 +73,8 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
             start_on: as above.
 
         Raises:
-            ValueError: an argument is wrong.
+            ValueError: an argument is wrong. A run raises it where it names no session, or what names no user; and
+                NotFoundError before anything is said where the session is not its user's.
         """
         super().__init__()
         if save not in get_args(Save):

@@ -14,9 +14,9 @@ T = TypeVar("T")
 AT_ONCE = 200
 """How many keys are asked for in one round trip."""
 _OWN = {
-    b"list": rb".+:\{[^{}]*\}:m",
-    b"hash": rb".+:\{[^{}]*\}:[is]",
-    b"zset": rb".+:user:\{[^{}]*\}",
+    b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
+    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
+    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
     b"string": rb".+:dictionary:\d+|chatmem:recent:.+",
 }
 _GLOB = re.compile(rb"\\(?P<plain>.)|\[(?P<not>\^?)(?P<set>(?:\\.|[^\]])+)\]|(?P<many>\*+)|(?P<one>\?)", re.DOTALL)

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.codec import record
 from chatmem.codec.record import Encoded
 from chatmem.connect import Connection
-from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, UnavailableError
+from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotYoursError, UnavailableError
 from chatmem.history import History
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.layouts import Layout
@@ -107,7 +107,7 @@ class Migration:
         except UnavailableError:
             raise
         except (ChatMemError, ValueError) as error:  # of this session alone
-            status: Status = "conflict" if isinstance(error, ConflictError) else "failed"
+            status: Status = "conflict" if isinstance(error, ConflictError | NotYoursError) else "failed"
             return outcome._replace(status=status, messages=0, reason=str(error))
         if remove and outcome.status in ("moved", "there", "owned") and not content.unreadable:
             removed = self._layout.remove(self._server, source, content)
@@ -122,9 +122,6 @@ class Migration:
         history = History(self._target.blocking(), policy, session, user, claim=user is not None)
         info = drive(history.info())
         version = info.version
-        if user is not None and info.user not in (None, user):
-            reason = f"session {history.session_id!r} belongs to another user than {user!r} at the target"
-            return outcome._replace(status="conflict", reason=reason)
         wanted = _encode(content)
         held = _held(history)
         if held[: len(wanted)] != [_essence(message) for message in content.messages[: len(held)]]:
@@ -139,7 +136,7 @@ class Migration:
         if not write or not rest:
             return outcome
         for start in range(0, len(rest), SLICE):
-            done = drive(history._store(rest[start : start + SLICE], expected_version=version))
+            done = drive(history._store(rest[start : start + SLICE], expected_version=version, known="add"))
             version = done.version
         if _held(history)[: len(wanted)] != [_essence(message) for message in content.messages]:
             return outcome._replace(status="failed", reason="what was written came back different")
@@ -147,12 +144,13 @@ class Migration:
 
 
 def _encode(content: Content) -> list[Encoded]:
-    """Return the records; an id that stands there twice counts once, so that both messages are kept."""
+    """Return the records; a message that stands there twice has its id once, so that both are kept."""
     now, seen, parts = record.now(), set[bytes](), []
     for index, (message, created) in enumerate(zip(content.messages, content.created, strict=True)):
         part = record.encode(message, index, now if created is None else created)
-        parts.append(part._replace(id=b"") if part.id in seen else part)
-        seen.add(part.id)
+        essence = _essence(message)
+        parts.append(part._replace(id=b"") if essence in seen else part)
+        seen.add(essence)
     return parts
 
 

@@ -26,7 +26,7 @@ if ARGV[1] == 'add' then
   end
   redis.call('PEXPIRE', aside, STAYS)
   redis.call('PEXPIRE', names_aside, STAYS)
-  return 1
+  return {0}
 end
 
 local token, ttl, user, key, count = ARGV[2], ARGV[3], ARGV[4], ARGV[5], tonumber(ARGV[6])

@@ -280,8 +280,9 @@ class Lane(asyncio.Protocol):
         self._pieces = None
         for request in self._waiting:
             if not request.future.done():
-                # an error that answered a part, before the server hung up, is why it did
-                refusals = [reply for reply in request.replies if isinstance(reply, Exception)]
+                # an error that answered a part, before the server hung up, is why it did; a missing script is no reason
+                errors = (reply for reply in request.replies if isinstance(reply, Exception))
+                refusals = [reply for reply in errors if not isinstance(reply, redis_errors.NoScriptError)]
                 request.future.set_exception(_copy(refusals[0] if refusals else error))
         self._waiting.clear()
         self._freed()

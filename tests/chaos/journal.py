@@ -19,18 +19,24 @@ class Journal:
     """A file of JSON, a line each."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        """Open it, behind its last whole line."""
         self._file = path.open("ab", buffering=0)
+        self._file.truncate(sum(len(line) + 1 for line in _whole_lines(path)))
 
     def write(self, **line: Any) -> None:
         self._file.write(json.dumps(line).encode() + b"\n")
 
+    def close(self) -> None:
+        self._file.close()
+
 
 def lines(path: Path) -> Iterator[Line]:
     """Iterate over the lines that are whole: a killed process may leave half of one."""
-    if path.exists():
-        for line in path.read_bytes().split(b"\n")[:-1]:
-            yield json.loads(line)
+    yield from map(json.loads, _whole_lines(path))
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return path.read_bytes().split(b"\n")[:-1] if path.exists() else []
 
 
 class Left:

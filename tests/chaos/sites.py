@@ -28,6 +28,8 @@ PATIENCE = 0.4
 SHARE = 0.01
 """Of the commands that the proxies cut, hold back or answer by half."""
 FULL_FOR, PAUSED_FOR = 0.3, 0.7
+MOST_HELD = 100
+"""Commands."""
 
 Disturbance = Callable[[], object]
 
@@ -43,6 +45,7 @@ class Site:
         proxies: what stands before the servers.
         disturbances: what may happen to them, by name.
         loses: whether a failover loses what was not confirmed by a replica.
+        evicts: whether keys are evicted at any time.
     """
 
     how: dict[str, Any]
@@ -51,6 +54,7 @@ class Site:
     proxies: list[FaultProxy]
     disturbances: dict[str, Disturbance]
     loses: bool = False
+    evicts: bool = False
 
     def settle(self) -> None:
         """Wait until nothing is on its way to the servers any more."""
@@ -60,9 +64,25 @@ class Site:
             time.sleep(PATIENCE)  # what a client sent before it ended lies in the server's own queue
 
 
-def schedule(seed: str) -> Schedule:
-    """Return one that goes on for as long as a run may."""
-    return Schedule(seed, 10**9, share=SHARE)
+class Stubborn(Schedule):
+    """Draws faults for as long as a run goes on. What it holds back once, it holds back whenever it is sent again.
+
+    So its caller gives it up, and then all its copies arrive.
+    """
+
+    def __init__(self, seed: str) -> None:
+        super().__init__(seed, 10**9, share=SHARE)
+        self._held: dict[bytes, None] = {}
+
+    def draw(self, request: bytes) -> str | None:
+        if request in self._held:
+            return "stall"
+        kind = super().draw(request)
+        if kind == "stall" and b"EVAL" in request[:20]:
+            self._held[request] = None
+            if len(self._held) > MOST_HELD:
+                del self._held[next(iter(self._held))]
+        return kind
 
 
 @contextmanager
@@ -70,7 +90,7 @@ def single(binary: Callable[[], str | Path], seed: str) -> Iterator[Site]:
     """One server, which keeps what it acknowledged when it is killed."""
     with ExitStack() as stack:
         server = Server(stack, binary())
-        proxy = stack.enter_context(failing(lambda: server.address, schedule(seed), patience=PATIENCE))
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
 
         def kill() -> None:
             server.kill()
@@ -83,6 +103,34 @@ def single(binary: Callable[[], str | Path], seed: str) -> Iterator[Site]:
             proxies=[proxy],
             disturbances={"kill": kill, **_disturbing(lambda: server.client, server.signal)},
         )
+
+
+@contextmanager
+def evicting(seed: str) -> Iterator[Site]:
+    """A server that is full now and then, and evicts what it likes."""
+    with ExitStack() as stack:
+        server = Server(stack, debian_binary())
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
+        yield Site(
+            how={"url": f"redis://127.0.0.1:{proxy.port}/0?{_times()}"},
+            raw=partial(redis.Redis, port=server.port, protocol=2),
+            url=f"redis://127.0.0.1:{server.port}/0",
+            proxies=[proxy],
+            disturbances={"evict": partial(_evict, server)},
+            evicts=True,
+        )
+
+
+def _evict(server: Server) -> None:
+    """Have it evict a third of its keys: a little memory less each time, until it did."""
+    client: Any = server.client
+    client.config_set("maxmemory-policy", "allkeys-random")
+    keys = client.dbsize()
+    for more in range(60_000, -60_000, -200):  # commands themselves take some
+        client.config_set("maxmemory", client.info("memory")["used_memory"] + more)
+        client.config_set("maxmemory", 0)
+        if client.dbsize() < 0.7 * keys:
+            return
 
 
 def _times() -> str:
@@ -119,7 +167,7 @@ def cluster(seed: str) -> Iterator[Site]:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-", ignore_cleanup_errors=True))
         running = Cluster(Path(folder), *DURABLE)
         stack.callback(running.close)
-        rng, faults = random.Random(seed), schedule(seed)
+        rng, faults = random.Random(seed), Stubborn(seed)
         proxies = {
             node.port: stack.enter_context(failing(partial(_address, node.port), faults, patience=PATIENCE))
             for node in running.nodes
@@ -187,20 +235,33 @@ def watched(seed: str) -> Iterator[Site]:
         _wait_for_replica(pair)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-")))
         ports = [sentinel(stack, folder / f"{number}.conf", pair[0].port) for number in range(3)]
-        asked = redis.Redis(port=ports[0], protocol=2, decode_responses=True)
-        stack.callback(asked.close)
+        asking = [stack.enter_context(redis.Redis(port=port, protocol=2, decode_responses=True)) for port in ports]
 
         def master() -> Server:
             return next(one for one in pair if one.client.execute_command("ROLE")[0] == "master")
 
         def other_is_master(old: Server) -> bool:
             (new,) = [one for one in pair if one is not old]
-            found: Any = asked.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chats")
-            return int(found[1]) == new.port and new.client.execute_command("ROLE")[0] == "master"
+            found: list[Any] = [one.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "chats") for one in asking]
+            return {int(port) for _, port in found} == {new.port} and new.client.execute_command("ROLE")[0] == "master"
+
+        def can_fail_over() -> bool:
+            """Return whether each sentinel knows of the replica, and that it follows."""
+            known: list[Any] = [one.sentinel_slaves("chats") for one in asking]
+            return all(
+                len(replicas) == 1 and replicas[0]["flags"] == "slave" and replicas[0]["master-link-status"] == "ok"
+                for replicas in known
+            )
+
+        def accepts() -> bool:
+            try:
+                return bool(asking[0].execute_command("SENTINEL", "FAILOVER", "chats"))
+            except redis.ResponseError:  # of the last one something is left to do
+                return False
 
         def fail_over() -> None:
             old = master()
-            asked.execute_command("SENTINEL", "FAILOVER", "chats")
+            wait_until(accepts, seconds=60)
             wait_until(partial(other_is_master, old), seconds=60)
             _wait_for_replica(pair)
 
@@ -214,6 +275,7 @@ def watched(seed: str) -> Iterator[Site]:
         def settled(disturb: Disturbance) -> Disturbance:
             def done() -> None:
                 _wait_for_replica(pair)
+                wait_until(can_fail_over, seconds=60)
                 disturb()
 
             return done
@@ -254,4 +316,5 @@ ROWS: dict[str, Callable[[str], AbstractContextManager[Site]]] = {
     "Valkey": partial(single, _server_binary),
     "Cluster": cluster,
     "Sentinel": watched,
+    "Evicting": evicting,
 }

@@ -6,6 +6,7 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, TypeVar
 
 from langchain_core import messages as lc
@@ -165,7 +166,8 @@ class Story:
         """Find out whether an operation that failed was done, and that it is not done any more after that."""
         ways = [self.model, self.model.after(op)]
         barrier = {"do": "put", "message": ["barrier", self._text()]}
-        self.version = max(self.version, await until_done(self._tally, lambda: self._ask(barrier)) or 0)
+        made = await until_done(self._tally, partial(self._ask, barrier))
+        self.version = max(self.version, made or 0)
         ways = [way.after(barrier) for way in ways]
         there = told(await until_done(self._tally, self._history.messages))
         fitting = [way for way in ways if way.messages == there]
@@ -236,9 +238,9 @@ class Story:
             case "search":
                 if expected:
                     _, text = self._rng.choice(expected)
-                    found = {str(match.entry.message.content) for match in await history.search(text)}
-                    if text not in found:
-                        self._tally.wrong(f"{self.name}: a search for {text!r} found {found}")
+                    matches = {match.text for match in await history.search(text)}
+                    if text not in matches:
+                        self._tally.wrong(f"{self.name}: a search for {text!r} found {matches}")
             case "info":
                 info = await history.info()
                 self._see(op, (info.count, info.version), (len(expected), self.version))

@@ -42,8 +42,10 @@ class Victim:
         for part in parts:
             await self._damage(part, how)
         there = set(PARTS) if how in ("another type", "of another life") else set(PARTS) - set(parts)
-        where = f"{self.name} ({how}: {', '.join(parts)})"
-        await self._read(where, whole, there)
+        where = f"{self.name} of {self._user} ({how}: {', '.join(parts)})"
+        # Who keeps no users, and reads another list, is given what is in it: the state speaks of it, and is not asked.
+        if how != "of another life" or "m" not in parts or self._user is not None:
+            await self._read(where, whole, there)
         await self._write(where, whole, there)
         await self._erase(where, settle)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import threading
 import time
@@ -14,11 +15,13 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from redis.exceptions import RedisClusterException
 
 import chatmem
 import chatmem.sync
 from chatmem.codec import record
 from tests.chaos import shared
+from tests.chaos.evicted import ROUNDS, Evicted
 from tests.chaos.journal import Journal, Left
 from tests.chaos.sites import PATIENCE
 from tests.chaos.story import AGAIN, LENGTH, Story, Tally, told, until_done
@@ -48,6 +51,7 @@ class Task:
         seed: of what is drawn.
         skew: seconds by which its clock is wrong.
         loses: whether a failover loses what no replica has confirmed.
+        evicts: whether the server evicts keys of its own choice.
     """
 
     number: int
@@ -60,6 +64,7 @@ class Task:
     seed: str
     skew: float
     loses: bool
+    evicts: bool
 
 
 class Settling:
@@ -84,13 +89,14 @@ def journal_path(folder: Path, number: int, lane: int) -> Path:
 
 def work(task: Task, main: Connection) -> None:
     """Do a process's share."""
+    logging.getLogger("chatmem").setLevel(logging.ERROR)  # victims are mended
     record.now = lambda: time.time_ns() // 1000 + int(task.skew * 1_000_000)
     asyncio.run(_work(task, Settling(main)))
 
 
 async def _work(task: Task, settle: Settling) -> None:
     memory, client = opened(task)
-    plain = task.raw()
+    plain = _once_it_answers(task.raw)
     reached = AsCoroutines(memory) if task.blocking else memory
     lanes = [Lane(task, number, reached, raw_of(plain), settle) for number in range(task.lanes)]
     if task.blocking:
@@ -114,19 +120,20 @@ def opened(task: Task) -> tuple[Any, Any]:
         return connect(task.how["url"], **options), None
     ports: dict[int, int] = task.how["ports"]
     kind: Any = redis.RedisCluster if task.blocking else redis.asyncio.RedisCluster
+    times = {"socket_timeout": PATIENCE, "socket_connect_timeout": PATIENCE}
+    port = next(iter(ports.values()))
+    remap = {"address_remap": lambda address: ("127.0.0.1", ports[address[1]])}
+    client = _once_it_answers(lambda: kind(host="127.0.0.1", port=port, **remap, **times))
+    return connect(client=client, **options), client
+
+
+def _once_it_answers(open_client: Callable[[], Any]) -> Any:
+    """Return a client; a blocking one of a cluster connects at once."""
     while True:
         try:
-            client = kind(
-                host="127.0.0.1",
-                port=next(iter(ports.values())),
-                address_remap=lambda address: ("127.0.0.1", ports[address[1]]),
-                socket_timeout=PATIENCE,
-                socket_connect_timeout=PATIENCE,
-            )
-        except redis.RedisError:  # a blocking one connects at once
+            return open_client()
+        except (redis.RedisError, RedisClusterException):
             time.sleep(AGAIN)
-        else:
-            return connect(client=client, **options), client
 
 
 class Lane:
@@ -144,6 +151,16 @@ class Lane:
 
     async def run(self) -> None:
         """Work until all operations are done."""
+        await (self._lose() if self._task.evicts else self._work())
+        self._journal.close()
+
+    async def _lose(self) -> None:
+        for _ in range(self._left.done, self._task.operations, ROUNDS):
+            name = f"evicted {self._name} {self._rng.getrandbits(32):x}"
+            await Evicted(self._memory, name, self._rng, self._tally).run(self._settle)
+            self._journal.write(counted=ROUNDS)
+
+    async def _work(self) -> None:
         story, steps = await self._go_on(), 0
         for _ in range(self._left.done, self._task.operations):
             kind = self._rng.random()
@@ -178,14 +195,12 @@ class Lane:
             return self._begin()
         left, story = self._left, self._open(self._number)
         story.go_on(left)
-        match left.open:
-            case {"do": "clear"}:
-                await until_done(self._tally, lambda: self._memory.history(story.name).clear())
-                return self._begin()
-            case {"do": "update"}:
-                await story.do(left.open)
-            case dict():
-                await story.find_out(left.open)
+        if left.open is None:
+            return story
+        if left.open["do"] == "clear":
+            await until_done(self._tally, self._memory.history(story.name).clear)
+            return self._begin()
+        await (story.do if left.open["do"] == "update" else story.find_out)(left.open)
         return story
 
     async def _end(self, story: Story) -> None:
@@ -222,7 +237,12 @@ class Lane:
 
     async def _fork(self, story: Story) -> None:
         name = f"fork {self._rng.getrandbits(32):x} of {story.name}"
-        fork = await until_done(self._tally, lambda: self._memory.history(story.name, user=story.user).fork(name))
+        source = self._memory.history(story.name, user=story.user)
+        try:
+            fork = await until_done(self._tally, lambda: source.fork(name))
+        except (chatmem.ChatMemError, ValueError) as error:
+            self._tally.wrong(f"{name}: {error!r}")
+            return
         there = told(await until_done(self._tally, fork.messages))
         if there != story.model.messages:
             self._tally.wrong(f"{name}: holds {there}, not {story.model.messages}")

@@ -159,14 +159,65 @@ class TestSessions:
                     memory.history(str(number), user="ann").append(lc.HumanMessage("x", id="i"))
                 assert {level for _, level in levels(run("doctor", "--json"), "ttl", "incomplete", "type")} == set()
 
-    def test_a_state_that_is_gone(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
-        """As where the server evicts."""
-        memory.history("a").append("x")
-        raw.delete(session_keys("chatmem", "a").state.decode())
+    @pytest.mark.parametrize(
+        ("lost", "level", "what"),
+        [
+            ("s", "warning", "its state is lost"),
+            ("i", "warning", "its index of ids is lost"),
+            ("m", "error", "its messages are gone"),
+            ("ms", "warning", "nothing is left of it but its index of ids"),
+            ("mi", "error", "its messages are gone"),
+            ("is", "warning", "its state is lost"),
+        ],
+    )
+    def test_torn_sessions(
+        self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis, lost: str, level: str, what: str
+    ) -> None:
+        """As where the server evicts: a look changes nothing, --fix mends what can be mended, erase takes the rest."""
+        for name in ("a", "torn"):
+            memory.history(name, user="ann").append("x", lc.HumanMessage("refund", id="i"))
+        raw.delete(*(f"chatmem:{{torn}}:{end}" for end in lost))
+        before = {key: raw.dump(key) for key in raw.keys("chatmem:{torn}*")}
         done = run("doctor", "--json")
-        assert (done.exit_code, levels(done, "incomplete")) == (0, [("incomplete", "warning")])
-        memory.history("a").append("y")
-        assert levels(run("doctor", "--json"), "incomplete", "sessions") == [("sessions", "ok")]
+        assert (done.exit_code, levels(done, "torn")) == (int(level == "error"), [("torn", level)])
+        assert f"session 'torn': {what}" in rows(done, "torn")[0]["text"]
+        assert {key: raw.dump(key) for key in raw.keys("chatmem:{torn}*")} == before
+        fixed = run("doctor", "--json", "--fix")
+        assert levels(fixed, "torn") == [("torn", "error" if level == "error" else "ok")]
+        if level == "error":
+            assert run("erase", "torn", "--yes").exit_code == 0
+            assert raw.keys("chatmem:{torn}*") == []
+        elif "m" not in lost:
+            assert [one.content for one in memory.history("torn").messages()] == ["x", "refund"]
+            found = memory.history("torn").get("i")
+            assert found is not None
+            assert found.message == lc.HumanMessage("refund", id="i")
+        assert levels(run("doctor", "--json"), "torn", "sessions") == [("sessions", "ok")]
+        assert memory.history("a").count() == 2
+
+    def test_a_list_of_another_life(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
+        """As a restore in part leaves it."""
+        memory.history("a").append("x")
+        old: Any = raw.dump("chatmem:{a}:m")
+        memory.history("a").clear()
+        memory.history("a").append("y", "z")
+        raw.restore("chatmem:{a}:m", 0, old, replace=True)
+        done = run("doctor", "--json", "--fix")
+        assert (done.exit_code, levels(done, "torn")) == (1, [("torn", "error")])
+        assert rows(done, "torn")[0]["advice"] == "put back the right one, or: chatmem erase a"
+
+    def test_what_is_mended(self, run: Run, server: str, raw: redis.Redis) -> None:
+        """Keys that expire apart, and users' lists."""
+        with chatmem.sync.connect(server, ttl=600) as memory:
+            for name in ("apart", "gone"):
+                memory.history(name, user="ann").append(lc.HumanMessage("x", id="i"))
+        raw.expire("chatmem:{apart}:i", 30)
+        raw.delete(*raw.keys("chatmem:{gone}*"))
+        assert run("doctor").exit_code == 1
+        done = run("doctor", "--json", "--fix")
+        assert (done.exit_code, levels(done, "ttl", "index")) == (0, [("ttl", "ok"), ("index", "ok")])
+        assert all(500_000 < raw.pttl(f"chatmem:{{apart}}:{end}") <= 600_000 for end in "mis")
+        assert [level for _, level in levels(run("doctor", "--json"), "ttl", "index")] == ["ok"]
 
     def test_keys_of_a_wrong_type(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
         """Each key is named, and the other sessions are looked at all the same."""

@@ -351,7 +351,7 @@ class TestOwners:
         for more in ([], ["--append"]):
             done = run("import", exported, "--user", "bob", *more)
             assert done.exit_code == 1
-            assert "session 'nobodys' belongs to another user" in done.output
+            assert "line 4: the session is another user's than 'bob'" in done.output
         assert memory.history("nobodys").info() == before
         assert memory.sessions("bob").sessions == []
 
@@ -367,3 +367,17 @@ class TestOwners:
         assert (done.exit_code, done.output.startswith("line 1: ")) == (1, True)
         assert done.output.endswith("1 conversations, 1 messages stored, 1 skipped\n")
         assert memory.history("hers").count() == 0
+
+
+def test_ids_that_are_not_unique(run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+    """What a session holds under one id, the same content too, comes back all of it."""
+    messages = [lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1"), lc.AIMessage("c", id="2")]
+    memory.history("a").append(*messages, on_known_id="add")
+    exported = str(tmp_path / "all.jsonl")
+    assert run("export", "--output", exported).exit_code == 0
+    lines = Path(exported).read_text().splitlines()
+    Path(exported).write_text("\n".join([*lines, *lines[1:]]))
+    memory.history("a").clear()
+    assert run("import", exported).output == "1 conversations, 6 messages stored\n"
+    assert memory.history("a").messages() == messages * 2
+    assert run("import", exported).output == "0 conversations, 0 messages stored, 1 already there\n"

@@ -100,6 +100,7 @@ def tail(
 def doctor(
     match: Match = None,
     limit: Annotated[int, typer.Option(min=0, help="The messages of how many sessions to read.")] = 1000,
+    fix: Annotated[bool, typer.Option("--fix", help="Mend what can be mended of sessions and users' lists.")] = False,
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
     url: Url = None,
@@ -108,5 +109,5 @@ def doctor(
     from chatmem.cli.doctor import doctor as examine  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
-        if not examine(store, match=match, limit=limit, as_json=as_json):
+        if not examine(store, match=match, limit=limit, fix=fix, as_json=as_json):
             raise typer.Exit(1)

@@ -18,17 +18,18 @@ from chatmem.errors import ChatMemError
 _STYLES = {Level.OK: "green", Level.UNKNOWN: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
 
 
-def doctor(store: Store, *, match: str | None, limit: int, as_json: bool) -> bool:
+def doctor(store: Store, *, match: str | None, limit: int, fix: bool, as_json: bool) -> bool:
     """Print what is found; return whether nothing of it is an error.
 
     Args:
         store: what to look at.
         match: a glob that the sessions' ids match; None for all sessions, and the users' lists of them.
         limit: the messages of how many sessions are read.
+        fix: whether to mend what can be mended.
         as_json: one JSON object a finding.
     """
     levels = Counter[Level]()
-    for finding in _findings(store, match, limit):
+    for finding in _findings(store, match, limit, fix=fix):
         levels[finding.level] += 1
         if as_json:
             print_json(finding._asdict())
@@ -40,7 +41,7 @@ def doctor(store: Store, *, match: str | None, limit: int, as_json: bool) -> boo
     return not levels[Level.ERROR]
 
 
-def _findings(store: Store, match: str | None, limit: int) -> Iterator[Finding]:
+def _findings(store: Store, match: str | None, limit: int, *, fix: bool) -> Iterator[Finding]:
     try:
         store.memory.ping()
     except ChatMemError as error:
@@ -50,9 +51,9 @@ def _findings(store: Store, match: str | None, limit: int) -> Iterator[Finding]:
     yield from check_server(store)
     yield from check_rights(store)
     try:
-        yield from check_sessions(store, match or "*", limit)
+        yield from check_sessions(store, match or "*", limit, fix=fix)
         if match is None:
-            yield from check_index(store)
+            yield from check_index(store, fix=fix)
     except ChatMemError as error:
         yield Finding("sessions", Level.UNKNOWN, f"not looked at: {error}", "run it as a user who may SCAN")
 

@@ -25,7 +25,7 @@ def _needed(first: bytes, second: bytes) -> Iterator[Command]:
         yield command[0], first, *command[1:]
     for command in (("PEXPIREAT", b"4102444800000"), ("PERSIST",), ("PEXPIRE", b"60000"), ("PTTL",), ("EXISTS",)):
         yield command[0], first, *command[1:]
-    for command in (("HSET", b"a", b"1"), ("HSETNX", b"b", b"1"), ("HGET", b"a"), ("HMGET", b"a"), ("HGETALL",)):
+    for command in (("HSET", b"a", b"1"), ("HSETNX", b"b", b"1"), ("HGET", b"a"), ("HMGET", b"a"), ("HSCAN", b"0")):
         yield command[0], second, *command[1:]
     yield "HLEN", second
     yield "HDEL", second, b"a", b"b"
@@ -34,9 +34,11 @@ def _needed(first: bytes, second: bytes) -> Iterator[Command]:
     yield "PEXPIRE", second, b"60000"  # it goes whatever is refused
     yield "ZREVRANGEBYSCORE", second, b"+inf", b"-inf"
     yield "ZREM", second, b"a"
+    yield "ZREMRANGEBYRANK", second, b"0", b"-1"
     yield "EVAL", _EMPTY, b"1", first
     for _ in range(2):  # the first time a script goes out as EVAL
-        yield scripts.READ.call((first, first, first), b"at", b"0")
+        yield scripts.READ.call((first, first, first), b"", b"", b"at", b"0")
+    yield "RENAME", first, second
     yield "UNLINK", first, second
 
 

@@ -7,17 +7,20 @@ from itertools import islice
 from typing import NamedTuple
 
 from chatmem.cli.doctor.finding import Finding, Level, few
+from chatmem.cli.doctor.torn import check_torn
 from chatmem.cli.progress import track
 from chatmem.cli.store import SLICE, Store, slices
 from chatmem.cli.text import plural
-from chatmem.errors import CorruptRecordError
+from chatmem.errors import CorruptRecordError, TornSessionError
 from chatmem.keys import name_of, session_keys, unescape
 from chatmem.transports.base import Command
+from chatmem.transports.blocking import drive
 
 _GONE, _FOR_EVER = -2, -1
 """What PTTL says of a key that is not there, and of one that does not expire."""
 _APART = 1000
 """milliseconds"""
+_ONE_DEADLINE = "--fix gives all of it the longest of them, history.touch(ttl=seconds) another"
 
 
 class _Keys(NamedTuple):
@@ -28,12 +31,11 @@ class _Keys(NamedTuple):
     state: int
 
 
-def check_sessions(store: Store, match: str, limit: int) -> Iterator[Finding]:
+def check_sessions(store: Store, match: str, limit: int, *, fix: bool) -> Iterator[Finding]:
     """Yield what is wrong with sessions whose ids match a glob; the messages of so many of them are read."""
     sessions = sorted(store.find(match))
-    broken = yield from _only_wrong(
-        "sessions", _keys_of(store, sessions), f"the keys of {plural(len(sessions), 'session')} are whole"
-    )
+    fine = f"the keys of {plural(len(sessions), 'session')} are whole"
+    broken = yield from _only_wrong("sessions", _keys_of(store, sessions, fix=fix), fine)
     readable = (one for one in sessions if one not in broken)
     read = list(islice(readable, limit))
     left = len(sessions) - len(broken) - len(read)
@@ -51,17 +53,27 @@ def _only_wrong(check: str, findings: Iterator[Finding], fine: str) -> Generator
         yield from few(found)
     else:
         yield Finding(check, Level.OK, fine)
-    return {one.session for one in found if one.check == "type"}
+    return {one.session for one in found if one.check in ("type", "torn") and one.level is Level.ERROR}
 
 
-def _keys_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
+def _keys_of(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
     for part in track(list(slices(sessions, SLICE)), "looking at keys", store.err):
+        yield from _types_of(store, part)
+        yield from check_torn(store, part, fix=fix)
         for session, keys in zip(part, _times(store, part), strict=True):
             if _problem(session, keys) is not None:
                 (again,) = _times(store, [session])  # it may have been expiring just then
                 if (problem := _problem(session, again)) is not None:
-                    yield problem
-        yield from _types_of(store, part)
+                    yield _with_one_deadline(store, problem, again) if fix else problem
+
+
+def _with_one_deadline(store: Store, problem: Finding, keys: _Keys) -> Finding:
+    """Give the keys of a session the longest of their times."""
+    try:
+        drive(store.core(problem.session or "").touch(ttl=max(keys) / 1000))
+    except TornSessionError:  # which is another finding
+        return problem
+    return problem._replace(level=Level.OK, text=f"mended: {problem.text}", advice="")
 
 
 def _times(store: Store, sessions: list[str]) -> list[_Keys]:
@@ -75,14 +87,10 @@ def _problem(session: str, keys: _Keys) -> Finding | None:
     name = f"session {session!r}"
     if expiring and len(expiring) < len(there):
         text = f"{name}: {_names(keys, _FOR_EVER)} never expires, the rest does in {max(expiring) // 1000:,} s"
-        return Finding("ttl", Level.ERROR, text, "history.touch(ttl=seconds) gives all of it one", session)
+        return Finding("ttl", Level.ERROR, text, _ONE_DEADLINE, session)
     if expiring and max(expiring) - min(expiring) > _APART:
         text = f"{name} expires in parts: after {min(expiring) // 1000:,} s and {max(expiring) // 1000:,} s"
-        return Finding("ttl", Level.ERROR, text, "history.touch(ttl=seconds) gives all of it one", session)
-    if there and keys.state == _GONE:
-        text = f"{name}: its state is gone: user, title, metadata, version"
-        advice = "look at eviction above; the next append makes a new state, `chatmem erase` removes the rest"
-        return Finding("incomplete", Level.WARNING, text, advice, session)
+        return Finding("ttl", Level.ERROR, text, _ONE_DEADLINE, session)
     return None
 
 
@@ -121,6 +129,8 @@ def _records_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
             for entry in store.memory.history(session).entries():
                 if entry.error is not None:
                     yield _unreadable(session, entry.seq, entry.error)
+        except TornSessionError:  # which is another finding
+            continue
         except CorruptRecordError as error:
             yield Finding("records", Level.ERROR, f"session {session!r}: {error.args[0]}", "", session)
 
@@ -135,15 +145,15 @@ def _unreadable(session: str, position: int, error: CorruptRecordError) -> Findi
     )
 
 
-def check_index(store: Store) -> Iterator[Finding]:
+def check_index(store: Store, *, fix: bool) -> Iterator[Finding]:
     """Yield what is wrong with the users' lists of their sessions."""
     head = store.policy.prefix.encode() + b":user:{"
     keys = list(store.server.scan(head, b"*", b"}"))
     fine = f"the lists of {plural(len(keys), 'user')} hold no session that is gone"
-    yield from _only_wrong("index", _lists(store, keys, len(head)), fine)
+    yield from _only_wrong("index", _lists(store, keys, len(head), fix=fix), fine)
 
 
-def _lists(store: Store, keys: list[bytes], head: int) -> Iterator[Finding]:
+def _lists(store: Store, keys: list[bytes], head: int, *, fix: bool) -> Iterator[Finding]:
     for key in track(keys, "looking at users", store.err):
         user = unescape(key[head:-1])
         try:
@@ -152,9 +162,13 @@ def _lists(store: Store, keys: list[bytes], head: int) -> Iterator[Finding]:
             text = f"user {user!r}: key {key.decode()!r} holds something that chatmem did not write"
             yield Finding("index", Level.ERROR, text, f"move it elsewhere, or: UNLINK {key.decode()}")
             continue
-        if gone:
-            text = f"user {user!r}: {plural(gone, 'session')} of the list are gone"
-            yield Finding("index", Level.WARNING, text, "they leave it when it is read: chatmem sessions --user")
+        text = f"user {user!r}: {plural(gone, 'session')} of the list are gone"
+        if gone and fix:
+            for _ in store.of_user(user):  # what is gone leaves the list when it is read
+                pass
+            yield Finding("index", Level.OK, f"mended: {text}")
+        elif gone:
+            yield Finding("index", Level.WARNING, text, "they leave it when it is read, by --fix too")
 
 
 def _count_gone(store: Store, key: bytes) -> int:
