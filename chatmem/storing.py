@@ -212,7 +212,7 @@ def _equal(element: bytes, entry: Entry, part: record.Encoded, given: record.Dec
         new = record.plain_record(b"0:" + part.record)
     except (UnknownDictionaryError, CorruptRecordError):
         return False
-    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
+    return record.content_of(stored) == record.content_of(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

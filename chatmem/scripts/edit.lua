@@ -171,7 +171,6 @@ function tasks.truncate()
   else
     redis.call('LTRIM', list, 0, index - 1)
   end
-  session.pinned = math.min(session.pinned, index)
   keep_next()
   return {version + 1, position, length - index}
 end
@@ -181,7 +180,7 @@ function tasks.compact()
   if not index then
     return {-4}
   end
-  local cut = whole(index + 1, LARGEST_EXCHANGE)
+  local cut = whole(index + 1, 8 * LARGEST_EXCHANGE)
   if cut == 0 then
     return {version, -1, 0}
   end
@@ -228,7 +227,6 @@ function tasks.touch()
   return {version, -1, 0}
 end
 
-local pinned = session.pinned
 local result = tasks[task]()
 if result[1] < 0 then
   return result
@@ -259,7 +257,7 @@ if changed or task == 'update' then -- a resend that comes late must not undo wh
   local text = written(reply[1]) .. ':' .. written(reply[2]) .. ':' .. written(reply[3]) .. ':' .. written(reply[4])
   set('recent', remember(session.recent, token, text))
 end
-if session.pinned ~= pinned or task == 'compact' and changed then
+if task == 'compact' and changed then
   set('pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
 end
 if changed then
