@@ -191,6 +191,7 @@ async def test_connections_that_are_cut(memory: chatmem.ChatMemory, raw: Any) ->
         for turn in range(30):
             await memory.history(f"s{number}").append(lc.HumanMessage(str(turn)), lc.AIMessage(f"re:{turn}"))
 
+    await memory.ping()
     writers = asyncio.gather(*map(writer, range(20)))
     killed = 0
     while not writers.done():

@@ -97,7 +97,7 @@ _KINDS = (
     ),
     _Kind(
         r"max number of clients|max(?:imum)? concurrent connections|[Tt]oo many (?:open )?(?:connections|clients)\b.*"
-        r"|max connections",
+        r"|max connections|Connection not ready",  # which redis-py says where an error came before a command
         UnavailableError,
         "the server has as many connections as it takes (maxclients): close some, or raise that",
         Again.LATER,
