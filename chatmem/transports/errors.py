@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.sentinel import MasterNotFoundError
 
-from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
+from chatmem.errors import ChatMemError, CorruptRecordError, MissingRightError, UnavailableError, UnsupportedError
 
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 """What a redis-py client raises; its time-outs and lost connections among them."""
@@ -44,7 +44,7 @@ _KINDS = (
     ),
     _Kind(
         r"NOPERM|ACL failure|no permissions|not allowed to (?:run|access)|user executing the script can't",
-        UnavailableError,
+        MissingRightError,
         _NO_RIGHTS,
     ),
     _Kind(
