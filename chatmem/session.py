@@ -286,7 +286,7 @@ class Session:
             return await self._listed(last)  # who may run no script may still read
         if elements:
             self.policy.seen.add(self.keys.messages)
-        return elements
+        return elements  # type: ignore[no-any-return]
 
     async def _listed(self, last: int | None) -> list[bytes]:
         start = b"0" if last is None else b"-%d" % last

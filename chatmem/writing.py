@@ -217,8 +217,10 @@ class Writes(Stores):
 
         Raises:
             EncodingError: JSON cannot carry the metadata. Nothing was sent.
+            NotYoursError: the session is not this history's user's.
+            TornSessionError: a part of the session is lost. Nothing was changed.
             UnavailableError: the server did not confirm; it may be done again.
-            ValueError: `title` is no string, `metadata` no dict, or the session is another user's.
+            ValueError: `title` is no string, or `metadata` no dict.
         """
         if title is not None and not isinstance(title, str):
             raise ValueError("title must be a string, or None for as it is")
