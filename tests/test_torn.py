@@ -1,6 +1,6 @@
 """A session is one thing: what every operation does where its three keys are not of one life.
 
-Each key is absent, of this life, of an earlier life, or of a wrong type. In each of these 64 states every operation does
+Each key is absent, of this life, of an earlier life, or of a wrong type. In each of these 64 states an operation does
 what it should, mends the session exactly, or raises a TornSessionError that says what to do: see docs/sessions.md.
 """
 
