@@ -26,7 +26,8 @@ if task == 'clear' then
   local owner = not known.err and known[1] or nil
   local wanted = how ~= '' and how or user
   local unowned = not owner and not known.err and known[2] and ARGV[7] ~= '1'
-  if wanted ~= '' and (owner and owner ~= wanted or unowned) then
+  local absent = how ~= '' and redis.call('EXISTS', list, ids, state) == 0
+  if wanted ~= '' and (owner and owner ~= wanted or unowned) or absent then
     return {OTHER_USER}
   end
   local length = redis.pcall('LLEN', list)

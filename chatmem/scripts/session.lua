@@ -40,8 +40,12 @@ end
 
 -- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.
 local function is_record(element)
-  local first = string.match(string.sub(element, 1, 17), '^%d+:(.)')
-  return first == '\1' or first == 'A'
+  local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.)')
+  local header = head and string.sub(element, #head + 1, #head + 20)
+  if form == '\1' then
+    return #header >= 15 and string.find(header, '^..%a') ~= nil
+  end
+  return form == 'A' and #header == 20 and not string.find(header, '[^%w+/]')
 end
 
 local function wrong_type(reply)

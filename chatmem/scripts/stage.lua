@@ -40,6 +40,9 @@ elseif redis.call('LLEN', aside) ~= count then
   return {-4}
 end
 redis.call('UNLINK', ids)
+if count == 0 then
+  return {0, 0}
+end
 redis.call('RENAME', aside, list)
 redis.call('HSET', names_aside, 'x', '1', 'k' .. key, '1:0:' .. written(count - 1) .. ':0')
 redis.call('RENAME', names_aside, ids)
