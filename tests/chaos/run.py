@@ -5,9 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import random
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -20,6 +22,7 @@ import chatmem.sync
 from tests.chaos import shared
 from tests.chaos.journal import lines
 from tests.chaos.sites import ROWS, Site
+from tests.chaos.victim import PARTS
 from tests.chaos.worker import PREFIX, TTL, Task, journal_path, work
 
 SKEW = 600.0
@@ -97,8 +100,12 @@ class Run:
                     self._outcome.verdicts.append(("wrong", f"worker {worker.task.number} ended with an error"))
                 self._workers.remove(worker)
             else:
-                self._site.settle()
-                worker.pipe.send("settled")
+                threading.Thread(target=self._settle, args=(worker.pipe,), daemon=True).start()
+
+    def _settle(self, pipe: Connection) -> None:
+        self._site.settle()
+        with suppress(OSError):  # its process was killed meanwhile
+            pipe.send("settled")
 
     def _disturb(self) -> None:
         if self._rng.random() < KILLS:
@@ -138,16 +145,19 @@ class Run:
 
 
 def _deadlines(site: Site) -> Iterator[tuple[str, str]]:
-    """The keys of a session expire together."""
+    """The keys of a session expire together; what lies beside them, for a fork that was not finished, expires too."""
     client = site.raw()
     ends: dict[str, dict[str, int]] = {}
     for key in client.scan_iter(f"{PREFIX}:{{*", count=1000):
         session, _, part = key.decode().rpartition(":")
-        ends.setdefault(session, {})[part] = int(client.pexpiretime(key))
+        end = int(client.pexpiretime(key))
+        if part in PARTS:
+            ends.setdefault(session, {})[part] = end
+        elif end < 0:
+            yield "wrong", f"{key!r} never expires"
     for session, parts in ends.items():
-        if (len(set(parts.values())) > 1 or min(parts.values()) < 0) and not any(
-            name in session for name in ("{victim", "{evicted")
-        ):
+        lost_some = any(name in session for name in ("{victim", "{evicted"))
+        if (len(set(parts.values())) > 1 or min(parts.values()) < 0) and not lost_some:
             yield "wrong", f"{session}: expires in parts: {parts}"
     client.close()
 

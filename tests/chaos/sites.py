@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 from chatmem.embedded import _server_binary
 from tests.chaos.nodes import DURABLE, Server
 from tests.clusters import Cluster, Node
-from tests.faults import Address, FaultProxy, Schedule, failing
+from tests.faults import WEIGHTS, Address, FaultProxy, Schedule, failing
 from tests.sentinels import sentinel
 from tests.servers import debian_binary, wait_until
 
@@ -28,6 +28,8 @@ PATIENCE = 0.4
 SHARE = 0.01
 """Of the commands that the proxies cut, hold back or answer by half."""
 FULL_FOR, PAUSED_FOR = 0.3, 0.7
+HELD_FOR = 1.5
+"""Seconds; half as long again a proxy holds back a command: longer than its caller tries."""
 MOST_HELD = 100
 """Commands."""
 
@@ -71,7 +73,7 @@ class Stubborn(Schedule):
     """
 
     def __init__(self, seed: str) -> None:
-        super().__init__(seed, 10**9, share=SHARE)
+        super().__init__(seed, 10**9, share=SHARE, weights={**WEIGHTS, "delay": 0})
         self._held: dict[bytes, None] = {}
 
     def draw(self, request: bytes) -> str | None:
@@ -90,7 +92,7 @@ def single(binary: Callable[[], str | Path], seed: str) -> Iterator[Site]:
     """One server, which keeps what it acknowledged when it is killed."""
     with ExitStack() as stack:
         server = Server(stack, binary())
-        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=HELD_FOR))
 
         def kill() -> None:
             server.kill()
@@ -110,7 +112,7 @@ def evicting(seed: str) -> Iterator[Site]:
     """A server that is full now and then, and evicts what it likes."""
     with ExitStack() as stack:
         server = Server(stack, debian_binary())
-        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=PATIENCE))
+        proxy = stack.enter_context(failing(lambda: server.address, Stubborn(seed), patience=HELD_FOR))
         yield Site(
             how={"url": f"redis://127.0.0.1:{proxy.port}/0?{_times()}"},
             raw=partial(redis.Redis, port=server.port, protocol=2),
@@ -169,7 +171,7 @@ def cluster(seed: str) -> Iterator[Site]:
         stack.callback(running.close)
         rng, faults = random.Random(seed), Stubborn(seed)
         proxies = {
-            node.port: stack.enter_context(failing(partial(_address, node.port), faults, patience=PATIENCE))
+            node.port: stack.enter_context(failing(partial(_address, node.port), faults, patience=HELD_FOR))
             for node in running.nodes
         }
 
