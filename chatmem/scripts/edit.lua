@@ -239,24 +239,13 @@ if not session.exists and not changed and task ~= 'update' then
 end
 session.owner = session.owner or user ~= '' and user or nil
 local time = now ~= '' and now or microseconds_now()
-local fields = {'version', written(result[1])}
-local function set(field, value)
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
-end
-if session.owner then
-  set('user', session.owner)
-end
-if not session.created then
-  set('created', time)
-end
+local fields, set = fields_of(session, result[1], time)
 if changed then
   set('updated', time)
   set('edited', written(result[1]))
 end
 if changed or task == 'update' then -- a resend that comes late must not undo what was set after it
-  local text = written(reply[1]) .. ':' .. written(reply[2]) .. ':' .. written(reply[3]) .. ':' .. written(reply[4])
-  set('recent', remember(session.recent, token, text))
+  set('recent', remember(session.recent, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
 if task == 'compact' and changed then
   set('pinned', written(session.pinned) .. ':' .. (session.generation or '0'))

@@ -25,7 +25,7 @@ end
 local function remember(recent, token, text)
   local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
   number, floor = tonumber(number, 16), tonumber(floor, 16)
-  local now = redis.call('TIME')[1] - ERA
+  local now = now_is()[1] - ERA
   local calls = {string.format(';%s:%x:%x:%x:%s', writer, number, number - floor, now, text)}
   local size = 0
   for call, who, at, _, time in string.gmatch(recent, CALL) do

@@ -18,16 +18,6 @@ local function number_in(text)
   return digits and #digits <= 15 and tonumber(digits) or nil
 end
 
-local function milliseconds_now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function microseconds_now()
-  local time = redis.call('TIME')
-  return string.format('%.0f', time[1] * 1000000 + time[2])
-end
-
 -- Returns what stands for an element: its position, and of the record's header all to the end of the time of its writing.
 local function mark_of(element)
   if not element then
@@ -163,10 +153,27 @@ end
 
 local function expire_at(deadline)
   if deadline then
-    for _, name in ipairs(KEYS) do
-      redis.call('PEXPIREAT', name, written(deadline))
+    local text = written(deadline)
+    for at = 1, 3 do
+      redis.call('PEXPIREAT', KEYS[at], text)
     end
   end
+end
+
+-- Returns the fields and values of the state that every write sets, and a function that adds others.
+local function fields_of(session, version, time)
+  local fields = {'version', written(version)}
+  local function set(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  if session.owner then
+    set('user', session.owner)
+  end
+  if not session.created then
+    set('created', time)
+  end
+  return fields, set
 end
 
 -- Returns what the index carries, when it is written at a version.
