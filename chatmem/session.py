@@ -53,7 +53,7 @@ VERSION, FIRST, LAST, COUNT, USER, UPDATED = range(6)
 OTHER_USER, TORN, LATE = -3, -9, -10
 """Refusals that all scripts of sessions share."""
 ATTEMPTS = 10
-"""How often a read of several slices begins anew because others changed the session, and how often a torn one is mended."""
+"""How often a read of several slices begins anew because others changed the session, and a torn one is mended."""
 SLICE = 256
 """How many records are read or written at a time where there may be many."""
 _NO_CALL = b"0:0:0"
