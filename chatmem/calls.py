@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import secrets
 import threading
@@ -33,7 +34,8 @@ class Calls:
     def _begin_anew(self) -> None:
         self._process = os.getpid()
         self._writer = secrets.token_hex(3)
-        self._number = 0
+        self._numbers = itertools.count(1)
+        self._beginning = 0
         self._open: dict[bytes, dict[int, None]] = {}
 
     def begin(self, key: bytes) -> Call:
@@ -41,18 +43,23 @@ class Calls:
         with self._lock:
             if os.getpid() != self._process:
                 self._begin_anew()
-            self._number += 1
-            calls = self._open.setdefault(key, {})
-            calls[self._number] = None
-            floor = next(iter(calls))  # numbers only grow
-            return Call(key, self._number, b"%b:%x:%x" % (self._writer.encode(), self._number, floor))
+            # A signal handler may begin a call at any of these lines: what it interrupts may have a lower number then.
+            self._beginning += 1
+            try:
+                calls = self._open.setdefault(key, {})
+                number = next(self._numbers)
+                calls[number] = None
+                floor = min(calls) if self._beginning == 1 else 0
+            finally:
+                self._beginning -= 1
+            return Call(key, number, b"%b:%x:%x" % (self._writer.encode(), number, floor))
 
     def end(self, call: Call) -> None:
         """Take a call as over, however it ended: nobody sends it again."""
         with self._lock:
             calls = self._open.get(call.key, {})
             calls.pop(call.number, None)
-            if not calls:
+            if not calls and not self._beginning:
                 self._open.pop(call.key, None)
 
 

@@ -27,7 +27,7 @@ class Slice(NamedTuple):
     edited: int
     """the version of the last change of the session that was no append"""
     pinned: int
-    """how many messages a compaction put at the head"""
+    """before which position stands what a compaction put at the head"""
 
 
 async def slices(session: Session, up_to: str | int | None, expected_version: int | None) -> AsyncIterator[Slice]:
@@ -81,20 +81,21 @@ async def build(
         ConflictError: there is a session of the new id.
         UnavailableError: what was built aside is gone.
     """
-    name, position, edited = secrets.token_hex(4).encode(), 0, None
+    name, position, edited, heads = secrets.token_hex(4).encode(), 0, None, 0
     async for part in source:
         if edited not in (None, part.edited):
             return None
         edited = part.edited
+        heads = heads or sum(entry.seq < part.pinned for entry in part.entries)
         target = Session(session.transport, session.policy, new_id, part.user)
         keys = (*target.keys, *aside(target.keys, name))
         command = scripts.STAGE.call(
-            keys, b"add", b"%d" % position, b"%d" % part.pinned, *_copies(part, position, target, copy)
+            keys, b"add", b"%d" % position, b"%d" % heads, *_copies(part, position, target, copy)
         )
         position += len(part.entries)
         if part.more:
             await target.send(command)
-        elif await _commit(target, keys, command, field(name_of_fork(session, part)), position, part):
+        elif await _commit(target, keys, command, field(name_of_fork(session, part)), position, heads):
             return target
     return None
 
@@ -106,11 +107,11 @@ def _copies(part: Slice, position: int, target: Session, copy: Callable[[Entry, 
 
 
 async def _commit(
-    target: Session, keys: Sequence[bytes], command: Command, name: bytes, count: int, last: Slice
+    target: Session, keys: Sequence[bytes], command: Command, name: bytes, count: int, heads: int
 ) -> bool:
     call = target.policy.calls.begin(target.keys.messages)
     try:
-        told = (call.token, target.policy.ttl_argument, target.user_name, name, b"%d" % count, b"%d" % last.pinned)
+        told = (call.token, target.policy.ttl_argument, target.user_name, name, b"%d" % count, b"%d" % heads)
         commands = [command, scripts.STAGE.call(keys, b"commit", *told)]
         if target.user is not None and target.policy.wait is None:
             commands.append(target.registration(target.user_name, "CH"))

@@ -122,8 +122,9 @@ class ChatMemory:
     async def forget(self, user: str) -> int:
         """Erase all of a user's sessions, and return how many there were. Three round trips for each 100.
 
-        Each session is erased as a whole. One that is written meanwhile is erased before that write or after it:
-        what is left of it then, if anything, was written after its erasure, and is listed.
+        Each session is erased as a whole, also what is left of a torn one. One that is written meanwhile is erased
+        before that write or after it: what is left of it then, if anything, was written after its erasure, and is
+        listed.
 
         Raises:
             UnavailableError: the server did not confirm; do it again for the rest.
@@ -160,7 +161,7 @@ class ChatMemory:
         return True
 
     async def aclose(self) -> None:
-        """Close the connections that this memory opened."""
+        """Close the connections that this memory opened, for good: what you ask for then is an UnavailableError."""
         await self._connection.aclose()
 
     async def __aenter__(self) -> Self:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import BaseMessage, SystemMessage
 
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match, Page, SessionInfo
@@ -97,7 +97,9 @@ class Reads:
         """Read slice after slice, from the end back, until a window is full; None where one was changed meanwhile."""
         session = self._session
         first, tail, more, edited = await session.ends(size)
-        pinned = await session.entries(first) if keep_system else []
+        pinned = [
+            one for one in await session.entries(first) if keep_system or not isinstance(one.message, SystemMessage)
+        ]
         entries, known = await session.entries(tail), {one.seq for one in pinned}
         chosen = wanted.select(pinned=session.messages_of(pinned))
         while chosen.take(session.messages_of([one for one in entries if one.seq not in known])) and more:
@@ -134,12 +136,14 @@ class Reads:
         last, more = -1, True
         while more:
             entries, elements, more = await self._session.slice(last, None, SLICE, newest=False)
-            if more and entries[-1].seq <= last:
+            read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
+            end = max(read) if read else entries[-1].seq if entries else last
+            if more and end <= last:
                 with self._session.named():
                     raise CorruptRecordError("the positions do not grow: something else wrote to this session")
             for entry, element in zip(entries, elements, strict=True):
                 yield entry, element
-                last = entry.seq
+            last = end
 
     @observed
     async def page(
@@ -168,9 +172,13 @@ class Reads:
         check_count("after", after, least=-1)
         check_limit(limit, LARGEST_PAGE)
         entries, _, more = await self._session.slice(after, before, limit, newest=newest_first)
+        if not more:
+            return Page(entries[::-1] if newest_first else entries, None)
+        # A cursor moves on, also where something else wrote what does not say its place.
         if newest_first:
-            entries.reverse()
-        return Page(entries, entries[-1].seq if more else None)
+            start = entries[-1].seq + 1 if before is None else before
+            return Page(entries[::-1], min(start - 1, *(entry.seq for entry in entries)))
+        return Page(entries, max(-1 if after is None else after + 1, *(entry.seq for entry in entries)))
 
     @observed
     async def get(self, message: str | int) -> Entry | None:

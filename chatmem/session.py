@@ -20,6 +20,7 @@ from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
 from chatmem.errors import (
     ChatMemError,
     CorruptRecordError,
+    MissingRightError,
     NotYoursError,
     TornSessionError,
     UnavailableError,
@@ -52,7 +53,7 @@ VERSION, FIRST, LAST, COUNT, USER, UPDATED = range(6)
 OTHER_USER, TORN, LATE = -3, -9, -10
 """Refusals that all scripts of sessions share."""
 ATTEMPTS = 10
-"""How often a read of several slices begins anew because others changed the session, other than by appends."""
+"""How often a read of several slices begins anew because others changed the session, and a torn one is mended."""
 SLICE = 256
 """How many records are read or written at a time where there may be many."""
 _NO_CALL = b"0:0:0"
@@ -118,11 +119,12 @@ class Session:
             NotYoursError: the session is another user's, or nobody's.
             TornSessionError: it is torn, and cannot be mended.
         """
-        while True:
+        for _ in range(ATTEMPTS):
             reply, *others = await self.read(self.reading(how, *arguments), *commands)
             if reply[0] == 0:
                 return reply[1:], others
             await self.mend(reply)
+        raise self.cannot_mend()
 
     async def mend(self, reply: list[Any]) -> None:
         """Do what a script's refusal asks for, where the same call may then be done again; else raise an error."""
@@ -139,6 +141,11 @@ class Session:
             if why not in (b"index", b"state"):
                 raise TornSessionError(f"the session is torn: {_TORN[why]}", reason=why.decode())
         await self._heal(why, more[0])
+
+    def cannot_mend(self) -> UnavailableError:
+        """Return the error of a session that is torn again whenever it was mended."""
+        what = "the session is torn again whenever it was mended: look at what deletes its keys, or clear() it"
+        return UnavailableError(what, session=self.id, key=self.key)
 
     async def _heal(self, why: bytes, user: bytes) -> None:
         """Rebuild the id index, or the state, from what is in the records, a slice at a time."""
@@ -275,15 +282,21 @@ class Session:
         A list command knows neither whose session it is, nor whether one without messages is wholly absent. So it is
         for sessions that were seen to hold messages, and for callers without a user.
         """
-        if self.user is None and self.keys.messages in self.policy.seen:
-            start = b"0" if last is None else b"-%d" % last
-            (elements,) = await self.read(("LRANGE", self.keys.messages, start, b"-1"))
-            if elements:
-                return elements  # type: ignore[no-any-return]
-        (elements,), _ = await self.ask(b"tail", b"" if last is None else b"%d" % last)
+        if self.user is None and self.keys.messages in self.policy.seen and (elements := await self._listed(last)):
+            return elements
+        try:
+            (elements,), _ = await self.ask(b"tail", b"" if last is None else b"%d" % last)
+        except MissingRightError:
+            if self.user is not None:
+                raise
+            return await self._listed(last)  # who may run no script may still read
         if elements:
             self.policy.seen.add(self.keys.messages)
         return elements  # type: ignore[no-any-return]
+
+    async def _listed(self, last: int | None) -> list[bytes]:
+        start = b"0" if last is None else b"-%d" % last
+        return (await self.read(("LRANGE", self.keys.messages, start, b"-1")))[0]  # type: ignore[no-any-return]
 
     async def ends(self, last: int) -> tuple[list[bytes], list[bytes], bool, int]:
         """Return the two ends of a session, as they are at one moment.

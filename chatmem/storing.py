@@ -189,8 +189,8 @@ class Stores:
                 raise UnavailableError("others write to the session faster than a record is sealed for its position")
             if code == _HIDDEN:
                 raise UnavailableError("others write to the session faster than its messages can be compared")
-            if code <= TORN or code == OTHER_USER:
-                raise UnavailableError("the session is torn faster than it can be mended")
+            if code == TORN:
+                raise self._session.cannot_mend()
         if code == _TOO_MANY:
             raise ValueError(f"replacement must be no more than the {reply[1]:,} messages that there were up to there")
         message_id = name_of(parts[reply[1]].id)
@@ -212,7 +212,7 @@ def _equal(element: bytes, entry: Entry, part: record.Encoded, given: record.Dec
         new = record.plain_record(b"0:" + part.record)
     except (UnknownDictionaryError, CorruptRecordError):
         return False
-    return record.without_time(stored) == record.without_time(new) or is_equal(entry.message, given.message)
+    return record.content_of(stored) == record.content_of(new) or is_equal(entry.message, given.message)
 
 
 def _places(following: int, *known: int) -> list[int]:

@@ -185,7 +185,7 @@ def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
     """Return whether the state speaks of messages that are not there, or says nothing of some that are."""
     if life is None:
         return bool(count) and version is None
-    return life.endswith(b"-") == bool(count)
+    return (life[9:10] == b"-") == bool(count)
 
 
 def _to_cursor(listed: _Listed) -> str:

@@ -13,7 +13,7 @@ from chatmem.errors import ConflictError, NotFoundError
 from chatmem.keys import field, user_keys
 from chatmem.model import Appended, Edited
 from chatmem.policy import milliseconds
-from chatmem.session import USER, VERSION, target
+from chatmem.session import ATTEMPTS, USER, VERSION, target
 from chatmem.storing import MISSING, Known, Stores, as_messages, to_json
 from chatmem.telemetry import observed
 
@@ -217,8 +217,10 @@ class Writes(Stores):
 
         Raises:
             EncodingError: JSON cannot carry the metadata. Nothing was sent.
+            NotYoursError: the session is not this history's user's.
+            TornSessionError: a part of the session is lost. Nothing was changed.
             UnavailableError: the server did not confirm; it may be done again.
-            ValueError: `title` is no string, `metadata` no dict, or the session is another user's.
+            ValueError: `title` is no string, or `metadata` no dict.
         """
         if title is not None and not isinstance(title, str):
             raise ValueError("title must be a string, or None for as it is")
@@ -226,11 +228,12 @@ class Writes(Stores):
             raise ValueError("metadata must be a dict, or None for as it is")
         with self._session.named():
             values = [b"" if value is None else to_json(value) for value in (title, metadata)]
-        while True:
+        for _ in range(ATTEMPTS):
             reply = await self._session.annotate(*values)
             if reply[VERSION] >= 0:
                 return
             await self._session.mend(reply)
+        raise self._session.cannot_mend()
 
     @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:
@@ -257,11 +260,12 @@ class Writes(Stores):
     async def _ask(self, task: bytes, *arguments: bytes, ttl: bytes | None = None) -> Any:
         """Run a task of `edit.lua` that may be done twice, mending the session first where that is needed."""
         session = self._session
-        while True:
+        for _ in range(ATTEMPTS):
             (reply,) = await session.run(session.command(scripts.EDIT, task, *arguments, ttl=ttl))
             if reply[VERSION] >= 0 or reply[VERSION] == MISSING:
                 return reply
             await session.mend(reply)
+        raise session.cannot_mend()
 
     @observed
     async def clear(self) -> None:

@@ -217,6 +217,8 @@ def makers() -> list[tuple[str, Maker]]:
 class Nowhere:
     """A transport to a server that holds no dictionary."""
 
+    longest = 0.0
+
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         return [None] * len(commands)
 

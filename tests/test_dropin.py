@@ -370,11 +370,11 @@ class TestLangChainJS:
         ('{"type": "human", "role": null, "text": "Hi"}', lc.HumanMessage("Hi")),
         ('{"type": "ai", "text": ""}', lc.AIMessage("")),
         ('{"type": "system", "text": "Be brief."}', lc.SystemMessage("Be brief.")),
-        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
-        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage("Arr", role="pirate")),
+        ('{"type": "generic", "role": "pirate", "text": "Arr"}', lc.ChatMessage(content="Arr", role="pirate")),
+        ('{"type": "custom", "role": "pirate", "text": "Arr"}', lc.ChatMessage(content="Arr", role="pirate")),
         ('{"type": "human", "data": {"content": "Hi"}}', lc.HumanMessage("Hi")),
         ('{"type": "human", "data": {"content": "Hi", "role": "u"}, "text": "x"}', lc.HumanMessage("Hi", role="u")),
-        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage("Arr", role="p")),
+        ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage(content="Arr", role="p")),
         (
             '{"type": "ai", "data": {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]}}',
             lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
@@ -537,7 +537,7 @@ class TestWhatTheOldClassesTook:
     def test_classes_of_the_callers_own(self, url: str, raw: Any, prefix: str) -> None:
         """A type that no reader knows would cost old code its whole session: it is stored as the class' base."""
         history = langchain_community.RedisChatMessageHistory("s", url, key_prefix=prefix)
-        history.add_messages([Note("buy"), Event("began"), samples.Custom("x", score=2)])
+        history.add_messages([Note(content="buy"), Event(content="began"), samples.Custom(content="x")])
         note, event, custom = history.messages
         assert messages_from_dict([json.loads(one) for one in raw.lrange(f"{prefix}s", 0, -1)[::-1]]) == [
             note,
@@ -716,7 +716,9 @@ class TestLangchainRedis:
             await names.add(*holding(value))
         read = await names.read()
         assert len(read) == 3 + 6 * (len(CARRIED) + len(REFUSED))
-        assert "lock" in read[-6].artifact
+        (first, *_) = read[-6:]
+        assert isinstance(first, lc.ToolMessage)
+        assert "lock" in first.artifact
         await names.clear()
 
     def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:

@@ -404,17 +404,17 @@ async def late(history: chatmem.History, edit: Callable[[], Awaitable[object]]) 
 
 
 async def test_an_edit_that_arrives_very_late() -> None:
-    """With `expected_version` it changes nothing any more; without, it does, as docs/guarantees.md says."""
+    """It changes nothing any more, with or without `expected_version`: its caller has gone on."""
     new = lc.HumanMessage("new", id="m")
     with redis_7() as url:
         async with chatmem.connect(url) as memory:
             history = memory.history("a")
-            for bound, content in ((True, "later 49"), (False, "new")):
+            for bound in (True, False):
                 await history.clear()
                 done = await history.append(lc.HumanMessage("old", id="m"))
                 version = done.version if bound else None
                 await late(history, lambda version=version: history.replace("m", new, expected_version=version))  # type: ignore[misc]
-                assert [message.content for message in await history.messages()] == [content]
+                assert [message.content for message in await history.messages()] == ["later 49"]
 
 
 def test_frames() -> None:

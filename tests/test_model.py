@@ -32,7 +32,7 @@ class Conversation(RuleBasedStateMachine):
         )
         self.history = self.memory.history("s")
         self.model: list[tuple[int, lc.BaseMessage]] = []
-        self.next = self.version = self.names = 0
+        self.next = self.version = self.names = self.pinned = 0
         self.complete = True
 
     def teardown(self) -> None:
@@ -56,7 +56,9 @@ class Conversation(RuleBasedStateMachine):
         if self.most is None or not self.model:
             return
         cut = self.whole(max(len(self.model) - self.most, 0))
-        head = self.model[:1] if self.model[0][1].type == "system" else []
+        head = [one for one in self.model if one[0] < self.pinned]
+        if not head and self.model[0][1].type == "system":
+            head = self.model[:1]
         if cut > len(head):
             self.model = head + self.model[cut:]
 
@@ -147,6 +149,7 @@ class Conversation(RuleBasedStateMachine):
         self.version += cut > 0
         assert self.history.compact(upto=seq, replacement=summary, expected_version=None).count == cut
         if cut:
+            self.pinned = count
             self.model = list(enumerate(summary)) + self.model[cut:]
 
     @invariant()

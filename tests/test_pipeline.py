@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 from collections.abc import AsyncIterator, Iterator
 from typing import Any, ClassVar
@@ -190,6 +191,7 @@ async def test_connections_that_are_cut(memory: chatmem.ChatMemory, raw: Any) ->
         for turn in range(30):
             await memory.history(f"s{number}").append(lc.HumanMessage(str(turn)), lc.AIMessage(f"re:{turn}"))
 
+    await memory.ping()
     writers = asyncio.gather(*map(writer, range(20)))
     killed = 0
     while not writers.done():
@@ -276,12 +278,13 @@ async def test_an_answer_that_is_none(answer: bytes) -> None:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?socket_timeout=0.1"
         client = redis.asyncio.Redis.from_url(url, **{**CONNECTION, "socket_timeout": 0.1, "retry": None})
         async with chatmem.connect(client=client) as memory:
-            calls = memory.history("a").count(), memory.history("b").count()
+            transport = memory._connection.asynchronous()
+            calls = transport.run([("LLEN", "a")]), transport.run([("LLEN", "b")])
             results = await asyncio.gather(*calls, return_exceptions=True)
             if answer.startswith(b":"):
-                assert list(results) == [5, 6]
+                assert list(results) == [[5], [6]]
                 await asyncio.sleep(0.01)
-                assert await memory.history("c").count() == 5  # on another connection
+                assert await transport.run([("LLEN", "c")]) == [5]  # on another connection
             else:
                 assert all(isinstance(result, chatmem.UnavailableError) for result in results)
         await client.aclose()
@@ -365,3 +368,73 @@ async def test_a_callers_client(url: str, raw: Any, prefix: str) -> None:
         await memory.history("a").messages()
     assert Traced.seen == ["EVAL", "LRANGE"]
     await traced.aclose()
+
+
+def wrapped(function: Any, seen: list[str]) -> Any:
+    """Return a function in the place of another one, as Sentry and others put them."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **options: Any) -> Any:
+        seen.append(function.__name__)
+        return function(*args, **options)
+
+    return call
+
+
+class Proxied:
+    """What wrapt puts in the place of a function: it looks like the function in every respect but its type."""
+
+    def __init__(self, function: Any, seen: list[str]) -> None:
+        self.__dict__.update(_function=function, _seen=seen)
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        return type(self._function)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__dict__["_function"], name)
+
+    def __get__(self, instance: Any, owner: Any) -> Any:
+        return Proxied(self.__dict__["_function"].__get__(instance, owner), self.__dict__["_seen"])
+
+    def __call__(self, *args: Any, **options: Any) -> Any:
+        self.__dict__["_seen"].append(self.__dict__["_function"].__name__)
+        return self.__dict__["_function"](*args, **options)
+
+
+@pytest.mark.parametrize("wrap", [wrapped, Proxied])
+@pytest.mark.parametrize("place", ["class", "object", "pipeline", "connection"])
+async def test_a_client_that_is_watched(
+    url: str, prefix: str, monkeypatch: pytest.MonkeyPatch, wrap: Any, place: str
+) -> None:
+    """Tracing packages put their functions in the places of redis-py's: a caller's client is then called as it is."""
+    seen: list[str] = []
+    client = redis.asyncio.Redis.from_url(url)
+    kind, name = {
+        "class": (redis.asyncio.Redis, "execute_command"),
+        "object": (client, "execute_command"),
+        "pipeline": (redis.asyncio.client.Pipeline, "execute"),
+        "connection": (redis.asyncio.Connection, "send_packed_command"),
+    }[place]
+    monkeypatch.setattr(kind, name, wrap(getattr(kind, name), seen))
+    async with chatmem.connect(client=client, prefix=prefix, ttl=60) as memory:
+        await memory.history("a", user="u").append("x")
+        await memory.history("a").messages()
+        await memory.forget("u")
+    assert seen
+    seen.clear()
+    async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:  # nobody has asked for chatmem's own connections
+        await memory.history("a").append("x")
+        assert shared(memory)
+        await memory.history("a").clear()
+    await client.aclose()
+
+
+async def test_a_client_that_is_not(url: str, prefix: str) -> None:
+    """Nothing of redis-py itself looks as if it were changed, whatever its release."""
+    client = redis.asyncio.Redis.from_url(url)
+    cluster = redis.asyncio.RedisCluster("127.0.0.1", 1)
+    assert not links.is_watched(client)
+    assert not links.is_watched(cluster)
+    await client.aclose()
+    await cluster.aclose()

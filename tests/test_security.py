@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import re
+import socket
 import tempfile
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,3 +128,59 @@ async def test_credentials_that_change(url: str, facade: str) -> None:
         await memory.history("iam").clear()
         await client.aclose() if facade == "async" else client.close()
         admin.acl_deluser("iam")
+
+
+class TestTheOtherProtocol:
+    """TLS where there is none, or none where there is TLS: said soon, and not as a time-out."""
+
+    @pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
+    async def test_tls_to_a_plain_port(self, connect: Any, url: str, scheme: str) -> None:
+        times = "socket_timeout=2&socket_connect_timeout=2"
+        memory = connect(f"{url.replace('redis', scheme, 1)}?{times}")
+        begun = time.monotonic()
+        with pytest.raises(chatmem.UnavailableError, match=r"does not speak TLS|begin the url with redis instead"):
+            await memory.history("a").append("x")
+        assert time.monotonic() - begun < 6  # once, and not for each try
+        await memory.aclose()
+
+    @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
+    async def test_a_tls_port_without_it(self, connect: Any, tls: tuple[str, Certificates], scheme: str) -> None:
+        memory = connect(tls[0].partition("?")[0].replace("rediss", scheme, 1))
+        with pytest.raises(chatmem.UnavailableError, match="speaks TLS only: begin the url with rediss"):
+            await memory.history("a").append("x")
+        await memory.aclose()
+
+    async def test_a_slow_handshake(self, connect: Any, tls: tuple[str, Certificates]) -> None:
+        """A server of TLS that takes longer than is waited before it is asked is waited for."""
+        port = int(tls[0].rsplit(":", 1)[1].split("/", maxsplit=1)[0])
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+
+            def serve() -> None:
+                while True:
+                    try:
+                        client, _ = listener.accept()
+                    except OSError:
+                        return
+                    threading.Thread(target=relay, args=(client, port, 1.3), daemon=True).start()
+
+            threading.Thread(target=serve, daemon=True).start()
+            memory = connect(tls[0].replace(f":{port}/", f":{listener.getsockname()[1]}/"))
+            assert (await memory.history("slow").append("x")).first == 0
+            await memory.history("slow").clear()
+            await memory.aclose()
+            listener.shutdown(socket.SHUT_RDWR)
+
+
+def relay(client: socket.socket, port: int, delay: float) -> None:
+    """Pass everything on, the first bytes late."""
+
+    def back(server: socket.socket) -> None:
+        with suppress(OSError):
+            while data := server.recv(1 << 16):
+                client.sendall(data)
+
+    with client, socket.create_connection(("127.0.0.1", port)) as server, suppress(OSError):
+        threading.Thread(target=back, args=(server,), daemon=True).start()
+        time.sleep(delay)
+        while data := client.recv(1 << 16):
+            server.sendall(data)

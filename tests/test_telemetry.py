@@ -78,9 +78,9 @@ async def test_an_operation_is_a_span(spans: InMemorySpanExporter, url: str, pre
     assert [told(span) for span in finished] == [
         ("chatmem append", 2, None),
         ("chatmem messages", 2, None),
-        ("chatmem window", 2, None),
+        ("chatmem window", 1, None),
         ("chatmem replace", 1, None),
-        ("chatmem fork", 4, None),
+        ("chatmem fork", 2, None),
         ("chatmem search", 4, None),
         ("chatmem append", 1, "ConflictError"),
         ("chatmem forget", 0, None),

@@ -1,7 +1,7 @@
 """A session is one thing: what every operation does where its three keys are not of one life.
 
-Each key is absent, of this life, of an earlier life, or of a wrong type: 64 states, in which every operation either does
-what it should, mends the session exactly, or raises a TornSessionError that says what to do. docs/sessions.md has the table.
+Each key is absent, of this life, of an earlier life, or of a wrong type. In each of these 64 states an operation does
+what it should, mends the session exactly, or raises a TornSessionError that says what to do: see docs/sessions.md.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class Session:
             for name, texts in ((OTHER, OLD), (OWN, NEW)):
                 await history.clear()
                 await history.append(*(HumanMessage(text, id=f"m{n}") for n, text in enumerate(texts)))
-                self.dumps[name] = [self.raw.dump(key) or b"" for key in self.keys]  # type: ignore[misc]
+                self.dumps[name] = [self.raw.dump(key) or b"" for key in self.keys]
 
     def put(self, *states: str) -> None:
         """Put each key into a state."""
@@ -107,7 +107,7 @@ async def told(operation: Any) -> Any:
         return error
 
 
-def texts_of(states: tuple[str, str, str]) -> list[str]:
+def texts_of(states: tuple[str, ...]) -> list[str]:
     return {OWN: NEW, OTHER: OLD}.get(states[0], [])
 
 
@@ -196,7 +196,7 @@ async def test_appends(memory: chatmem.ChatMemory, session: Session, user: str |
         assert entry is not None
         assert entry.seq == said.first
         assert session.there() == ["m", "i", "s"]
-        assert len({session.raw.pexpiretime(key) for key in session.keys}) == 1
+        assert len({session.raw.execute_command("PEXPIRETIME", key) for key in session.keys}) == 1
 
 
 async def test_a_stale_id_is_no_duplicate(memory: chatmem.ChatMemory, session: Session) -> None:
@@ -220,14 +220,14 @@ async def test_a_stale_id_is_no_duplicate(memory: chatmem.ChatMemory, session: S
 
 async def test_edits(memory: chatmem.ChatMemory, session: Session) -> None:
     """An edit changes the message that it names, or nothing."""
-    edits = {
+    edits: dict[str, Any] = {
         "delete": lambda history: history.delete("m1"),
         "replace": lambda history: history.replace("m1", "edited"),
         "truncate": lambda history: history.truncate(after="m1"),
         "compact": lambda history: history.compact(upto="m1", replacement=["summary"]),
         "put": lambda history: history.put(HumanMessage("edited", id="m1")),
     }
-    wanted = {
+    wanted: dict[str, Any] = {
         "delete": lambda texts: [texts[0], *texts[2:]],
         "replace": lambda texts: [texts[0], "edited", *texts[2:]],
         "truncate": lambda texts: texts[:2],
@@ -292,7 +292,8 @@ async def test_a_users_list(memory: chatmem.ChatMemory, session: Session, caplog
         with caplog.at_level(logging.WARNING, "chatmem"):
             listed = [info.session_id for info in (await memory.sessions("alice")).sessions]
             found = await memory.search("alice", "fine")
-        assert "t" in listed and len(found) == 1, states
+        assert "t" in listed, states
+        assert len(found) == 1, states
         if expected(*states) in (torn, lost):
             assert "s" not in listed or states[1] == WRONG, states
         session.put(OWN, OWN, OWN)

@@ -307,6 +307,7 @@ def test_round_trips(url: str) -> None:
         history.touch()  # once each script is known, no command is long enough to travel in parts
         memory.sessions("alice")
         history.get(0)
+        history.fork("another")
         operations: list[tuple[Any, int]] = [
             (lambda: history.append("x", "y"), 1),
             (lambda: history.put(lc.AIMessage("x", id="1")), 1),

@@ -105,7 +105,8 @@ def _longest(client: BlockingClient) -> float:
     connect = options.get("socket_connect_timeout") or read
     if retries < 0 or None in (read, connect, wait):
         return math.inf
-    pauses = sum(retry._backoff.compute(number + 1) for number in range(retries)) if retry else 0.0
+    backoff: Any = None if retry is None else retry._backoff
+    pauses = retries * getattr(backoff, "_cap", backoff.compute(1)) if retries else 0.0
     return float(wait + (retries + 1) * ((retries + 1) * connect + pauses + 3 * read) + pauses)
 
 

@@ -24,7 +24,7 @@ from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, Blo
 from chatmem.transports.tls import mismatch
 
 _CLUSTER: dict[str, Any] = {"max_connections": 64}
-_NOT_HERE = ("timeout", "ssl_ca_path", "ssl_password")  # redis.asyncio's cluster client has none
+_NOT_HERE = ("timeout", *options.lacking(redis.asyncio.RedisCluster))
 
 
 class ClusterAddress:

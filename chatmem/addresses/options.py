@@ -6,8 +6,11 @@ import math
 import ssl
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from inspect import signature
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
+
+import redis.asyncio
 
 
 def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[str, Any]]:
@@ -30,7 +33,7 @@ def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[s
             "characters percent-encoded"
         )
     known: dict[str, Callable[[str], Any]] = {**_PARSERS, **dict.fromkeys(more, str)}
-    for name in (*without, *(_NOT_UNIX if scheme == "unix" else ())):
+    for name in (*without, *(_NOT_UNIX if scheme == "unix" else _LACKING)):
         known.pop(name, None)
     options: dict[str, Any] = {}
     for name, text in parse_qsl(query, keep_blank_values=True):
@@ -41,6 +44,12 @@ def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[s
         bare, database = _database(bare)
         options = database | options
     return bare, options
+
+
+def lacking(client: type) -> tuple[str, ...]:
+    """Return the options that a class of this release of redis-py does not take."""
+    taken = {name for kind in client.__mro__ for name in signature(vars(kind).get("__init__", id)).parameters}
+    return tuple(name for name in _PARSERS if name not in taken and name not in _POOLS)
 
 
 def _is_well_formed(url: str) -> bool:
@@ -155,4 +164,6 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "timeout": _seconds,
     "username": str,
 }
+_POOLS = ("max_connections", "timeout", "retry_on_timeout")
+_LACKING = lacking(redis.asyncio.SSLConnection)
 _NOT_UNIX = ("socket_keepalive", *(name for name in _PARSERS if name.startswith("ssl_")))

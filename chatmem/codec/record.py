@@ -170,14 +170,14 @@ def copied(element: bytes, compression: Compression | None, sealer: Sealer | Non
     return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
 
 
-def without_time(record: bytes) -> bytes:
-    """Return what of a record does not depend on when it was written."""
-    return record[1 : TIME.start] + record[TIME.stop :]
+def content_of(record: bytes) -> bytes:
+    """Return what a record says: neither when it was written, nor which fields were set to their defaults."""
+    return record[1:3] + record[TIME.stop :]
 
 
 def digest(part: Encoded) -> bytes:
     """Return what stands for a message's id and content."""
-    return hashlib.blake2b(part.id + b"\0" + without_time(part.record), digest_size=8).hexdigest().encode()
+    return hashlib.blake2b(part.id + b"\0" + content_of(part.record), digest_size=8).hexdigest().encode()
 
 
 def position_of(element: bytes) -> int | None:

@@ -25,7 +25,7 @@ def _load(*names: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-_SESSION = ("session.lua", "positions.lua", "trimming.lua")
+_SESSION = ("clock.lua", "session.lua", "positions.lua", "trimming.lua")
 _WRITING = (*_SESSION, "recent.lua")
 
 APPEND = _load(*_WRITING, "append.lua")
@@ -33,7 +33,7 @@ EDIT = _load(*_WRITING, "edit.lua")
 READ = _load(*_SESSION, "read.lua")
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")
-USER = _load("user.lua")
-PUSH = _load("recent.lua", "push.lua")
+USER = _load("clock.lua", "user.lua")
+PUSH = _load("clock.lua", "recent.lua", "push.lua")
 
 BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in (APPEND, EDIT, READ, HEAL, STAGE, USER, PUSH)}

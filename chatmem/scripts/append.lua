@@ -242,15 +242,19 @@ for at = 14, HEAD do
     redis.call('HDEL', ids, 'm' .. ARGV[at])
     redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1
+    result[1] = version + 1
   end
 end
 if writes then
   result[1] = version + 1
 end
-local text = written(result[1]) .. ':' .. written(first) .. ':' .. written(last) .. ':' .. written(duplicates)
+local text = string.format('%.0f:%.0f:%.0f:%.0f', result[1], first, last, duplicates)
 if key ~= '' and COUNT > 0 then
   names[#names + 1] = 'k' .. key
   names[#names + 1] = text
+end
+if #names > 0 or #changed > 0 and session.index ~= NO_INDEX then
+  names[#names + 1], names[#names + 2] = 'e', sign_of(session, result[1], token)
 end
 in_slices('RPUSH', list, records)
 in_slices('HSET', ids, names)
@@ -260,17 +264,7 @@ if not writes and not session.exists then
 end
 
 local time = now ~= '' and now or microseconds_now()
-local fields = {'version', written(result[1])}
-local function set(field, value)
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
-end
-if session.owner then
-  set('user', session.owner)
-end
-if not session.created then
-  set('created', time)
-end
+local fields, set = fields_of(session, result[1], time)
 if writes then
   set('next', written(position))
   set('updated', time)

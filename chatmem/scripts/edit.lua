@@ -26,7 +26,8 @@ if task == 'clear' then
   local owner = not known.err and known[1] or nil
   local wanted = how ~= '' and how or user
   local unowned = not owner and not known.err and known[2] and ARGV[7] ~= '1'
-  if wanted ~= '' and (owner and owner ~= wanted or unowned) then
+  local absent = how ~= '' and redis.call('EXISTS', list, ids, state) == 0
+  if wanted ~= '' and (owner and owner ~= wanted or unowned) or absent then
     return {OTHER_USER}
   end
   local length = redis.pcall('LLEN', list)
@@ -171,7 +172,6 @@ function tasks.truncate()
   else
     redis.call('LTRIM', list, 0, index - 1)
   end
-  session.pinned = math.min(session.pinned, index)
   keep_next()
   return {version + 1, position, length - index}
 end
@@ -181,7 +181,7 @@ function tasks.compact()
   if not index then
     return {-4}
   end
-  local cut = whole(index + 1, LARGEST_EXCHANGE)
+  local cut = whole(index + 1, 8 * LARGEST_EXCHANGE)
   if cut == 0 then
     return {version, -1, 0}
   end
@@ -228,7 +228,6 @@ function tasks.touch()
   return {version, -1, 0}
 end
 
-local pinned = session.pinned
 local result = tasks[task]()
 if result[1] < 0 then
   return result
@@ -240,30 +239,20 @@ if not session.exists and not changed and task ~= 'update' then
 end
 session.owner = session.owner or user ~= '' and user or nil
 local time = now ~= '' and now or microseconds_now()
-local fields = {'version', written(result[1])}
-local function set(field, value)
-  fields[#fields + 1] = field
-  fields[#fields + 1] = value
-end
-if session.owner then
-  set('user', session.owner)
-end
-if not session.created then
-  set('created', time)
-end
+local fields, set = fields_of(session, result[1], time)
 if changed then
   set('updated', time)
   set('edited', written(result[1]))
 end
 if changed or task == 'update' then -- a resend that comes late must not undo what was set after it
-  local text = written(reply[1]) .. ':' .. written(reply[2]) .. ':' .. written(reply[3]) .. ':' .. written(reply[4])
-  set('recent', remember(session.recent, token, text))
+  set('recent', remember(session.recent, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
-if session.pinned ~= pinned or task == 'compact' and changed then
+if task == 'compact' and changed then
   set('pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
 end
 if changed then
   sweep(session, token)
 end
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token)
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
+  changed and result[1] or nil)
 return reply

@@ -18,7 +18,7 @@ if lost ~= why then
 end
 local kept = redis.call('HMGET', ids, 't', 'x') -- how far positions were given, where the last ones are gone; used keys
 local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
-local sign = '?' .. try .. (user ~= '' and ':' .. user or '') -- so that the proof of the owner stays, come what may
+local sign = '?' .. try .. '::' .. user -- so that the proof of the owner stays, come what may
 if step == 'begin' or step == 'only' then
   redis.call('UNLINK', ids)
 elseif session.sign ~= sign then
@@ -42,7 +42,7 @@ if why == 'state' then
   local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
   fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
   session.owner = session.owner or user ~= '' and user or nil
-  session.epoch, session.ends = nil, nil
+  session.epoch, session.ends, session.version = nil, nil, tonumber(version)
   session.index = keys_used == '1' and KEYS_LOST or IDS
   if session.owner then
     fields[#fields + 1] = 'user'
@@ -52,6 +52,5 @@ if why == 'state' then
 elseif session.index == KEYS_TOO then
   session.index = KEYS_LOST
 end
-session.sign = nil
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, '0', try)
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, '0', try, session.version)
 return 1

@@ -64,6 +64,11 @@ local function index_of(list, position)
   end
 end
 
+-- Returns how many messages stand at the head that a compaction put there.
+local function heads(session)
+  return session.pinned > 0 and index_from(list, session.pinned) or 0
+end
+
 -- Returns how the index writes a position. Those of what a compaction put at the head are used again by the next one, so
 -- they carry the version at which it was done.
 local function place(session, position)

@@ -25,7 +25,7 @@ end
 local length = session.length
 
 local function head()
-  local count = session.pinned
+  local count = heads(session)
   while count < MOST_SYSTEM and count < length and SYSTEM[(kind_at(count))] do
     count = count + 1
   end

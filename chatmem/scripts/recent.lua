@@ -3,7 +3,7 @@
 -- What its writer has under way is remembered with what it did. What arrives under a lower number than the writer's last
 -- floor comes late: nobody waits for it, and it is refused. Of a writer that is silent all is forgotten in time.
 local LATE = -10
-local REMEMBER_FOR, ROOM = 600, 16384 -- seconds, bytes
+local REMEMBER_FOR, ROOM = 1800, 16384 -- seconds, bytes
 local ERA = 1700000000 -- seconds since 1970, so that times are short
 local CALL = '(;([^:;]+):(%x+):(%x+):(%x+):([^;]*))' -- writer, number, number minus floor, time, what it did
 
@@ -25,7 +25,7 @@ end
 local function remember(recent, token, text)
   local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
   number, floor = tonumber(number, 16), tonumber(floor, 16)
-  local now = redis.call('TIME')[1] - ERA
+  local now = now_is()[1] - ERA
   local calls = {string.format(';%s:%x:%x:%x:%s', writer, number, number - floor, now, text)}
   local size = 0
   for call, who, at, _, time in string.gmatch(recent, CALL) do

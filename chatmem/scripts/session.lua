@@ -1,7 +1,8 @@
 -- Before the scripts of sessions: whether the three keys are one session, whose it is, and when it expires.
 --
 -- The state's field "life" says what belongs to it: eight characters that name this life of the session, one that says
--- what the id index holds, and a mark of the list's last element. The index carries the same name, and the user, in "e".
+-- what the id index holds, a mark of the list's last element, and the version at which the index was last written. The
+-- index carries the same name, that version, and the user, in "e".
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local OTHER_USER, TORN = -3, -9
 local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
@@ -17,16 +18,6 @@ local function number_in(text)
   return digits and #digits <= 15 and tonumber(digits) or nil
 end
 
-local function milliseconds_now()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
-end
-
-local function microseconds_now()
-  local time = redis.call('TIME')
-  return string.format('%.0f', time[1] * 1000000 + time[2])
-end
-
 -- Returns what stands for an element: its position, and of the record's header all to the end of the time of its writing.
 local function mark_of(element)
   if not element then
@@ -39,8 +30,12 @@ end
 
 -- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.
 local function is_record(element)
-  local first = string.match(string.sub(element, 1, 17), '^%d+:(.)')
-  return first == '\1' or first == 'A'
+  local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.)')
+  local header = head and string.sub(element, #head + 1, #head + 20)
+  if form == '\1' then
+    return #header >= 15 and string.find(header, '^..%a') ~= nil
+  end
+  return form == 'A' and #header == 20 and not string.find(header, '[^%w+/]')
 end
 
 local function wrong_type(reply)
@@ -69,12 +64,16 @@ local function list_torn(session)
   end
 end
 
+local function owner_in(sign)
+  return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
+end
+
 -- Returns a refusal where a session whose state is lost is not to be opened, or may be mended first.
 local function state_torn(session, user, claim)
   if session.length == 0 then
     return {TORN, 'orphan'}
   end
-  local owner = session.sign and string.match(session.sign, '^[^:]*:(.+)$')
+  local owner = owner_in(session.sign)
   if user ~= '' and owner and owner ~= user then
     return {OTHER_USER}
   elseif user ~= '' and not owner and not claim then
@@ -99,7 +98,7 @@ local function look(user, claim)
   session.exists = (kept[1] or kept[4] or kept[7]) and true or false
   local damaged = session.exists and (kept[1] and not number_in(kept[1]) or kept[2] and not session.next)
   if damaged and not session.owner then
-    session.owner = sign and string.match(sign, '^[^:]*:(.+)$') or nil
+    session.owner = owner_in(sign)
   end
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
@@ -118,7 +117,7 @@ local function look(user, claim)
 
   local pinned, generation = string.match(kept[9] or '', '^(%d+):(%d+)$')
   session.pinned, session.generation = tonumber(pinned or 0), generation
-  session.epoch, session.index, session.mark = string.match(kept[7] or '', '^(........)(%a)(.+)$')
+  session.epoch, session.index, session.mark, session.indexed = string.match(kept[7] or '', '^(........)(%a)([^:]+):(%d+)$')
   if not session.epoch then -- written before there were lives
     session.index = redis.call('HLEN', ids) > 0 and KEYS_TOO or NO_INDEX
     return session
@@ -127,8 +126,13 @@ local function look(user, claim)
   if torn then
     return session, torn
   end
-  if session.index ~= NO_INDEX and (not sign or string.sub(sign, 1, 8) ~= session.epoch) then
-    session.index_lost = true
+  if session.index ~= NO_INDEX then
+    local epoch, indexed = string.match(sign or '', '^([^:]*):(%d+):')
+    if epoch ~= session.epoch or tonumber(indexed) < tonumber(session.indexed) then
+      session.index_lost = true
+    elseif tonumber(indexed) > tonumber(session.indexed) then
+      return session, {TORN, 'other'} -- the state is of an earlier moment
+    end
   end
   return session
 end
@@ -149,24 +153,52 @@ end
 
 local function expire_at(deadline)
   if deadline then
-    for _, name in ipairs(KEYS) do
-      redis.call('PEXPIREAT', name, written(deadline))
+    local text = written(deadline)
+    for at = 1, 3 do
+      redis.call('PEXPIREAT', KEYS[at], text)
     end
   end
 end
 
--- Writes the state: fields and values, what belongs to this life, and the deadline of all keys.
-local function settle(session, fields, last, ttl, restart, token)
-  local epoch = session.epoch or string.sub(redis.sha1hex(token .. state .. microseconds_now()), 1, 8)
-  local sign = epoch .. (session.owner and ':' .. session.owner or '')
-  if session.index ~= NO_INDEX and session.sign ~= sign then
-    redis.call('HSET', ids, 'e', sign)
+-- Returns the fields and values of the state that every write sets, and a function that adds others.
+local function fields_of(session, version, time)
+  local fields = {'version', written(version)}
+  local function set(field, value)
+    fields[#fields + 1] = field
+    fields[#fields + 1] = value
+  end
+  if session.owner then
+    set('user', session.owner)
+  end
+  if not session.created then
+    set('created', time)
+  end
+  return fields, set
+end
+
+-- Returns what the index carries, when it is written at a version.
+local function sign_of(session, version, token)
+  session.epoch = session.epoch or string.sub(redis.sha1hex(token .. state .. microseconds_now()), 1, 8)
+  session.indexed = written(version)
+  session.sign = session.epoch .. ':' .. session.indexed .. ':' .. (session.owner or '')
+  return session.sign
+end
+
+-- Writes the state: fields and values, what belongs to this life, and the deadline of all keys. What it says of the index is
+-- brought up to date by each change that is no plain append: then no older state fits to a newer index.
+local function settle(session, fields, last, ttl, restart, token, version)
+  local known = session.sign
+  if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then
+    redis.call('HSET', ids, 'e', sign_of(session, version or session.version, token))
+  elseif not session.epoch then
+    sign_of(session, 0, token)
   end
   local deadline = deadline_of(session, ttl, restart)
   if deadline and deadline ~= session.ends then
     fields[#fields + 1] = 'until'
     fields[#fields + 1] = written(deadline)
   end
-  redis.call('HSET', state, 'life', epoch .. session.index .. mark_of(last), unpack(fields))
+  local life = session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0')
+  redis.call('HSET', state, 'life', life, unpack(fields))
   expire_at(deadline)
 end

@@ -40,6 +40,9 @@ elseif redis.call('LLEN', aside) ~= count then
   return {-4}
 end
 redis.call('UNLINK', ids)
+if count == 0 then
+  return {0, 0}
+end
 redis.call('RENAME', aside, list)
 redis.call('HSET', names_aside, 'x', '1', 'k' .. key, '1:0:' .. written(count - 1) .. ':0')
 redis.call('RENAME', names_aside, ids)
@@ -59,5 +62,5 @@ if session.owner then
   fields[#fields + 1] = 'user'
   fields[#fields + 1] = user
 end
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token)
+settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token, 1)
 return {1, 0}

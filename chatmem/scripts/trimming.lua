@@ -2,7 +2,7 @@
 local TOOL, SYSTEM = {t = true, T = true, f = true, F = true}, {s = true, S = true}
 local BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
 local EXTENDED, CALLS_TOOLS, COMPRESSED, SEALED = 1, 4, 8, 16
-local LARGEST_EXCHANGE = 1000 -- messages; what claims to be a longer tool exchange is cut
+local LARGEST_EXCHANGE = 128 -- messages; what claims to be a longer tool exchange may be cut
 
 local function has(flags, flag)
   return math.floor((flags or 0) / flag) % 2 == 1
@@ -34,7 +34,8 @@ local function kind_at(index)
   return kind, has(flags, CALLS_TOOLS)
 end
 
--- Returns what a stored record is beside a given one of the same id: "same", whatever their times; "other"; "stale", where
+-- Returns what a stored record is beside a given one of the same id: "same", whatever their times, and which of their
+-- fields were set to what they are by default; "other"; "stale", where
 -- it has another id; or nothing where that cannot be seen here, as in records that are compressed or encrypted, or that
 -- name classes: who does not know them reads, and stores again, plain data.
 local function beside(stored, given)
@@ -43,13 +44,13 @@ local function beside(stored, given)
     return 'same'
   elseif string.sub(stored, 1, 1) ~= form then
     return nil
-  elseif form == 'A' then -- the time is in base64's places 8 to 18
-    if string.sub(stored, 1, 7) == string.sub(given, 1, 7) and string.sub(stored, 19) == string.sub(given, 19) then
+  elseif form == 'A' then -- field set and time are in base64's places 5 to 18
+    if string.sub(stored, 1, 4) == string.sub(given, 1, 4) and string.sub(stored, 19) == string.sub(given, 19) then
       return 'same'
     end
     return nil
   end
-  if string.sub(stored, 2, 5) == string.sub(given, 2, 5) and string.sub(stored, 14) == string.sub(given, 14) then
+  if string.sub(stored, 2, 3) == string.sub(given, 2, 3) and string.sub(stored, 14) == string.sub(given, 14) then
     return 'same'
   end
   local flags, given_flags = string.byte(stored, 2), string.byte(given, 2)
@@ -105,18 +106,18 @@ local function sweep(session, token)
   in_slices('HDEL', ids, names)
 end
 
--- Keeps the last so many messages, whole tool exchanges of up to as many more, and what stands pinned at the head.
+-- Keeps the last so many messages, whole tool exchanges of up to as many more or LARGEST_EXCHANGE, and what is pinned.
 -- Returns whether any went.
 local function trim(session, most)
   local length = redis.call('LLEN', list)
   if length <= most then
     return false
   end
-  local head = session.pinned
+  local head = heads(session)
   if head == 0 and SYSTEM[(kind_at(0))] then
     head = 1
   end
-  local cut = whole(length - most, math.min(most, LARGEST_EXCHANGE))
+  local cut = whole(length - most, math.max(most, LARGEST_EXCHANGE))
   if cut <= head then
     return false
   end

@@ -12,18 +12,13 @@
 local index, deadlines = KEYS[1], KEYS[2]
 local PIECE, SLICE = 5000, 1000 -- sessions
 
-local function microseconds_now()
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2]
-end
-
 local function written(number)
   return string.format('%.0f', number)
 end
 
 -- Takes sessions out that have expired, a piece each time.
 local function forget_expired()
-  local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(microseconds_now() / 1000), 'LIMIT', 0, PIECE)
+  local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(milliseconds_now()), 'LIMIT', 0, PIECE)
   for from = 1, #over, SLICE do
     redis.call('ZREM', index, unpack(over, from, math.min(from + SLICE - 1, #over)))
   end
@@ -64,7 +59,7 @@ elseif ARGV[1] == 'drop' then
 end
 
 local id, ttl, how = ARGV[3], tonumber(ARGV[4]), ARGV[5]
-local now = microseconds_now()
+local now = tonumber(microseconds_now())
 local before = tonumber(redis.call('ZSCORE', index, id) or nil)
 local left = redis.call('PTTL', index) -- -2 for no index, -1 for no deadline
 -- What is done to the session is done, and its entry must not fail where memory is full: a script that has written

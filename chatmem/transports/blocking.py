@@ -48,13 +48,14 @@ class BlockingTransport:
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
+        client: Client | None = None
         try:
-            with self._clients.use() as client:
-                replies = self._send(client, [self._scripts.prepare(command) for command in commands])
-                if again := unknown(commands, replies):
-                    texts = self._send(client, [self._scripts.with_text(commands[index]) for index in again])
-                    for index, reply in zip(again, texts, strict=True):
-                        replies[index] = reply
+            client = self._clients.enter()
+            replies = self._send(client, [self._scripts.prepare(command) for command in commands])
+            if again := unknown(commands, replies):
+                texts = self._send(client, [self._scripts.with_text(commands[index]) for index in again])
+                for index, reply in zip(again, texts, strict=True):
+                    replies[index] = reply
         except REDIS_ERRORS as error:
             if self._clients.closed:
                 raise closed() from None
@@ -63,6 +64,9 @@ class BlockingTransport:
             if self._clients.closed:
                 raise closed() from None
             raise
+        finally:
+            if client is not None:
+                self._clients.leave()
         return checked(replies)
 
     @staticmethod

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from chatmem.errors import UnsupportedError
 from chatmem.transports.base import closed
 
 C = TypeVar("C")
+
+
+class _Depth(threading.local):
+    """How many calls of this thread are under way."""
+
+    now = 0
 
 
 class Clients(Generic[C]):
@@ -38,35 +43,33 @@ class Clients(Generic[C]):
         self._close = close
         self._can_be_interrupted = can_be_interrupted
         self._clients: dict[tuple[int, int], C] = {}  # by process, and by how many calls of a thread are under way
-        self._depth = threading.local()
+        self._depth = _Depth()
         self.closed = False
 
-    @contextmanager
-    def use(self) -> Iterator[C]:
-        """Yield a client.
+    def enter(self) -> C:
+        """Return a client for a call, which is to `leave` in the end.
 
         Raises:
             UnavailableError: `close` was called.
             UnsupportedError: the caller's client does not bear a call in the middle of another.
         """
-        depth = getattr(self._depth, "now", 0)
-        self._depth.now = depth + 1
-        try:
-            if self.closed:
-                raise closed()
-            yield self._client(depth)
-        finally:
-            self._depth.now = depth
-            if self.closed:  # meanwhile: whatever was opened since
-                self.close()
+        if self.closed:
+            raise closed()
+        depth = self._depth
+        place = os.getpid(), depth.now  # a child must not use its parent's sockets
+        client = self._clients.get(place) or self._opened(place)
+        depth.now += 1
+        return client
 
-    def _client(self, depth: int) -> C:
-        place = os.getpid(), depth  # a child must not use its parent's sockets
-        client = self._clients.get(place)
-        if client is not None:
-            return client
+    def leave(self) -> None:
+        """End a call."""
+        self._depth.now -= 1
+        if self.closed:  # meanwhile: whatever was opened since
+            self.close()
+
+    def _opened(self, place: tuple[int, int]) -> C:
         opened = self._open()
-        if self._close is None and depth and not self._can_be_interrupted(opened):
+        if self._close is None and place[1] and not self._can_be_interrupted(opened):
             raise UnsupportedError(
                 "a call came in the middle of another one of its thread, as from a signal handler, which this client "
                 "does not bear: pass one with a ConnectionPool, or a url"

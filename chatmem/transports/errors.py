@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.sentinel import MasterNotFoundError
 
-from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
+from chatmem.errors import ChatMemError, CorruptRecordError, MissingRightError, UnavailableError, UnsupportedError
 
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 """What a redis-py client raises; its time-outs and lost connections among them."""
@@ -42,7 +42,11 @@ _KINDS = (
         UnavailableError,
         "the server refused this user or password: correct the login",
     ),
-    _Kind(r"NOPERM|no permissions|not allowed to (?:run|access)", UnavailableError, _NO_RIGHTS),
+    _Kind(
+        r"NOPERM|ACL failure|no permissions|not allowed to (?:run|access)|user executing the script can't",
+        MissingRightError,
+        _NO_RIGHTS,
+    ),
     _Kind(
         r"DENIED|protected mode",
         UnavailableError,
@@ -93,7 +97,7 @@ _KINDS = (
     ),
     _Kind(
         r"max number of clients|max(?:imum)? concurrent connections|[Tt]oo many (?:open )?(?:connections|clients)\b.*"
-        r"|max connections",
+        r"|max connections|Connection not ready",  # which redis-py says where an error came before a command
         UnavailableError,
         "the server has as many connections as it takes (maxclients): close some, or raise that",
         Again.LATER,

@@ -14,11 +14,13 @@ Piece = bytes | memoryview
 
 def size_of(commands: Sequence[Command]) -> int:
     """Return about how many bytes the commands have."""
-    return sum([sum(map(len, command)) for command in commands])
+    return sum(map(len, commands[0])) if len(commands) == 1 else sum([sum(map(len, command)) for command in commands])
 
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Return the request."""
+    if len(commands) == 1:
+        return hiredis.pack_command(commands[0])  # type: ignore[arg-type, no-any-return]
     return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
 
 

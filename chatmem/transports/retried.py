@@ -150,10 +150,11 @@ class RetriedTransport:
         return True
 
     async def _look_for_cause(self, error: ChatMemError) -> None:
-        explain = self._explain
+        explain, self._explain = self._explain, None  # once, however many calls fail at once
         if explain is not None:
             cause = await self._clock.ask(lambda: explain(error.__cause__))
             if cause is not None:
+                self._explain = explain
                 raise cause from error
 
     async def rest(self) -> None:

@@ -164,16 +164,23 @@ class BlockingRequests:
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands in one request; see `Requests`."""
-        with self._clients.use() as client:
-            if len(commands) == 1:
-                return [client.execute(commands[0])]
-            pipeline = client.pipeline()
-            for command in commands:
-                pipeline.execute(command)
-            try:
-                return pipeline.exec()
-            except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
-                return [client.execute(command) for command in commands]
+        client = self._clients.enter()
+        try:
+            return self._send(client, commands)
+        finally:
+            self._clients.leave()
+
+    @staticmethod
+    def _send(client: BlockingClient, commands: list[list[str]]) -> list[Any]:
+        if len(commands) == 1:
+            return [client.execute(commands[0])]
+        pipeline = client.pipeline()
+        for command in commands:
+            pipeline.execute(command)
+        try:
+            return pipeline.exec()
+        except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
+            return [client.execute(command) for command in commands]
 
     async def rest(self) -> None:
         """Do nothing: nobody else can run."""

@@ -198,7 +198,7 @@ class TestSessions:
     def test_a_list_of_another_life(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
         """As a restore in part leaves it."""
         memory.history("a").append("x")
-        old = raw.dump("chatmem:{a}:m")
+        old: Any = raw.dump("chatmem:{a}:m")
         memory.history("a").clear()
         memory.history("a").append("y", "z")
         raw.restore("chatmem:{a}:m", 0, old, replace=True)
