@@ -6,7 +6,6 @@
     |- NotFoundError         no message of that id or position is in the session
     |  `- NotYoursError      the session is not this user's
     |- UnavailableError      the server did not answer, refused, or has no room
-    |  `- MissingRightError  the server does not let this user run a command
     |- CorruptRecordError    something stored cannot be read
     |  `- TornSessionError   a part of the session is missing, or not its own
     |- EncodingError         a message holds what cannot be stored
@@ -116,11 +115,12 @@ class UnavailableError(ChatMemError):
 
     A write that raised this was stored whole or not at all. It is safe to do again where its messages carry
     ids or it had an `idempotency_key`.
+
+    Attributes:
+        lacks_right: whether the server did not let this user run a command; docs/guarantees.md lists what is needed.
     """
 
-
-class MissingRightError(UnavailableError):
-    """The server does not let this user run a command that chatmem needs; docs/guarantees.md lists them."""
+    lacks_right = False
 
 
 class CorruptRecordError(ChatMemError):

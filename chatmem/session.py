@@ -20,7 +20,6 @@ from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
 from chatmem.errors import (
     ChatMemError,
     CorruptRecordError,
-    MissingRightError,
     NotYoursError,
     TornSessionError,
     UnavailableError,
@@ -286,8 +285,8 @@ class Session:
             return elements
         try:
             (elements,), _ = await self.ask(b"tail", b"" if last is None else b"%d" % last)
-        except MissingRightError:
-            if self.user is not None:
+        except UnavailableError as error:
+            if self.user is not None or not error.lacks_right:
                 raise
             return await self._listed(last)  # who may run no script may still read
         if elements:

@@ -422,7 +422,6 @@ class TestWithoutServers:
             "DuplicateIdError": 409,
             "EncodingError": 422,
             "MessageTooLargeError": 413,
-            "MissingRightError": 503,
             "NotFoundError": 404,
             "NotYoursError": 404,
             "TornSessionError": 500,

@@ -283,6 +283,17 @@ async def test_clear_and_forget_erase_what_is_left(memory: chatmem.ChatMemory, s
         assert session.there() == [], states
 
 
+async def test_others_erase_nothing_of_an_owner_that_is_known(memory: chatmem.ChatMemory, session: Session) -> None:
+    """The state says whose it is, and where that is lost, the index."""
+    for states in STATES:
+        if states[2] in (OWN, OTHER) or states[1] in (OWN, OTHER):
+            session.put(*states)
+            before = session.there()
+            with pytest.raises(chatmem.NotYoursError):
+                await memory.history("s", user="bob").clear()
+            assert session.there() == before, states
+
+
 async def test_a_users_list(memory: chatmem.ChatMemory, session: Session, caplog: pytest.LogCaptureFixture) -> None:
     """One torn session costs itself alone, and is said to be there."""
     await memory.history("t", user="alice").append("fine")

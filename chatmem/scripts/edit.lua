@@ -23,7 +23,8 @@ local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 -- Erases whatever there is under the session's keys, of whatever type or life.
 if task == 'clear' then
   local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent')
-  local owner = not known.err and known[1] or nil
+  local sign = redis.pcall('HGET', ids, 'e')
+  local owner = not known.err and known[1] or type(sign) == 'string' and owner_in(sign) or nil
   local wanted = how ~= '' and how or user
   local unowned = not owner and not known.err and known[2] and ARGV[7] ~= '1'
   local absent = how ~= '' and redis.call('EXISTS', list, ids, state) == 0

@@ -10,7 +10,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.sentinel import MasterNotFoundError as AsyncMasterNotFoundError
 from redis.sentinel import MasterNotFoundError
 
-from chatmem.errors import ChatMemError, CorruptRecordError, MissingRightError, UnavailableError, UnsupportedError
+from chatmem.errors import ChatMemError, CorruptRecordError, UnavailableError, UnsupportedError
 
 REDIS_ERRORS = (redis_errors.RedisError, redis_errors.RedisClusterException, OSError)
 """What a redis-py client raises; its time-outs and lost connections among them."""
@@ -44,7 +44,7 @@ _KINDS = (
     ),
     _Kind(
         r"NOPERM|ACL failure|no permissions|not allowed to (?:run|access)|user executing the script can't",
-        MissingRightError,
+        UnavailableError,
         _NO_RIGHTS,
     ),
     _Kind(
@@ -213,7 +213,10 @@ def translate(error: Exception) -> ChatMemError:
     if kind.error is CorruptRecordError:
         return CorruptRecordError(kind.says)
     text = str(error).partition(", with args beginning with")[0] or type(error).__name__
-    return kind.error(f"{kind.says}: {text}")
+    translated = kind.error(f"{kind.says}: {text}")
+    if isinstance(translated, UnavailableError):
+        translated.lacks_right = kind.says == _NO_RIGHTS
+    return translated
 
 
 def again(error: ChatMemError) -> Again:
