@@ -151,7 +151,7 @@ class Session:
         what = "rebuilt the %s of a torn session from its messages: key %s"
         logger.warning(what, "index of ids" if why == b"index" else "state (its title and metadata are lost)", self.key)
         name, after, more = secrets.token_hex(4).encode(), b"", 1
-        times: list[int] = []
+        times, seen = list[int](), set[str]()
         whole = Session(self.transport, self.policy, self.id, None)
         while more:
             (reply,) = await self.run(whole.reading(b"page", after, b"", b"%d" % SLICE, b"first"))
@@ -162,13 +162,24 @@ class Session:
             times += [record.from_datetime(entry.created_at) for entry in entries if entry.created_at is not None]
             times = [min(times), max(times)] if times else []
             ends = [b"%d" % time for time in times or [record.now()] * 2]
-            ids = [part for entry in entries if entry.id for part in (field(entry.id), b"%d" % entry.seq)]
+            ids = [part for pair in zip(entries, elements, strict=True) for part in self._indexed(*pair, seen)]
             step = (b"go on" if more else b"end") if after else (b"begin" if more else b"only")
             call = scripts.HEAL.call(self.keys, name, step, why, user, self.policy.ttl_argument, *ends, *ids)
             (done,) = await self.run(call)
             if not done:  # another heals it
                 return
             after = b"%d" % entries[-1].seq
+
+    def _indexed(self, entry: Entry, element: bytes, seen: set[str]) -> tuple[bytes, ...]:
+        """Return what the index says of a message, with what it is called there; nothing of one without an id."""
+        if not entry.id:
+            return ()
+        name, position = field(entry.id), b"%d" % entry.seq
+        if entry.id not in seen:
+            seen.add(entry.id)
+            return b"m" + name, position
+        digest = record.digest(record.Encoded(name, record.record_of(element)))  # of several with one id
+        return b"d" + (digest if self.sealer is None else self.sealer.ring.digest(digest)), position
 
     async def write(
         self,

@@ -342,6 +342,20 @@ async def test_keys_of_an_index_that_was_lost(memory: chatmem.ChatMemory, sessio
     assert (await history.append("x", idempotency_key="first")).version == 1
 
 
+async def test_several_messages_with_one_id_are_mended(memory: chatmem.ChatMemory, session: Session) -> None:
+    """The first is found by it, and none of them is stored again."""
+    history = memory.history("twins")
+    said = [HumanMessage(text, id="item_0") for text in ("one", "two", "three")]
+    for message in said:
+        await history.append(message, on_known_id="add")
+    session.raw.delete(session_keys(session.prefix, "twins").ids)
+    for message in said:
+        assert (await history.append(message, on_known_id="add")).duplicates == 1
+    entry = await history.get("item_0")
+    assert entry is not None
+    assert entry.seq == 0
+
+
 async def test_a_long_session_is_mended_in_slices(memory: chatmem.ChatMemory, session: Session) -> None:
     """An index of more ids than one slice holds is rebuilt whole, also after truncation and compaction."""
     history = memory.history("long")

@@ -3,7 +3,7 @@
 -- ARGV: 1 a name for this try   2 "begin", "go on", "end", or "only" where one call is enough   3 why it is torn: "index" or "state"
 --       4 the user that the session is to have, empty for none or as it is   5 time to live in milliseconds, empty for none
 --       6 and 7 the times of the first and the last record, in microseconds
---       then for each message with an id: its id, its position.
+--       then for each message with an id: what the index calls it, its position.
 -- While it goes on, the session stays torn, so nobody else writes. Who begins takes over from whoever began before.
 -- Returns 1, or 0 where another took over, or there is nothing to heal.
 local try, step, why, user, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
@@ -25,12 +25,10 @@ elseif session.sign ~= sign then
   return 0
 end
 redis.call('HSET', ids, 'e', sign, 't', given or '0', 'x', keys_used)
-local names = {}
 for at = 8, #ARGV, 2 do
-  names[#names + 1] = 'm' .. ARGV[at]
-  names[#names + 1] = tonumber(ARGV[at + 1]) < session.pinned and place(session, tonumber(ARGV[at + 1])) or ARGV[at + 1]
+  local position = tonumber(ARGV[at + 1])
+  redis.call('HSETNX', ids, ARGV[at], place(session, position))
 end
-in_slices('HSET', ids, names)
 if step == 'begin' or step == 'go on' then
   return 1
 end
