@@ -108,7 +108,7 @@ class User:
 
     async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
         try:
-            await History(self._transport, self._policy, session_id)._search(wanted, best)
+            await History(self._transport, self._policy, session_id, self._user)._search(wanted, best)
         except (TornSessionError, NotFoundError, CorruptRecordError) as error:
             logger.warning("did not search all of the session %r: %s", session_id, error)
 
