@@ -342,6 +342,20 @@ async def test_keys_of_an_index_that_was_lost(memory: chatmem.ChatMemory, sessio
     assert (await history.append("x", idempotency_key="first")).version == 1
 
 
+async def test_what_is_rebuilt_expires_with_the_rest(memory: chatmem.ChatMemory, session: Session, url: str) -> None:
+    """Also where somebody writes who has no time to live."""
+    async with chatmem.connect(url, prefix=session.prefix) as forever:
+        for gone in itertools.chain(*(itertools.combinations(range(1, 3), count) for count in (1, 2))):
+            history = memory.history("t")
+            await history.clear()
+            await history.append(*(HumanMessage(str(n), id=f"m{n}") for n in range(3)))
+            session.raw.delete(*(session_keys(session.prefix, "t")[index] for index in gone))
+            await forever.history("t").append(HumanMessage("more", id="m9"))
+            deadlines = {session.raw.execute_command("PEXPIRETIME", key) for key in session_keys(session.prefix, "t")}
+            assert len(deadlines) == 1
+            assert -1 not in deadlines
+
+
 async def test_several_messages_with_one_id_are_mended(memory: chatmem.ChatMemory, session: Session) -> None:
     """The first is found by it, and none of them is stored again."""
     history = memory.history("twins")

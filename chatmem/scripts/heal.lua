@@ -40,7 +40,9 @@ if why == 'state' then
   local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
   fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
   session.owner = session.owner or user ~= '' and user or nil
-  session.epoch, session.ends, session.version = nil, nil, tonumber(version)
+  local left = redis.call('PTTL', list)
+  session.epoch, session.version = nil, tonumber(version)
+  session.ends = left > 0 and milliseconds_now() + left or nil -- which all keys get now
   session.index = keys_used == '1' and KEYS_LOST or IDS
   if session.owner then
     fields[#fields + 1] = 'user'
