@@ -212,7 +212,6 @@ function tasks.compact()
 end
 
 function tasks.update()
-  local fields = {}
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))

@@ -8,22 +8,16 @@ local function in_slices(command, name, values)
   end
 end
 
-local walked -- while it is a table: the positions of damaged elements that were looked for already
-
 -- A damaged element counts as the one behind its neighbour.
 local function position_at(list, index)
   local position = index
   for back = 0, index do
-    local known = walked and walked[index - back]
-    local element = not known and redis.call('LINDEX', list, index - back)
+    local element = redis.call('LINDEX', list, index - back)
     local digits = element and string.match(string.sub(element, 1, 16), '^(%d+):')
-    if known or digits then
-      position = (known or tonumber(digits)) + back
+    if digits then
+      position = tonumber(digits) + back
       break
     end
-  end
-  if walked then
-    walked[index] = position
   end
   return position
 end
