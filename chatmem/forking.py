@@ -41,7 +41,7 @@ async def slices(session: Session, up_to: str | int | None, expected_version: in
     while more:
         left, elements, first, version, user, edited, pinned = await session.raw_slice(after, None, SLICE, newest=False)
         if after < 0 and expected_version is not None and version != expected_version:
-            with session.named():
+            with session.named:
                 what = f"the session is at version {version}, not at {expected_version}: read it again, then fork"
                 raise ConflictError(what, expected=expected_version, actual=version)
         entries, more = await session.entries(elements, first), bool(left)
@@ -49,7 +49,7 @@ async def slices(session: Session, up_to: str | int | None, expected_version: in
         if ends:
             entries, more = entries[: ends[0] + 1], False
         elif up_to is not None and not more:
-            with session.named():
+            with session.named:
                 raise NotFoundError(f"the session holds no message {up_to!r}")
         owner = unescape(user) if user else session.user
         yield Slice(entries, elements, more, version, owner, edited, pinned)
@@ -120,7 +120,7 @@ async def _commit(
             await target.run(target.registration(target.user_name, "CH"))
     finally:
         target.policy.calls.end(call)
-    with target.named():
+    with target.named:
         if reply[0] == -1:
             what = f"there is a session of this id already, at version {reply[1]}: fork to another, or clear it first"
             raise ConflictError(what, expected=0, actual=reply[1])

@@ -59,7 +59,7 @@ class History(Reads, Writes):
             fork = await build(slices(session, upto, expected_version), session, new_session_id, self._copy)
             if fork is not None:
                 return History(session.transport, session.policy, new_session_id, fork.user)
-        with session.named():
+        with session.named:
             raise UnavailableError("others change the session faster than it can be copied: fork again")
 
     @observed

@@ -90,7 +90,7 @@ class Reads:
             chosen = await self._choose(wanted, size, keep_system=keep_system)
             if chosen is not None:
                 return await chosen.messages(self._session.transport.rest)
-        with self._session.named():
+        with self._session.named:
             raise UnavailableError("others change the session faster than a window of it can be read: try again")
 
     async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
@@ -139,7 +139,7 @@ class Reads:
             read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
             end = max(read) if read else entries[-1].seq if entries else last
             if more and end <= last:
-                with self._session.named():
+                with self._session.named:
                     raise CorruptRecordError("the positions do not grow: something else wrote to this session")
             for entry, element in zip(entries, elements, strict=True):
                 yield entry, element

@@ -6,8 +6,8 @@ import json
 import logging
 import math
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
@@ -69,6 +69,22 @@ _TORN = {
 }
 
 
+class _Named:
+    """Lets errors say which session it was: `with session.named: ...`."""
+
+    __slots__ = ("_id", "_key")
+
+    def __init__(self, session_id: str, key: bytes) -> None:
+        self._id, self._key = session_id, key
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        if isinstance(error, ChatMemError):
+            error.session, error.key = self._id, self._key.decode()
+
+
 class Session:
     """The keys of one conversation under a memory's policy."""
 
@@ -81,6 +97,7 @@ class Session:
         self.user = user
         self.claim = b"1" if claim else b""
         self.keys: SessionKeys = session_keys(policy.prefix, session_id)
+        self.named = _Named(session_id, self.keys.messages)
         self.sealer = sealer_of(policy, session_id)
         self.following = 0
         """the position that the next message should get, as far as is known here"""
@@ -88,7 +105,7 @@ class Session:
 
     async def run(self, *commands: Command) -> list[Any]:
         """Run commands in one round trip; an error names the session."""
-        with self.named():
+        with self.named:
             return await self.transport.run(commands)
 
     async def read(self, *commands: Command) -> list[Any]:
@@ -128,7 +145,7 @@ class Session:
     async def mend(self, reply: list[Any]) -> None:
         """Do what a script's refusal asks for, where the same call may then be done again; else raise an error."""
         code, why, *more = (*reply, b"")
-        with self.named():
+        with self.named:
             if code == OTHER_USER:
                 raise NotYoursError(f"the session is another user's than {self.user!r}, or nobody's")
             if code == LATE:
@@ -279,7 +296,7 @@ class Session:
             return await self.send(*commands)
         *replies, reached = await self.send(*commands, self.policy.wait)
         if reached < self.policy.wait_replicas:
-            with self.named():
+            with self.named:
                 raise UnavailableError(
                     f"done on the master, but {reached} of {self.policy.wait_replicas} replicas confirmed it in time: "
                     "what the master has may be lost with it; do the same again to wait again"
@@ -475,15 +492,6 @@ class Session:
     def key(self) -> str:
         """The name of the key with the messages, for errors."""
         return self.keys.messages.decode()
-
-    @contextmanager
-    def named(self) -> Iterator[None]:
-        """Let errors say which session it was."""
-        try:
-            yield
-        except ChatMemError as error:
-            error.session, error.key = self.id, self.key
-            raise
 
 
 def target(name: str, value: str | int, *, least: int = 0) -> tuple[bytes, bytes]:

@@ -50,7 +50,7 @@ class Stores:
         for start in range(0, len(messages), AT_ONCE):
             if start:  # a long append must not stop its whole event loop
                 await session.transport.rest()
-            with session.named():
+            with session.named:
                 for index, message in enumerate(messages[start : start + AT_ONCE], start):
                     parts.append(record.encode(message, index, now, how, most, unstorable))
         return parts
@@ -179,7 +179,7 @@ class Stores:
         code = reply[VERSION]
         if code >= 0:
             return
-        with self._session.named():
+        with self._session.named:
             if code == _CONFLICT:
                 what = f"the session is at version {reply[1]}, not at {expected}: read it again, then write"
                 raise ConflictError(what, expected=expected, actual=reply[1])
@@ -201,7 +201,7 @@ class Stores:
         if record.is_chunk(parts[reply[1]].record):
             what = f"messages[{reply[1]}] is a chunk, and another chunk is stored under its id {message_id!r}"
             fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
-        with self._session.named():
+        with self._session.named:
             raise DuplicateIdError(f"{what}: {fix}", index=reply[1], message_id=message_id)
 
 

@@ -7,8 +7,8 @@ content, no ids, no addresses.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
@@ -29,22 +29,54 @@ else:
             self.messages = meter.create_counter("chatmem.messages", "{message}", "Messages written or read.")
             self.bytes = meter.create_counter("chatmem.bytes", "By", "Bytes of records written or read.")
 
+    _CLIENT = trace.SpanKind.CLIENT
     _instruments = _Instruments(trace.get_tracer("chatmem"), metrics.get_meter("chatmem"))
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class _Moved:
-    """What the running operation has moved so far."""
+class _Operation:
+    """A running operation: its span, and what it has moved so far."""
 
-    __slots__ = ("messages", "size")
+    __slots__ = ("_attributes", "_outer", "_span", "_start", "_within", "messages", "size")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
         self.messages = self.size = 0
+        self._attributes: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": name}
+        self._within: AbstractContextManager[object] | None = None
+
+    def __enter__(self) -> None:
+        self._outer = _current.set(self)
+        self._start = time.perf_counter()
+        self._span = _instruments.tracer.start_span(
+            f"chatmem {self._attributes['db.operation.name']}", kind=_CLIENT, attributes=self._attributes
+        )
+        if self._span.get_span_context().is_valid:  # else nobody traces, and there is nothing to be within
+            self._within = trace.use_span(
+                self._span,
+                end_on_exit=True,
+                record_exception=False,  # an error's text may hold ids
+                set_status_on_exception=False,
+            )
+            self._within.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, traceback: object) -> None:
+        _current.reset(self._outer)
+        if kind is not None:
+            self._attributes["error.type"] = kind.__name__
+            self._span.set_attribute("error.type", kind.__name__)
+            self._span.set_status(trace.StatusCode.ERROR)
+        self._span.set_attribute("chatmem.messages", self.messages)
+        self._span.set_attribute("chatmem.bytes", self.size)
+        _instruments.duration.record(time.perf_counter() - self._start, self._attributes)
+        _instruments.messages.add(self.messages, self._attributes)
+        _instruments.bytes.add(self.size, self._attributes)
+        if self._within is not None:
+            self._within.__exit__(None, None, None)
 
 
-_current: ContextVar[_Moved | None] = ContextVar("chatmem_operation", default=None)
+_current: ContextVar[_Operation | None] = ContextVar("chatmem_operation", default=None)
 
 
 def moved(records: Sequence[bytes]) -> None:
@@ -65,37 +97,7 @@ def observed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
         if _current.get() is not None:
             return await method(*args, **kwargs)
-        with _operation(name):
+        with _Operation(name):
             return await method(*args, **kwargs)
 
     return call
-
-
-@contextmanager
-def _operation(name: str) -> Iterator[None]:
-    attributes: dict[str, Any] = {"db.system.name": "redis", "db.operation.name": name}
-    moved = _Moved()
-    token = _current.set(moved)
-    start = time.perf_counter()
-    instruments = _instruments
-    with instruments.tracer.start_as_current_span(
-        f"chatmem {name}",
-        kind=trace.SpanKind.CLIENT,
-        attributes=attributes,
-        record_exception=False,  # an error's text may hold ids
-        set_status_on_exception=False,
-    ) as span:
-        try:
-            yield
-        except BaseException as error:
-            attributes["error.type"] = type(error).__name__
-            span.set_attribute("error.type", type(error).__name__)
-            span.set_status(trace.StatusCode.ERROR)
-            raise
-        finally:
-            _current.reset(token)
-            span.set_attribute("chatmem.messages", moved.messages)
-            span.set_attribute("chatmem.bytes", moved.size)
-            instruments.duration.record(time.perf_counter() - start, attributes)
-            instruments.messages.add(moved.messages, attributes)
-            instruments.bytes.add(moved.size, attributes)

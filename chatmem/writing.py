@@ -203,7 +203,7 @@ class Writes(Stores):
             places = range(len(parts))
             return await self._edit(b"compact", *where, parts=parts, places=places, expected_version=expected_version)
         except NotFoundError as error:
-            with self._session.named():
+            with self._session.named:
                 what = f"the head of the conversation has changed: message {upto!r} is gone; read it again"
                 raise ConflictError(what) from error
 
@@ -226,7 +226,7 @@ class Writes(Stores):
             raise ValueError("title must be a string, or None for as it is")
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError("metadata must be a dict, or None for as it is")
-        with self._session.named():
+        with self._session.named:
             values = [b"" if value is None else to_json(value) for value in (title, metadata)]
         for _ in range(ATTEMPTS):
             reply = await self._session.annotate(*values)

@@ -38,30 +38,28 @@ session.owner = session.owner or user ~= '' and user or nil
 local version, owner = session.version, session.owner or ''
 
 -- WAIT waits for what its own connection wrote, so a repeated append has to write too.
-local function write_something()
+local function told(text, duplicates)
   if session.exists then
     redis.call('HSET', state, 'version', written(version))
   end
-end
-
-local function told(text, duplicates)
-  write_something()
   local v, first, last, own = string.match(text, '^(%d+):(-?%d+):(-?%d+):(%d+)')
   return {tonumber(v), tonumber(first), tonumber(last), duplicates or tonumber(own), owner}
 end
 
-local done, late = recall(session.recent, token)
+local done, late, others = recall(session.recent, token)
 if done then
   return told(done)
 elseif late then
   return {LATE}
 end
-local needs_index = key ~= '' or HEAD > 13
-for at = HEAD + 1, #ARGV, 3 do
-  needs_index = needs_index or ARGV[at] ~= ''
-end
-if needs_index and session.index_lost then
-  return {TORN, 'index'}
+if session.index_lost then
+  local needed = key ~= '' or HEAD > 13
+  for at = HEAD + 1, #ARGV, 3 do
+    needed = needed or ARGV[at] ~= ''
+  end
+  if needed then
+    return {TORN, 'index'}
+  end
 end
 if key ~= '' then
   if session.index == KEYS_LOST then
@@ -73,37 +71,22 @@ if key ~= '' then
   end
 end
 
-local verdict_version, verdicts = string.match(ARGV[12], '^(%d+):(.*)$')
-if tonumber(verdict_version) ~= version then
-  verdicts = ''
-end
-local FOUND = {['='] = 'same', ['!'] = 'other', ['?'] = 'stale'}
-
--- Returns what the stored message of a message's id is beside it, and where it is: see `beside`.
 local removed = {}
 for at = 14, HEAD do
   removed[ARGV[at]] = true
 end
-local function stored(i, id)
-  local position, index = nil, nil
-  if not removed[id] then
-    position, index = find_id(session, id)
-  end
-  if not position then
-    return 'new'
-  end
-  local found = FOUND[string.sub(verdicts, i + 1, i + 1)]
-  if found or mode == 'put' then
-    return found or 'other', position, index
-  end
-  local element = redis.call('LINDEX', list, index)
-  return beside(record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden', position, index, element
-end
-
+local FOUND = {['='] = 'same', ['!'] = 'other', ['?'] = 'stale'}
+local verdict_version, verdicts = string.match(ARGV[12], '^(%d+):(.*)$')
 local hidden = {-8, version}
-local function hide(i, element)
-  hidden[#hidden + 1] = i
-  hidden[#hidden + 1] = element
+
+-- Returns what a stored element is beside the message that has its id: see `beside`; "hidden" where that is not seen here.
+local function compared(i, element)
+  local verdict = tonumber(verdict_version) == version and FOUND[string.sub(verdicts, i + 1, i + 1)]
+  if verdict then
+    return verdict
+  end
+  local lists = trimming()
+  return lists.beside(lists.record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden'
 end
 
 -- Returns where these very messages are, all of them in a row; nothing where they are not, or where that is hidden.
@@ -117,10 +100,9 @@ local function already_there()
   for i = 0, start and COUNT - 1 or -1 do
     local index = index_of(list, start + i)
     local element = index and redis.call('LINDEX', list, index)
-    local found = FOUND[string.sub(verdicts, i + 1, i + 1)] or
-      element and (beside(record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden')
+    local found = element and compared(i, element)
     if found == 'hidden' then
-      hide(i, element)
+      add(hidden, i, element)
     elseif found ~= 'same' then
       return
     end
@@ -135,8 +117,7 @@ if expected ~= '' and tonumber(expected) ~= version then
   elseif #hidden > 2 then
     return hidden
   end
-  write_something()
-  return {version, start, start + COUNT - 1, COUNT, owner}
+  return told(string.format('%.0f:%.0f:%.0f:%.0f', version, start, start + COUNT - 1, COUNT))
 end
 
 local position = session.next
@@ -144,7 +125,9 @@ if not position or session.length > 0 and not session.epoch then
   position = math.max(position or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
 end
 
-local records, names, given, changed = {}, {}, {}, {}
+-- Of the given messages: where each is or comes to be, and of those that are written its place among the records, or in
+-- the list; of each id, which was the last to have it.
+local records, names, changed, ats, slots, places, given = {}, {}, {}, {}, {}, {}, {}
 local first, last, duplicates = -1, -1, 0
 local sealed, known, misplaced = nil, {-7, position}, false
 if ARGV[11] ~= '' then
@@ -154,65 +137,74 @@ if ARGV[11] ~= '' then
   end
 end
 
-local function name(field, at)
-  names[#names + 1] = field
-  names[#names + 1] = place(session, at)
+-- Returns what is there of a message's id: see `beside`, or "new", "hidden", "again"; where that is, its place in the
+-- list, and its element.
+local function found_of(i, id, digest)
+  local twin, found, at, index, element = given[id], 'new', nil, nil, nil
+  if twin and sealed then
+    found, at, index = ARGV[HEAD + 3 * twin + 2] == digest and 'same' or 'other', ats[twin], places[twin]
+  elseif twin then
+    found = trimming().beside(ARGV[HEAD + 3 * twin + 3], ARGV[HEAD + 3 * i + 3]) or 'other'
+    at, index = ats[twin], places[twin]
+  elseif not removed[id] then
+    at, index = find_id(session, id)
+    if at then
+      element = redis.call('LINDEX', list, index)
+      found = mode == 'put' and 'other' or compared(i, element)
+    end
+  end
+  if mode == 'add' and found ~= 'same' and found ~= 'hidden' then
+    local before = given[id .. digest] or
+      session.index ~= NO_INDEX and find(session, redis.call('HGET', ids, 'd' .. digest))
+    if before then
+      return 'same', before
+    end
+    found = found == 'other' and 'again' or found
+  end
+  return found, at, index, element
 end
 
 for i = 0, COUNT - 1 do
   local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
-  local twin = id ~= '' and given[id]
   local found, at, index, element = 'new', nil, nil, nil
-  if twin and sealed then
-    found, at, index = twin.digest == digest and 'same' or 'other', twin.at, twin.index
-  elseif twin then
-    found, at, index = beside(twin.record, record) or 'other', twin.at, twin.index
-  elseif id ~= '' then
-    found, at, index, element = stored(i, id)
+  if id ~= '' then
+    found, at, index, element = found_of(i, id, digest)
   end
   if found == 'hidden' and mode ~= 'replace' then
-    hide(i, element)
+    add(hidden, i, element)
   elseif found == 'other' and mode == 'error' then
     return {-2, i}
-  elseif mode == 'add' and id ~= '' and found ~= 'same' and found ~= 'hidden' then
-    local before = given[id .. digest] or
-      session.index ~= NO_INDEX and find(session, redis.call('HGET', ids, 'd' .. digest))
-    if before then
-      found, at = 'same', before
-    elseif found == 'other' then
-      found = 'again'
-    end
   end
   if found == 'new' or found == 'stale' or found == 'again' then
     at = position
     position = position + 1
-    records[#records + 1] = written(at) .. ':' .. record
-    if id ~= '' then
-      name(found == 'again' and 'd' .. digest or 'm' .. id, at)
-      if found ~= 'again' then
-        given[id] = {record = record, digest = digest, at = at, slot = #records}
-      else
-        given[id .. digest] = at
-      end
+    local text = written(at)
+    records[#records + 1] = text .. ':' .. record
+    if found == 'again' then
+      add(names, 'd' .. digest, text)
+      given[id .. digest] = at
+    elseif id ~= '' then
+      add(names, 'm' .. id, text)
+      given[id], ats[i], slots[i] = i, at, #records
     end
     known[#known + 1] = -1
   else
     duplicates = duplicates + 1
     known[#known + 1] = at
     if found ~= 'same' and (mode == 'replace' or mode == 'put') then
-      if twin and twin.slot then
-        records[twin.slot] = written(at) .. ':' .. record
+      local slot = given[id] and slots[given[id]]
+      if slot then
+        records[slot] = written(at) .. ':' .. record
       else
         changed[#changed + 1] = {index, written(at) .. ':' .. record}
       end
-      given[id] = {record = record, digest = digest, at = at, index = index, slot = twin and twin.slot}
+      given[id], ats[i], slots[i], places[i] = i, at, slot, index
     elseif sealed then
       sealed[i + 1] = at -- it is not written
     end
   end
   misplaced = misplaced or sealed and sealed[i + 1] ~= at
-  if first < 0 or at < first then first = at end
-  if at > last then last = at end
+  first, last = first < 0 and at or math.min(first, at), math.max(last, at)
 end
 if #hidden > 2 then
   return hidden
@@ -224,7 +216,7 @@ local result = {version, first, last, duplicates}
 local writes = #records + #changed > 0
 if key ~= '' and COUNT > 0 then
   if session.index ~= KEYS_TOO then
-    names[#names + 1], names[#names + 2] = 'x', '1'
+    add(names, 'x', '1')
   end
   session.index = KEYS_TOO
 elseif #names > 0 and session.index == NO_INDEX then
@@ -250,11 +242,10 @@ if writes then
 end
 local text = string.format('%.0f:%.0f:%.0f:%.0f', result[1], first, last, duplicates)
 if key ~= '' and COUNT > 0 then
-  names[#names + 1] = 'k' .. key
-  names[#names + 1] = text
+  add(names, 'k' .. key, text)
 end
 if #names > 0 or #changed > 0 and session.index ~= NO_INDEX then
-  names[#names + 1], names[#names + 2] = 'e', sign_of(session, result[1], token)
+  add(names, 'e', sign_of(session, result[1], token))
 end
 in_slices('RPUSH', list, records)
 in_slices('HSET', ids, names)
@@ -264,18 +255,19 @@ if not writes and not session.exists then
 end
 
 local time = now ~= '' and now or microseconds_now()
-local fields, set = fields_of(session, result[1], time)
+local fields = {'version', written(result[1])}
 if writes then
-  set('next', written(position))
-  set('updated', time)
-  set('recent', remember(session.recent, token, text))
+  fields = {'version', fields[2], 'next', written(position), 'updated', time, 'recent', remember(others, token, text)}
 end
-if #changed > 0 or most and #records > 0 and trim(session, most) then
+if not session.created then
+  add(fields, 'created', time)
+end
+if #changed > 0 or most and #records > 0 and trimming().trim(session, most) then
   session.edited = result[1]
-  sweep(session, token)
+  trimming().sweep(session, token)
 end
 if session.edited == result[1] then
-  set('edited', written(session.edited))
+  add(fields, 'edited', fields[2])
 end
 local newest = #changed == 0 and HEAD == 13 and records[#records] or redis.call('LINDEX', list, -1)
 settle(session, fields, newest, ttl, restart, token)

@@ -37,13 +37,15 @@ if task == 'clear' then
     not known.err and string.match(known[3] or '', '^%d+$') or '0'}
 end
 
+local lists = trimming()
 local session, refused = look(user, ARGV[7] == '1')
 if refused then
   return refused
 end
-local version, owner, updated = session.version, session.owner or user, session.updated
+local version, owner = session.version, session.owner or user
+local updated = string.match(session.updated or '', '^%d+$') or '0'
 local length = session.length
-local done, late = recall(session.recent, token)
+local done, late, others = recall(session.recent, token)
 if late then
   return {LATE}
 elseif done then
@@ -71,8 +73,7 @@ local function names_at(first)
   local names = {}
   for i = HEAD + 1, #ARGV, 3 do
     if ARGV[i] ~= '' then
-      names[#names + 1] = 'm' .. ARGV[i]
-      names[#names + 1] = place(session, first + (i - HEAD - 1) / 3)
+      add(names, 'm' .. ARGV[i], place(session, first + (i - HEAD - 1) / 3))
       if session.index == NO_INDEX then
         session.index = IDS
       end
@@ -89,7 +90,7 @@ end
 -- Returns the id that a stored record has, as the index writes it; nothing where it cannot be seen here.
 local function id_in(record)
   local flags = string.byte(record, 2)
-  if string.sub(record, 1, 1) ~= '\1' or #record < 15 or has(flags, COMPRESSED) or has(flags, SEALED) then
+  if string.sub(record, 1, 1) ~= '\1' or #record < 15 or lists.has(flags, lists.COMPRESSED) or lists.has(flags, lists.SEALED) then
     return nil
   end
   local id = string.sub(record, 16, 15 + string.byte(record, 14) * 256 + string.byte(record, 15))
@@ -120,7 +121,7 @@ function tasks.replace()
   local gone = how == 'id' and what
   if how == 'at' then
     local element = redis.call('LINDEX', list, index)
-    gone = ARGV[12] ~= '' and string.sub(ARGV[12], 2) or id_in(record_in(element))
+    gone = ARGV[12] ~= '' and string.sub(ARGV[12], 2) or id_in(lists.record_in(element))
     if not gone and session.index ~= NO_INDEX then
       return {-8, version, element}
     end
@@ -182,7 +183,7 @@ function tasks.compact()
   if not index then
     return {-4}
   end
-  local cut = whole(index + 1, 8 * LARGEST_EXCHANGE)
+  local cut = lists.whole(index + 1, 8 * lists.LARGEST_EXCHANGE)
   if cut == 0 then
     return {version, -1, 0}
   end
@@ -239,19 +240,22 @@ if not session.exists and not changed and task ~= 'update' then
 end
 session.owner = session.owner or user ~= '' and user or nil
 local time = now ~= '' and now or microseconds_now()
-local fields, set = fields_of(session, result[1], time)
+local fields = {'version', written(result[1])}
+if not session.created then
+  add(fields, 'created', time)
+end
 if changed then
-  set('updated', time)
-  set('edited', written(result[1]))
+  add(fields, 'updated', time)
+  add(fields, 'edited', written(result[1]))
 end
 if changed or task == 'update' then -- a resend that comes late must not undo what was set after it
-  set('recent', remember(session.recent, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
+  add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
 if task == 'compact' and changed then
-  set('pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
+  add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
 end
 if changed then
-  sweep(session, token)
+  lists.sweep(session, token)
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
   changed and result[1] or nil)

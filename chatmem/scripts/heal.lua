@@ -44,10 +44,6 @@ if why == 'state' then
   session.epoch, session.version = nil, tonumber(version)
   session.ends = left > 0 and milliseconds_now() + left or nil -- which all keys get now
   session.index = keys_used == '1' and KEYS_LOST or IDS
-  if session.owner then
-    fields[#fields + 1] = 'user'
-    fields[#fields + 1] = session.owner
-  end
   redis.call('HDEL', state, 'recent', 'pinned')
 elseif session.index == KEYS_TOO then
   session.index = KEYS_LOST

@@ -3,6 +3,10 @@
 local SLICE = 1000 -- unpack stops at about 8,000 values
 
 local function in_slices(command, name, values)
+  if #values > 0 and #values <= SLICE then
+    redis.call(command, name, unpack(values))
+    return
+  end
   for from = 1, #values, SLICE do
     redis.call(command, name, unpack(values, from, math.min(from + SLICE - 1, #values)))
   end

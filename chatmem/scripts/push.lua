@@ -8,7 +8,7 @@ local HEAD, SLICE = 3, 1000
 
 redis.call('LLEN', list) -- where the key is no list this raises before anything is written
 local recent = redis.call('GET', tokens) or ''
-local done, late = recall(recent, token)
+local done, late, others = recall(recent, token)
 if done or late then
   return 0
 end
@@ -19,5 +19,5 @@ end
 if ttl ~= '' then
   redis.call('PEXPIRE', list, ttl)
 end
-redis.call('SET', tokens, remember(recent, token, '1'), 'PX', REMEMBER_FOR * 1000)
+redis.call('SET', tokens, remember(others, token, '1'), 'PX', REMEMBER_FOR * 1000)
 return 1

@@ -25,8 +25,8 @@ end
 local length = session.length
 
 local function head()
-  local count = heads(session)
-  while count < MOST_SYSTEM and count < length and SYSTEM[(kind_at(count))] do
+  local count, lists = heads(session), trimming()
+  while count < MOST_SYSTEM and count < length and lists.SYSTEM[(lists.kind_at(count))] do
     count = count + 1
   end
   return count > 0 and redis.call('LRANGE', list, 0, count - 1) or {}

@@ -7,33 +7,29 @@ local REMEMBER_FOR, ROOM = 1800, 16384 -- seconds, bytes
 local ERA = 1700000000 -- seconds since 1970, so that times are short
 local CALL = '(;([^:;]+):(%x+):(%x+):(%x+):([^;]*))' -- writer, number, number minus floor, time, what it did
 
--- Returns what a call did, where it was done before; else nothing, and true where it comes too late.
+-- Returns what a call did, where it was done before; else nothing, true where it comes too late, and those of the others
+-- that are to be remembered on.
 local function recall(recent, token)
-  local writer, number = string.match(token, '^([^:]+):(%x+):')
-  local late = false
-  for _, who, at, back, _, text in string.gmatch(recent, CALL) do
-    if who == writer and at == number then
-      return text
-    elseif who == writer then
-      late = late or tonumber(number, 16) < tonumber(at, 16) - tonumber(back, 16)
-    end
-  end
-  return nil, late
-end
-
--- Returns what is to be remembered after a call.
-local function remember(recent, token, text)
   local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
   number, floor = tonumber(number, 16), tonumber(floor, 16)
-  local now = now_is()[1] - ERA
-  local calls = {string.format(';%s:%x:%x:%x:%s', writer, number, number - floor, now, text)}
-  local size = 0
-  for call, who, at, _, time in string.gmatch(recent, CALL) do
-    local over = who == writer and tonumber(at, 16) < floor or tonumber(time, 16) + REMEMBER_FOR < now
-    size = size + #call
-    if not over and size < ROOM then
-      calls[#calls + 1] = call
+  local oldest, kept, late = now_is()[1] - ERA - REMEMBER_FOR, '', false
+  for call, who, at, back, time, text in string.gmatch(recent, CALL) do
+    local mine = who == writer and tonumber(at, 16)
+    if mine == number then
+      return text
+    elseif mine then
+      late = late or number < mine - tonumber(back, 16)
+    end
+    if not (mine and mine < floor) and tonumber(time, 16) >= oldest and #kept < ROOM then
+      kept = kept .. call
     end
   end
-  return table.concat(calls)
+  return nil, late, kept
+end
+
+-- Returns what is to be remembered after a call: what it did, and what `recall` said of the others.
+local function remember(kept, token, text)
+  local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
+  return string.format(';%s:%s:%x:%x:%s', writer, number, tonumber(number, 16) - tonumber(floor, 16), now_is()[1] - ERA,
+    text) .. kept
 end

@@ -12,6 +12,11 @@ local function written(number)
   return string.format('%.0f', number)
 end
 
+local function add(values, name, value)
+  local at = #values
+  values[at + 1], values[at + 2] = name, value
+end
+
 -- Returns a number of at most 15 digits, which Lua counts exactly; nothing for whatever else is there.
 local function number_in(text)
   local digits = text and string.match(text, '^%d+$')
@@ -23,9 +28,9 @@ local function mark_of(element)
   if not element then
     return EMPTY
   end
-  local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.?)')
-  local size = head and #head + (form == 'A' and 18 or 13) or 40
-  return string.sub(redis.sha1hex(string.sub(element, 1, size)), 1, 8)
+  local colon = string.find(element, ':', 1, true) or 0
+  local size = string.byte(element, colon + 1) == 65 and 18 or 13 -- "A": base64
+  return string.sub(redis.sha1hex(string.sub(element, 1, colon + size)), 1, 8)
 end
 
 -- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.
@@ -38,16 +43,13 @@ local function is_record(element)
   return form == 'A' and #header == 20 and not string.find(header, '[^%w+/]')
 end
 
-local function wrong_type(reply)
-  return type(reply) == 'table' and reply.err and string.find(reply.err, 'WRONGTYPE', 1, true)
-end
-
 -- Returns a refusal where a key holds another type than chatmem's, or what else the server answered with an error.
 local function checked(replies)
   for name, reply in pairs(replies) do
-    if wrong_type(reply) then
+    local why = type(reply) == 'table' and reply.err
+    if why and string.find(why, 'WRONGTYPE', 1, true) then
       return {TORN, 'type', name}
-    elseif type(reply) == 'table' and reply.err then
+    elseif why then
       return reply
     end
   end
@@ -87,19 +89,20 @@ local function look(user, claim)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
     'pinned', 'edited')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
-  local refused = checked({s = kept, m = length, i = sign})
-  if refused then
-    return nil, refused
+  if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
+    return nil, checked({s = kept, m = length, i = sign})
   end
-  local session = {length = length, sign = sign, recent = kept[3] or '', created = kept[4], owner = kept[5] or nil,
-    updated = string.match(kept[6] or '', '^%d+$') or '0', ends = number_in(kept[8]), edited = number_in(kept[10]) or 0,
-    pinned = 0, index = NO_INDEX, mark = EMPTY}
-  session.version, session.next = number_in(kept[1]) or 0, number_in(kept[2])
-  session.exists = (kept[1] or kept[4] or kept[7]) and true or false
-  local damaged = session.exists and (kept[1] and not number_in(kept[1]) or kept[2] and not session.next)
-  if damaged and not session.owner then
-    session.owner = owner_in(sign)
+  local version, following, owner = number_in(kept[1]), number_in(kept[2]), kept[5] or nil
+  local exists = (kept[1] or kept[4] or kept[7]) and true or false
+  local damaged = exists and (kept[1] and not version or kept[2] and not following)
+  if damaged then
+    owner = owner or owner_in(sign)
   end
+  local epoch, index, mark, indexed = string.match(kept[7] or '', '^(........)(%a)([^:]+):(%d+)$')
+  local session = {exists = exists, length = length, version = version or 0, next = following, owner = owner,
+    stored_owner = kept[5], sign = sign,
+    epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
+    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -111,14 +114,14 @@ local function look(user, claim)
       end
       return session, state_torn(session, user, claim)
     end
-    session.index, session.mark = NO_INDEX, EMPTY
     return session
   end
 
-  local pinned, generation = string.match(kept[9] or '', '^(%d+):(%d+)$')
-  session.pinned, session.generation = tonumber(pinned or 0), generation
-  session.epoch, session.index, session.mark, session.indexed = string.match(kept[7] or '', '^(........)(%a)([^:]+):(%d+)$')
-  if not session.epoch then -- written before there were lives
+  if kept[9] then
+    local pinned, generation = string.match(kept[9], '^(%d+):(%d+)$')
+    session.pinned, session.generation = tonumber(pinned or 0), generation
+  end
+  if not epoch then -- written before there were lives
     session.index = redis.call('HLEN', ids) > 0 and KEYS_TOO or NO_INDEX
     return session
   end
@@ -126,11 +129,11 @@ local function look(user, claim)
   if torn then
     return session, torn
   end
-  if session.index ~= NO_INDEX then
-    local epoch, indexed = string.match(sign or '', '^([^:]*):(%d+):')
-    if epoch ~= session.epoch or tonumber(indexed) < tonumber(session.indexed) then
+  if index ~= NO_INDEX then
+    local of, at = string.match(sign or '', '^([^:]*):(%d+):')
+    if of ~= epoch or at ~= indexed and tonumber(at) < tonumber(indexed) then
       session.index_lost = true
-    elseif tonumber(indexed) > tonumber(session.indexed) then
+    elseif at ~= indexed then
       return session, {TORN, 'other'} -- the state is of an earlier moment
     end
   end
@@ -154,26 +157,10 @@ end
 local function expire_at(deadline)
   if deadline then
     local text = written(deadline)
-    for at = 1, 3 do
-      redis.call('PEXPIREAT', KEYS[at], text)
-    end
+    redis.call('PEXPIREAT', list, text)
+    redis.call('PEXPIREAT', ids, text)
+    redis.call('PEXPIREAT', state, text)
   end
-end
-
--- Returns the fields and values of the state that every write sets, and a function that adds others.
-local function fields_of(session, version, time)
-  local fields = {'version', written(version)}
-  local function set(field, value)
-    fields[#fields + 1] = field
-    fields[#fields + 1] = value
-  end
-  if session.owner then
-    set('user', session.owner)
-  end
-  if not session.created then
-    set('created', time)
-  end
-  return fields, set
 end
 
 -- Returns what the index carries, when it is written at a version.
@@ -184,8 +171,8 @@ local function sign_of(session, version, token)
   return session.sign
 end
 
--- Writes the state: fields and values, what belongs to this life, and the deadline of all keys. What it says of the index is
--- brought up to date by each change that is no plain append: then no older state fits to a newer index.
+-- Writes the state: fields and values, the owner, what belongs to this life, and the deadline of all keys. What it says of
+-- the index is brought up to date by each change that is no plain append: then no older state fits to a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
   if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then
@@ -193,12 +180,14 @@ local function settle(session, fields, last, ttl, restart, token, version)
   elseif not session.epoch then
     sign_of(session, 0, token)
   end
+  if session.owner and session.owner ~= session.stored_owner then
+    add(fields, 'user', session.owner)
+  end
   local deadline = deadline_of(session, ttl, restart)
   if deadline and deadline ~= session.ends then
-    fields[#fields + 1] = 'until'
-    fields[#fields + 1] = written(deadline)
+    add(fields, 'until', written(deadline))
   end
-  local life = session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0')
-  redis.call('HSET', state, 'life', life, unpack(fields))
+  add(fields, 'life', session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0'))
+  redis.call('HSET', state, unpack(fields))
   expire_at(deadline)
 end

@@ -55,12 +55,7 @@ session.index, session.sign, session.owner = KEYS_TOO, nil, user ~= '' and user 
 local fields = {'version', '1', 'next', written(count), 'created', time, 'updated', time,
   'recent', remember('', token, '1:0:' .. written(count - 1) .. ':0')}
 if session.pinned > 0 then
-  fields[#fields + 1] = 'pinned'
-  fields[#fields + 1] = written(session.pinned) .. ':1'
-end
-if session.owner then
-  fields[#fields + 1] = 'user'
-  fields[#fields + 1] = user
+  add(fields, 'pinned', written(session.pinned) .. ':1')
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token, 1)
 return {1, 0}
