@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
+from chatmem.core.forking import build, slices
+from chatmem.core.policy import Policy, check_count
+from chatmem.core.reading import Reads
+from chatmem.core.session import ATTEMPTS, SLICE, Session, target
+from chatmem.core.telemetry import observed
+from chatmem.core.writing import Writes
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
-from chatmem.forking import build, slices
 from chatmem.model import Entry
-from chatmem.policy import Policy, check_count
-from chatmem.reading import Reads
-from chatmem.session import ATTEMPTS, SLICE, Session, target
-from chatmem.telemetry import observed
 from chatmem.transports.base import Transport
-from chatmem.writing import Writes
 
 
 class History(Reads, Writes):

@@ -6,15 +6,15 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
 
+from chatmem.backends.connection import Client, Connection, connection_to
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
-from chatmem.connect import Client, Connection, connection_to
+from chatmem.core.policy import Policy, Refresh
+from chatmem.core.user_index import User
 from chatmem.history import History
 from chatmem.model import Match, SessionPage
-from chatmem.policy import Policy, Refresh
-from chatmem.users import User
 
 if TYPE_CHECKING:
     from chatmem.langchain import ChatMessageHistory

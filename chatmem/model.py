@@ -1,12 +1,12 @@
-"""What callers get back. All of it is also a response model for FastAPI; `chatmem.jsonable` says what JSON it is."""
+"""What callers get back. All of it is also a response model for FastAPI: see `core.jsonable`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from chatmem.core.jsonable import Message, Metadata, Text
 from chatmem.errors import CorruptRecordError
-from chatmem.jsonable import Message, Metadata, Text
 
 
 @dataclass(frozen=True, slots=True)

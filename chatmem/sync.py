@@ -10,23 +10,23 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem import history as core
+from chatmem.backends.connection import Client, Connection, connection_to
 from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
-from chatmem.connect import Client, Connection, connection_to
+from chatmem.core.policy import Policy, Refresh
+from chatmem.core.storing import Known
+from chatmem.core.user_index import User
+from chatmem.core.window import StartOn
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
-from chatmem.policy import Policy, Refresh
-from chatmem.storing import Known
 from chatmem.transports.blocking import drive
-from chatmem.users import User
-from chatmem.window import StartOn
 
 T = TypeVar("T")
 
 if TYPE_CHECKING:
+    from chatmem.core.window import TokenCounter
     from chatmem.langchain import ChatMessageHistory
-    from chatmem.window import TokenCounter
 
 
 def connect(

@@ -14,7 +14,7 @@ import pytest
 import redis
 from redis.crc import key_slot
 
-from chatmem.embedded import _server_binary
+from chatmem.embedded.server import _server_binary
 from tests.servers import answers, free_port, wait_until
 
 SLOTS = 16_384

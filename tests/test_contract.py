@@ -13,8 +13,8 @@ from langchain_core import messages as lc
 
 import chatmem
 from chatmem.codec import registry
-from chatmem.keys import session_keys
-from chatmem.session import SLICE
+from chatmem.core.keys import session_keys
+from chatmem.core.session import SLICE
 from tests import samples
 from tests.conftest import Connect
 from tests.samples import same

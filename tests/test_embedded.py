@@ -22,8 +22,8 @@ import redis
 from redis.backoff import ConstantBackoff
 from redis.retry import Retry
 
-from chatmem import embedded
-from chatmem.embedded import EmbeddedServer, default_folder
+from chatmem.embedded import server as embedded
+from chatmem.embedded.server import EmbeddedServer, default_folder
 from chatmem.errors import UnavailableError, UnsupportedError
 from tests.servers import wait_until
 
@@ -32,7 +32,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the embedded se
 ROOT = str(Path(__file__).parents[1])
 USER = """
 import sys
-from chatmem.embedded import EmbeddedServer
+from chatmem.embedded.server import EmbeddedServer
 
 server = EmbeddedServer(sys.argv[1])
 server.acquire()
@@ -44,7 +44,7 @@ sys.stdin.readline()
 """
 FORK = """
 import os, socket, sys
-from chatmem.embedded import EmbeddedServer
+from chatmem.embedded.server import EmbeddedServer
 
 def ping():
     with socket.socket(socket.AF_UNIX) as client:

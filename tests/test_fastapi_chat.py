@@ -25,7 +25,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 
 import chatmem
 import chatmem.sync
-from chatmem.embedded import default_folder
+from chatmem.embedded.server import default_folder
 from tests.chat_app import LONG, RECALL, ROOT, ChatApp, User, is_healthy, running, whole
 from tests.servers import embedded, free_port, wait_until
 

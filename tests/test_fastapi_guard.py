@@ -23,7 +23,7 @@ from fastapi import FastAPI, HTTPException, Request
 from langchain_core.messages import HumanMessage
 
 import chatmem.sync
-from chatmem.embedded import EmbeddedServer
+from chatmem.embedded.server import EmbeddedServer
 from tests.chat_app import LONG, RECALL, ChatApp, User, is_healthy, running
 from tests.servers import embedded, wait_until
 

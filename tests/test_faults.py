@@ -29,7 +29,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.addresses import upstash
+from chatmem.backends import upstash
 from tests.clusters import Cluster, cluster, needs_newer_client
 from tests.coroutines import AsCoroutines
 from tests.faults import FAILING_OVER, WEIGHTS, FaultProxy, Pair, Schedule, failing, http_end, resp_end

@@ -13,7 +13,7 @@ import redis
 from langchain_core import messages as lc
 
 import chatmem
-from chatmem.keys import session_keys, user_key
+from chatmem.core.keys import session_keys, user_key
 
 NUMBERS = (
     b"",

@@ -9,7 +9,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatmem.keys import dictionary_key, escape, field, name_of, session_keys, user_key, user_name
+from chatmem.core.keys import dictionary_key, escape, field, name_of, session_keys, user_key, user_name
 
 ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
 

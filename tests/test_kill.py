@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 
 import chatmem.sync
-from chatmem.window import without_halves
+from chatmem.core.window import without_halves
 from tests.killed import KINDS, SESSION, WAITING
 
 

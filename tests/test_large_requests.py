@@ -17,8 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import chatmem
-from chatmem.connect import connection_to
-from chatmem.transports import pipeline
+from chatmem.backends.connection import connection_to
+from chatmem.transports import multiplexer
 from chatmem.transports.base import Command
 from chatmem.transports.packing import packed, pieces, size_of
 
@@ -126,14 +126,14 @@ async def test_many_at_once(url: str, prefix: str) -> None:
             rounds += 1
         assert [(await task).version for task in sending] == [1] * 20
         assert rounds > 5
-        assert link.most == 1 + pipeline.MOST_LARGE
+        assert link.most == 1 + multiplexer.MOST_LARGE
 
 
 async def test_one_larger_than_all_may_be_that_is_under_way(
     url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The bound on bytes is that of small ones: these are served beside it."""
-    monkeypatch.setattr(pipeline, "MOST_BYTES", MEGABYTE)
+    monkeypatch.setattr(multiplexer, "MOST_BYTES", MEGABYTE)
     async with slow_link(url, 8 * MEGABYTE) as link, chatmem.connect(link.url, prefix=prefix, ttl=60) as memory:
         sending = asyncio.create_task(memory.history("large").append("x" * 4 * MEGABYTE))
         await link.has_received(1)
@@ -144,12 +144,12 @@ async def test_one_larger_than_all_may_be_that_is_under_way(
 
 async def test_room_that_never_comes(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever waits too long for one of the connections gets an error; the others are served."""
-    monkeypatch.setattr(pipeline, "LARGE_PATIENCE", 0.1)
+    monkeypatch.setattr(multiplexer, "LARGE_PATIENCE", 0.1)
     async with slow_link(url, 20 * MEGABYTE) as link, chatmem.connect(link.url, prefix=prefix, ttl=60) as memory:
         calls = [memory.history(f"s{n}").append("x" * 4 * MEGABYTE) for n in range(6)]
         results = await asyncio.gather(*calls, return_exceptions=True)
-        assert sum(isinstance(one, chatmem.Appended) for one in results) == pipeline.MOST_LARGE
-        assert sum("does not keep up" in str(one) for one in results) == 6 - pipeline.MOST_LARGE
+        assert sum(isinstance(one, chatmem.Appended) for one in results) == multiplexer.MOST_LARGE
+        assert sum("does not keep up" in str(one) for one in results) == 6 - multiplexer.MOST_LARGE
 
 
 async def test_a_slow_link_is_no_silence(url: str, prefix: str) -> None:

@@ -18,8 +18,8 @@ import redis.asyncio
 
 import chatmem
 import chatmem.sync
-from chatmem.connect import Client
-from chatmem.transports.loops import PerLoop
+from chatmem.backends.connection import Client
+from chatmem.transports.per_loop import PerLoop
 
 
 @pytest.fixture

@@ -21,16 +21,16 @@ from langchain_core.messages import messages_from_dict, messages_to_dict
 from typer.testing import CliRunner
 
 import chatmem.sync
-from chatmem import openai_items
+from chatmem.backends.admin import Server
+from chatmem.backends.connection import connection_to
 from chatmem.cli.app import app
-from chatmem.connect import connection_to
 from chatmem.history import History
 from chatmem.migrate import migration
 from chatmem.migrate.content import Source
 from chatmem.migrate.keys import matcher
 from chatmem.migrate.layouts import KINDS
 from chatmem.migrate.migration import Migration
-from chatmem.migrate.server import Server
+from chatmem.openai_agents import items as openai_items
 from tests import samples
 from tests.clusters import cluster
 from tests.peers import Peer

@@ -40,9 +40,9 @@ from openai.types.responses import (
 
 import chatmem
 from chatmem.codec import record
+from chatmem.core.window import Window
 from chatmem.openai_agents import ChatmemSession
-from chatmem.openai_items import items_of, message_of
-from chatmem.window import Window
+from chatmem.openai_agents.items import items_of, message_of
 from tests import providers
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines

@@ -18,7 +18,7 @@ import redis
 
 import chatmem
 import chatmem.sync
-from chatmem.transports import pipeline
+from chatmem.transports import multiplexer
 from tests.servers import debian_binary, run_server
 
 
@@ -51,7 +51,7 @@ async def outcome(call: asyncio.Future[object] | asyncio.Task[object]) -> str:
 
 async def test_coroutines_on_a_stopped_server(own: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of 1,500 appends none hangs, and only so many are under way; afterwards the same ones are stored once each."""
-    monkeypatch.setattr(pipeline, "PATIENCE", 0.4)
+    monkeypatch.setattr(multiplexer, "PATIENCE", 0.4)
     async with chatmem.connect(f"{own}?socket_timeout=0.2") as memory:
         await memory.ping()
 

@@ -32,7 +32,7 @@ def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     expected = {name.replace("examples/", "chatmem/examples/") for name in tracked.stdout.split()}
     assert held == (expected if tracked.returncode == 0 else held)
-    assert {"chatmem/py.typed", "chatmem/scripts/append.lua", "chatmem/supervisor.py"} <= held
+    assert {"chatmem/py.typed", "chatmem/scripts/append.lua", "chatmem/embedded/supervisor.py"} <= held
     assert {"chatmem/examples/fastapi_chat/app.py", "chatmem/examples/fastapi_chat/static/index.html"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 

@@ -16,8 +16,8 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
 import chatmem
-from chatmem.addresses.redis import CONNECTION
-from chatmem.transports import links, pipeline
+from chatmem.backends.redis import CONNECTION
+from chatmem.transports import links, multiplexer
 from tests.wire import Wire, watched
 
 
@@ -42,7 +42,7 @@ async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.Cha
         yield memory
 
 
-def shared(memory: chatmem.ChatMemory) -> pipeline.Pipeline:
+def shared(memory: chatmem.ChatMemory) -> multiplexer.Pipeline:
     """Return the pipeline of the running loop."""
     transport: Any = memory._connection.asynchronous()
     transport = transport._asynchronous
@@ -119,7 +119,7 @@ async def test_a_bound_on_what_is_under_way(
     memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where much is asked for at once, the rest waits its turn; all of it is served in the end."""
-    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 5)
+    monkeypatch.setattr(multiplexer, "MOST_REQUESTS", 5)
     most = 0
 
     async def watch() -> None:
@@ -141,8 +141,8 @@ async def test_a_server_that_does_not_keep_up(
     memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever waits too long for room gets an error, those under way their replies, and later ones are served."""
-    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 5)
-    monkeypatch.setattr(pipeline, "PATIENCE", 0.1)
+    monkeypatch.setattr(multiplexer, "MOST_REQUESTS", 5)
+    monkeypatch.setattr(multiplexer, "PATIENCE", 0.1)
     await memory.ping()
     raw.client_pause(600)
     calls = [memory.history("s").append(str(n)) for n in range(20)]
@@ -158,7 +158,7 @@ async def test_waiters_that_are_cancelled(
     memory: chatmem.ChatMemory, raw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever is cancelled while waiting for room takes none."""
-    monkeypatch.setattr(pipeline, "MOST_REQUESTS", 2)
+    monkeypatch.setattr(multiplexer, "MOST_REQUESTS", 2)
     await memory.ping()
     raw.client_pause(200)
     tasks = [asyncio.create_task(memory.history("s").append(str(n))) for n in range(30)]
@@ -338,7 +338,7 @@ async def test_a_connection_that_is_not_as_expected(url: str) -> None:
 
     async with asyncio.timeout(5):
         with pytest.raises(redis.exceptions.ConnectionError, match="set up"):
-            await pipeline.Pipeline(Other, 1.0).run([("PING",)])
+            await multiplexer.Pipeline(Other, 1.0).run([("PING",)])
 
 
 class Traced(redis.asyncio.Redis):

@@ -28,9 +28,9 @@ from pydantic_ai.models.test import TestModel
 from pydantic_ai.usage import RequestUsage
 
 import chatmem
+from chatmem.core.window import Window
 from chatmem.openai_agents import ChatmemSession
 from chatmem.pydantic_ai import ModelMessageHistory, to_messages, to_model_messages
-from chatmem.window import Window
 from tests import providers
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines

@@ -178,7 +178,7 @@ def test_each_reply(text: str, kind: type[Exception], said: str, then: Again) ->
     """As redis-py makes an error of it, and as chatmem's own lanes do: the same leaf, which says what to do."""
     from redis._parsers.base import BaseParser
 
-    from chatmem.transports.lane import _reply_error
+    from chatmem.transports.multiplexed import _reply_error
 
     for error in (BaseParser.parse_error(text), _reply_error(text)):
         found = translate(error)

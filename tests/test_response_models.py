@@ -23,7 +23,7 @@ from langchain_core.documents import Document
 from pydantic import TypeAdapter
 
 import chatmem
-from chatmem.jsonable import jsonable
+from chatmem.core.jsonable import jsonable
 from tests import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Starlette's TestClient

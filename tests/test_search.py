@@ -14,10 +14,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chatmem import folding
 from chatmem.dropin import ranking
-from chatmem.folding import fold
 from chatmem.search import Best, Found, Query
+from chatmem.search import text as folding
+from chatmem.search.text import fold
 from tests import samples
 
 Change = Callable[[str], str]

@@ -21,9 +21,9 @@ from redis.credentials import UsernamePasswordCredentialProvider
 from redis.retry import Retry
 
 import chatmem
-import chatmem.addresses.sentinel
+import chatmem.backends.sentinel
 import chatmem.sync
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests.coroutines import AsCoroutines
 from tests.servers import debian_binary, free_port, run_server
 from tests.upstash_server import RestServer, serving
@@ -145,7 +145,7 @@ def urls(address: str, secret: str) -> list[str]:
 @pytest.mark.parametrize("kind", range(7))
 async def test_nobody_listens(connect: Any, seen: Seen, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection, with every scheme; the sentinel's own password is looked for too."""
-    monkeypatch.setattr(chatmem.addresses.sentinel, "TRIES", 0)
+    monkeypatch.setattr(chatmem.backends.sentinel, "TRIES", 0)
     await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen, once=True)
     seen.check(SECRET, WRITTEN, errors=1)
 

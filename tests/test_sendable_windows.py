@@ -14,8 +14,8 @@ from langchain_core import messages as lc
 from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 
+from chatmem.core.window import Window
 from chatmem.transports.blocking import drive
-from chatmem.window import Window
 from tests import providers
 from tests.logs import heads, is_a_persons, logs
 from tests.samples import conversations, same
@@ -370,7 +370,7 @@ def test_a_window_costs_time_by_its_length(count: int) -> None:
 def test_a_first_window_imports_nothing() -> None:
     """It is made in an event loop, which importing half of LangChain would stop."""
     program = (
-        "import sys, chatmem.window as w; from tests.test_sendable_windows import *; before = set(sys.modules);"
+        "import sys, chatmem.core.window as w; from tests.test_sendable_windows import *; before = set(sys.modules);"
         "window_of(convert_to_messages(['a', 'b']), tokens=10); print(sorted(set(sys.modules) - before))"
     )
     made = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

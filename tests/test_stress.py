@@ -15,7 +15,7 @@ import redis.asyncio
 from langchain_core import messages as lc
 
 import chatmem
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests.exchanges import halves
 
 SECONDS = float(os.environ.get("CHATMEM_STRESS_SECONDS", "3"))

@@ -18,7 +18,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 import chatmem
 import chatmem.sync
-from chatmem import telemetry
+from chatmem.core import telemetry
 
 
 class Told:

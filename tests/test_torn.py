@@ -16,7 +16,7 @@ import redis
 from langchain_core.messages import HumanMessage
 
 import chatmem
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 
 ABSENT, OWN, OTHER, WRONG = "absent", "own", "other", "wrong type"
 STATES = list(itertools.product((ABSENT, OWN, OTHER, WRONG), repeat=3))

@@ -21,7 +21,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem.codec import record
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests.providers import check_anthropic, check_gemini, check_openai
 
 _numbers = itertools.count()

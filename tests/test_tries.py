@@ -16,7 +16,7 @@ from redis.backoff import ConstantBackoff, NoBackoff
 from redis.retry import Retry
 
 import chatmem
-from chatmem.connect import connection_to
+from chatmem.backends.connection import connection_to
 from chatmem.transports import retried
 from chatmem.transports.base import LONGEST_CALL, Command
 from chatmem.transports.blocking import drive

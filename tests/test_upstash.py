@@ -20,7 +20,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.session import SLICE
+from chatmem.core.session import SLICE
 from tests import samples
 from tests.conftest import check_ttls
 from tests.coroutines import AsCoroutines
@@ -216,7 +216,7 @@ class TestTrouble:
 
     async def test_a_time_out(self, connect: Any, rest: RestServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A server that does not answer in time is unavailable."""
-        monkeypatch.setattr("chatmem.addresses.upstash.TIMEOUTS", {"timeout": 0.05})
+        monkeypatch.setattr("chatmem.backends.upstash.TIMEOUTS", {"timeout": 0.05})
         rest.delay = 0.4
         with pytest.raises(chatmem.UnavailableError) as caught:
             await connect().history("a").count()
@@ -355,7 +355,7 @@ class TestAddress:
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
     def test_without_the_package(self, facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         """The error says what to install."""
-        for name in ("chatmem.addresses.upstash", "chatmem.transports.upstash"):
+        for name in ("chatmem.backends.upstash", "chatmem.transports.upstash"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.setitem(sys.modules, "upstash_redis", None)
         with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem\[upstash\]'"):

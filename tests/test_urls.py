@@ -11,9 +11,9 @@ import redis.asyncio
 
 import chatmem
 import chatmem.sync
-from chatmem.addresses import options
-from chatmem.addresses.redis import open_async, open_blocking
-from chatmem.connect import address_at
+from chatmem.backends import options
+from chatmem.backends.connection import address_at
+from chatmem.backends.redis import open_async, open_blocking
 
 SCHEMES = {
     "redis": "redis://host/0",

@@ -13,7 +13,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.keys import unescape, user_key, user_name
+from chatmem.core.keys import unescape, user_key, user_name
 from tests.conftest import Connect
 from tests.servers import wait_until
 

@@ -33,7 +33,7 @@ import chatmem
 from chatmem.codec import names, record, registry, standard
 from chatmem.codec.extensions import Code
 from chatmem.codec.values import MAX_DEPTH, OnUnstorable
-from chatmem.jsonable import jsonable
+from chatmem.core.jsonable import jsonable
 from tests import objects, samples
 from tests.fuzz import _artifact
 from tests.objects import Answer, Chart, FailedError, Fixed, Mood, Pair, Place, Source, same

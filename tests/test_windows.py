@@ -13,7 +13,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 import chatmem
 import chatmem.sync
-from chatmem.window import without_halves
+from chatmem.core.window import without_halves
 from tests.exchanges import calls_of, conversations, halves, numbered
 
 

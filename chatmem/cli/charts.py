@@ -12,10 +12,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from chatmem.cli.text import add_row, console, plural, print_table, span, table
+from chatmem.cli.terminal import add_row, console, plural, print_table, span, table
 
 if TYPE_CHECKING:
-    from chatmem.cli.stats import Distribution, Stats
+    from chatmem.cli.commands.stats import Distribution, Stats
 
 _BAR = 18
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")

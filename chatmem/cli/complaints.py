@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
-from chatmem.cli.text import one_line
+from chatmem.cli.terminal import one_line
 
 _LONGEST = 2000
 """characters; what is complained of may be quoted, and of any size"""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from chatmem.cli.completing import session_ids
+from chatmem.cli.completion import session_ids
 
 if TYPE_CHECKING:
     from chatmem.cli.store import Store
@@ -51,7 +51,7 @@ def opened(url: str | None, prefix: str) -> Iterator[Store]:
 def errors() -> Iterator[None]:
     """Make a line on stderr and exit code 1 of what is no bug of chatmem's."""
     from chatmem import ChatMemError  # noqa: PLC0415 - when a command is called
-    from chatmem.cli.text import console, one_line  # noqa: PLC0415 - as above
+    from chatmem.cli.terminal import console, one_line  # noqa: PLC0415 - as above
 
     try:
         yield

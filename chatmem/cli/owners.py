@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from chatmem.keys import user_name
+from chatmem.core.keys import user_name
 
 _LONGEST = 2**16
 """bytes of a line"""

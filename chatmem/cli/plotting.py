@@ -14,7 +14,7 @@ except ModuleNotFoundError as error:
     raise UnsupportedError("--plot needs a package that is not installed: pip install 'chatmem[plot]'") from error
 
 if TYPE_CHECKING:
-    from chatmem.cli.stats import Stats
+    from chatmem.cli.commands.stats import Stats
 
 
 def draw(found: Stats, file: Path) -> None:

@@ -9,16 +9,16 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from chatmem import KeyRing, SessionInfo
+from chatmem.backends.admin import Server
+from chatmem.backends.connection import connection_to
 from chatmem.cli.complaints import Complaints
-from chatmem.cli.text import console
-from chatmem.connect import connection_to
+from chatmem.cli.terminal import console
+from chatmem.core.keys import escape, session_keys, unescape
+from chatmem.core.policy import Policy
+from chatmem.core.session import STATE_FIELDS, to_info
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.history import History
-from chatmem.keys import escape, session_keys, unescape
-from chatmem.migrate.server import Server
-from chatmem.policy import Policy
 from chatmem.scripts import READ
-from chatmem.session import STATE_FIELDS, to_info
 from chatmem.sync import ChatMemory
 from chatmem.transports.blocking import drive
 

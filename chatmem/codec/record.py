@@ -41,8 +41,8 @@ from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.encryption import SEALED, Sealer, is_bound, no_key, not_sealed
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError, OnUnstorable
+from chatmem.core.keys import field
 from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeError
-from chatmem.keys import field
 
 FORMAT = 1
 EXTENDED, HAS_ID, CALLS_TOOLS, COMPRESSED = 1, 2, 4, 8

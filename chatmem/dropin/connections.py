@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from chatmem.addresses import UrlAddress
-from chatmem.addresses.cluster import ClusterAddress
-from chatmem.addresses.redis import RedisAddress
-from chatmem.connect import Connection, address_at
+from chatmem.backends.base import UrlAddress
+from chatmem.backends.cluster import ClusterAddress
+from chatmem.backends.connection import Connection, address_at
+from chatmem.backends.redis import RedisAddress
 from chatmem.transports.base import Transport
 from chatmem.transports.following import FollowingTransport
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatmem.connect import Connection
+from chatmem.backends.connection import Connection
 from chatmem.dropin.connections import client_of, connection_to
 from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
 from chatmem.langchain.facade import Facade

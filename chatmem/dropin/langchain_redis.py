@@ -15,15 +15,15 @@ import redis.asyncio
 from anyio import to_thread
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
-from chatmem.connect import Client
-from chatmem.connect import connection_to as connection_of
+from chatmem.backends.connection import Client
+from chatmem.backends.connection import connection_to as connection_of
+from chatmem.core.policy import Policy
+from chatmem.core.steps import run_with_rests
 from chatmem.dropin.connections import client_of, connection_to
 from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.model import Appended
-from chatmem.policy import Policy
-from chatmem.steps import run_with_rests
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive
 

@@ -12,11 +12,11 @@ from langchain_core.messages import BaseMessage
 from redis.crc import key_slot
 
 from chatmem import scripts
-from chatmem.calls import Calls
 from chatmem.codec import record
+from chatmem.core.calls import Calls
+from chatmem.core.policy import milliseconds
 from chatmem.dropin import jsons
 from chatmem.errors import ChatMemError, CorruptRecordError
-from chatmem.policy import milliseconds
 from chatmem.transports.base import Transport
 
 logger = logging.getLogger("chatmem")

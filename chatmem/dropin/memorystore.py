@@ -5,7 +5,7 @@ The conversation is a list of JSON messages, oldest first, in place: old and new
 
 from __future__ import annotations
 
-from chatmem.connect import Client, connection_to
+from chatmem.backends.connection import Client, connection_to
 from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
 from chatmem.langchain.facade import Facade
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
 
+from chatmem.core.steps import AT_ONCE, Steps
 from chatmem.search import text_of
-from chatmem.steps import AT_ONCE, Steps
 
 _WORD, _BETWEEN = re.compile(r"\w+"), re.compile(r"\W")
 _SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual ones

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.messages import BaseMessage
 
-from chatmem.connect import Connection
+from chatmem.backends.connection import Connection
 from chatmem.langchain.snapshots import Snapshots
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import drive

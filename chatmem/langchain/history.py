@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.connect import Connection
+from chatmem.backends.connection import Connection
+from chatmem.core.policy import Policy
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.model import Appended
-from chatmem.policy import Policy
 
 
 class _Adding:

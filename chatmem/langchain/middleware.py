@@ -19,12 +19,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Command
 
 from chatmem import sync
-from chatmem.langchain.state import StateHistory
+from chatmem.core.window import StartOn
+from chatmem.langgraph.state import StateHistory
 from chatmem.memory import ChatMemory
-from chatmem.window import StartOn
 
 if TYPE_CHECKING:
-    from chatmem.window import TokenCounter
+    from chatmem.core.window import TokenCounter
 
 Save = Literal["step", "end"]
 

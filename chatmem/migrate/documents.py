@@ -7,12 +7,12 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from chatmem.backends.admin import Server
 from chatmem.codec.record import to_datetime
 from chatmem.errors import CorruptRecordError
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.keys import batches, matcher, typed
 from chatmem.migrate.lists import langchain_message
-from chatmem.migrate.server import Server
 
 _REMOVE = b"""
 if redis.call('JSON.GET', KEYS[1]) ~= ARGV[1] then

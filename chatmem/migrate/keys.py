@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import TypeVar
 
-from chatmem.migrate.server import Server
+from chatmem.backends.admin import Server
 
 T = TypeVar("T")
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
-from chatmem import openai_items
+from chatmem.backends.admin import Server
 from chatmem.migrate.content import Content, Left, Source
 from chatmem.migrate.documents import Documents
 from chatmem.migrate.lists import Lists
-from chatmem.migrate.server import Server
+from chatmem.openai_agents import items as openai_items
 
 
 class Layout(Protocol):

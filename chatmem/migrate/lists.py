@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Mapping
 
 from langchain_core.messages import BaseMessage
 
+from chatmem.backends.admin import Server
 from chatmem.codec import record
 from chatmem.errors import CorruptRecordError
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.keys import matcher, typed
-from chatmem.migrate.server import Server
 
 _REMOVE = b"""
 local held = redis.call('LRANGE', KEYS[1], 0, -1)

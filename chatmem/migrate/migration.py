@@ -7,15 +7,15 @@ from typing import Literal, NamedTuple
 
 from langchain_core.messages import BaseMessage
 
+from chatmem.backends.admin import Server
+from chatmem.backends.connection import Connection
 from chatmem.codec import record
 from chatmem.codec.record import Encoded
-from chatmem.connect import Connection
+from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotYoursError, UnavailableError
 from chatmem.history import History
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.layouts import Layout
-from chatmem.migrate.server import Server
-from chatmem.policy import Policy
 from chatmem.transports.blocking import drive
 
 SLICE = 500

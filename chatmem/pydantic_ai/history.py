@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from chatmem.core.window import StartOn
 from chatmem.errors import DuplicateIdError
 from chatmem.history import History
 from chatmem.memory import ChatMemory
 from chatmem.model import Appended
 from chatmem.pydantic_ai.reading import to_model_messages
 from chatmem.pydantic_ai.writing import to_messages
-from chatmem.window import StartOn
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
-    from chatmem.window import TokenCounter
+    from chatmem.core.window import TokenCounter
 
 
 class ModelMessageHistory:

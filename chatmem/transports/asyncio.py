@@ -9,7 +9,7 @@ from typing import Any
 from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed, unknown
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.links import Client, Link, link_to
-from chatmem.transports.loops import PerLoop
+from chatmem.transports.per_loop import PerLoop
 
 
 async def close_client(client: Client) -> None:

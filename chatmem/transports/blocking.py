@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
-from chatmem.transports import confirmed
+from chatmem.transports import replicated
 from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed, options_of, unknown
 from chatmem.transports.clients import Clients
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
@@ -76,8 +76,8 @@ class BlockingTransport:
                 return [client.execute_command(*commands[0], **options_of(commands[0]))]  # type: ignore[no-untyped-call]
             except ResponseError as error:
                 return [error]
-        if isinstance(client, RedisCluster) and confirmed.is_confirmed(commands):
-            return confirmed.send_blocking(client, commands)
+        if isinstance(client, RedisCluster) and replicated.is_confirmed(commands):
+            return replicated.send_blocking(client, commands)
         pipeline = client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **options_of(command))

@@ -28,9 +28,9 @@ from redis.exceptions import (
 )
 
 from chatmem.errors import UnavailableError
-from chatmem.transports import confirmed
+from chatmem.transports import replicated
 from chatmem.transports.base import LONGEST_CALL, Command, options_of
-from chatmem.transports.pipeline import Pipeline as SharedPipeline
+from chatmem.transports.multiplexer import Pipeline as SharedPipeline
 from chatmem.transports.tls import TlsConnection
 
 Client = Redis | RedisCluster
@@ -128,8 +128,8 @@ class PlainLink:
                 return [await self.client.execute_command(*commands[0], **options_of(commands[0]))]
             except ResponseError as error:
                 return [error]
-        if isinstance(self.client, RedisCluster) and confirmed.is_confirmed(commands):
-            return await confirmed.send(self.client, commands)
+        if isinstance(self.client, RedisCluster) and replicated.is_confirmed(commands):
+            return await replicated.send(self.client, commands)
         pipeline = self.client.pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command, **options_of(command))
@@ -150,7 +150,7 @@ class ServerLink:
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands in one round trip; see `Link`."""
-        if confirmed.is_confirmed(commands):  # WAIT would hold up all others
+        if replicated.is_confirmed(commands):  # WAIT would hold up all others
             return await self._plain.send(commands)
         retry = self.client.get_retry()
         if retry is None or not retry.get_retries():
@@ -198,7 +198,7 @@ class ClusterLink:
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
         """Send the commands in one round trip, to all nodes at once; see `Link`."""
-        if confirmed.is_confirmed(commands) or any(_key(command) is None for command in commands):
+        if replicated.is_confirmed(commands) or any(_key(command) is None for command in commands):
             return await self._plain.send(commands)
         await self.client.initialize()
         try:

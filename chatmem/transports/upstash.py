@@ -21,7 +21,7 @@ from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
 from chatmem.transports.base import Command, KnownScripts, closed
 from chatmem.transports.clients import Clients
-from chatmem.transports.loops import PerLoop
+from chatmem.transports.per_loop import PerLoop
 
 C = TypeVar("C", BlockingClient, AsyncClient)
 

@@ -7,7 +7,7 @@ import secrets
 import tempfile
 from contextlib import suppress
 
-from chatmem.embedded import default_folder
+from chatmem.embedded.server import default_folder
 
 
 def secret() -> str:

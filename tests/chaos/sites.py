@@ -16,7 +16,7 @@ from typing import Any
 import redis
 from redis.sentinel import Sentinel
 
-from chatmem.embedded import _server_binary
+from chatmem.embedded.server import _server_binary
 from tests.chaos.nodes import DURABLE, Server
 from tests.clusters import Cluster, Node
 from tests.faults import WEIGHTS, Address, FaultProxy, Schedule, failing

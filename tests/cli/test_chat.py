@@ -15,7 +15,7 @@ from langchain_core import messages as lc
 from langchain_core.outputs import ChatGenerationChunk
 
 import chatmem.sync
-from chatmem.cli import chat as chat_module
+from chatmem.cli.commands import chat as chat_module
 from chatmem.cli.offline import OfflineModel, reply
 from tests.cli.program import Run, program
 

@@ -12,8 +12,8 @@ import redis
 from langchain_core import messages as lc
 
 import chatmem.sync
-from chatmem.cli.doctor import rights
-from chatmem.keys import session_keys
+from chatmem.cli.commands.doctor import rights
+from chatmem.core.keys import session_keys
 from tests.cli.program import Run, program
 from tests.conftest import start
 from tests.servers import LEAST_RIGHTS, SERVERS, debian_binary, free_port, run_server

@@ -11,7 +11,7 @@ import redis
 from langchain_core import messages as lc
 
 import chatmem.sync
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests import samples
 from tests.cli.program import Run
 

@@ -16,7 +16,7 @@ import redis
 from langchain_core import messages as lc
 
 import chatmem.sync
-from chatmem.keys import session_keys
+from chatmem.core.keys import session_keys
 from tests.cli.program import program
 from tests.servers import debian_binary, free_port, run_server, wait_until
 

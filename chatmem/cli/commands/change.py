@@ -25,7 +25,7 @@ def erase(
 ) -> None:
     """Erase whole sessions. It says how many, and asks."""
     from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
-    from chatmem.cli.erasing import Erase  # noqa: PLC0415 - as above
+    from chatmem.cli.commands.erase import Erase  # noqa: PLC0415 - as above
 
     one_of(**{"sessions": sessions, "--user or --match": user or match})
     if not (sessions or user or match):
@@ -43,7 +43,7 @@ def reencrypt(
     url: Url = None,
 ) -> None:
     """Encrypt all sessions with the newest of the keys in CHATMEM_KEYS ("name=base64 ...", the newest last)."""
-    from chatmem.cli.rotating import reencrypt as seal_all  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.reencrypt import reencrypt as seal_all  # noqa: PLC0415 - when it is called
 
     if not os.environ.get("CHATMEM_KEYS"):
         with errors():

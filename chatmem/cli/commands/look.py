@@ -22,7 +22,7 @@ def sessions(
     url: Url = None,
 ) -> None:
     """List sessions, the one written last first."""
-    from chatmem.cli.listing import sessions as list_sessions  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.sessions import sessions as list_sessions  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         list_sessions(store, user=user, match=match, limit=limit, as_json=as_json)
@@ -37,7 +37,7 @@ def show(
     url: Url = None,
 ) -> None:
     """Print a conversation, with roles, times and tool calls."""
-    from chatmem.cli.show import show as print_session  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.show import show as print_session  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         print_session(store, session, last=last, as_json=as_json)
@@ -55,7 +55,7 @@ def search(
     url: Url = None,
 ) -> None:
     """Find messages by their words, the best first. All of the sessions are read."""
-    from chatmem.cli.searching import search as find_messages  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.search import search as find_messages  # noqa: PLC0415 - when it is called
 
     one_of(**{"--session": session, "--user or --match": user or match})
     with opened(url, prefix) as store:
@@ -74,7 +74,7 @@ def stats(
     url: Url = None,
 ) -> None:
     """Count sessions, messages, bytes and users; sizes, ages and times to live as tables with bars."""
-    from chatmem.cli.stats import stats as count_all  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.stats import stats as count_all  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         count_all(store, match=match, largest=largest, plot=plot, as_json=as_json)
@@ -90,7 +90,7 @@ def tail(
     url: Url = None,
 ) -> None:
     """Print the end of a conversation, and what is appended, until Ctrl-C."""
-    from chatmem.cli.tailing import Tail  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.tail import Tail  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         Tail(store, session, as_json=as_json).follow(last, interval)
@@ -106,7 +106,7 @@ def doctor(
     url: Url = None,
 ) -> None:
     """Look for what is wrong with the server, this user's rights, the settings and the sessions; say what to do."""
-    from chatmem.cli.doctor import doctor as examine  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.doctor import doctor as examine  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         if not examine(store, match=match, limit=limit, fix=fix, as_json=as_json):

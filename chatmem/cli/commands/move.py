@@ -54,7 +54,7 @@ def export(
     url: Url = None,
 ) -> None:
     """Write conversations out, by default all. What is encrypted is written in the clear."""
-    from chatmem.cli.exporting import export as write_out  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.export import export as write_out  # noqa: PLC0415 - when it is called
 
     one_of(**{"sessions": sessions, "--user or --match": user or match})
     with opened(url, prefix) as store:
@@ -77,7 +77,7 @@ def import_file(
     """Store conversations: what `export` wrote, or one {"id": ..., "messages": [...]} a line in OpenAI's or LangChain's
     form. Twice stores nothing twice.
     """  # noqa: D205 - a help text
-    from chatmem.cli.importing import Import  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.import_ import Import  # noqa: PLC0415 - when it is called
     from chatmem.cli.owners import read_owners  # noqa: PLC0415 - as above
 
     with opened(url, prefix) as store:
@@ -112,7 +112,7 @@ def migrate(
 ) -> None:
     """Move other packages' sessions here: looks first, asks, moves, verifies. Again goes on where it ended."""
     from chatmem.cli.asking import ask  # noqa: PLC0415 - when it is called
-    from chatmem.cli.migrating import migrate as run_migration  # noqa: PLC0415 - as above
+    from chatmem.cli.commands.migrate import migrate as run_migration  # noqa: PLC0415 - as above
     from chatmem.cli.owners import read_owners  # noqa: PLC0415 - as above
 
     with errors():

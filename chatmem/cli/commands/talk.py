@@ -23,7 +23,7 @@ def chat(
     url: Url = None,
 ) -> None:
     """Talk in the terminal. The history is kept: come back and go on."""
-    from chatmem.cli.chat import Chat, find_model  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.chat import Chat, find_model  # noqa: PLC0415 - when it is called
 
     with opened(url, prefix) as store:
         Chat(store.memory.history(session), find_model(model), system).run()
@@ -36,7 +36,7 @@ def demo(
     url: Url = None,
 ) -> None:
     """Serve a chat application, and print its address. CHATMEM_DEMO_MODEL=provider:name gives it another model."""
-    from chatmem.cli.demo import serve  # noqa: PLC0415 - when it is called
+    from chatmem.cli.commands.demo import serve  # noqa: PLC0415 - when it is called
 
     with errors():
         serve(host, port, url)

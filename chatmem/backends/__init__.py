@@ -1,0 +1,1 @@
+"""Where a memory is kept: from URLs and clients to transports."""

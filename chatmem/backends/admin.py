@@ -1,0 +1,74 @@
+"""The server that conversations are moved from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from chatmem.backends.connection import address_at
+from chatmem.transports.base import Command
+from chatmem.transports.blocking import drive
+from chatmem.transports.errors import REDIS_ERRORS, translate
+
+
+class Server:
+    """A server by its URL, of any kind that chatmem knows."""
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        """Connect to nothing yet.
+
+        Raises:
+            ValueError: the URL is none that chatmem knows.
+        """
+        self._address = address_at(url, token)
+        self._transport = self._address.blocking()
+
+    def run(self, *commands: Command) -> list[Any]:
+        """Run commands in one round trip; text replies are bytes.
+
+        Raises:
+            ChatMemError: of the first command that failed.
+        """
+        replies = drive(self._transport.run(commands))
+        return [reply.encode() if isinstance(reply, str) else reply for reply in replies]
+
+    def scan(self, prefix: bytes, pattern: bytes, suffix: bytes) -> Iterator[bytes]:
+        """Yield the keys that lie between prefix and suffix, each once; the pattern between them is a glob."""
+        match = literally(prefix) + pattern + literally(suffix)
+        seen: set[bytes] = set()
+        for key in self._keys(match):
+            if key not in seen:
+                seen.add(key)
+                yield key
+
+    def _keys(self, match: bytes) -> Iterator[bytes]:
+        client = self._address.open_blocking()
+        try:
+            if not hasattr(client, "scan_iter"):  # Upstash's has none
+                yield from self._scan(match)
+                return
+            for key in client.scan_iter(match, count=1000):
+                yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            client.close()
+
+    def _scan(self, match: bytes) -> Iterator[bytes]:
+        cursor = b"0"
+        while True:
+            ((cursor, keys),) = self.run(("SCAN", cursor, b"MATCH", match, b"COUNT", b"1000"))
+            yield from keys
+            if cursor == b"0":
+                return
+
+    def close(self) -> None:
+        """Close what was opened."""
+        drive(self._transport.aclose())
+        self._address.release()
+
+
+def literally(text: bytes) -> bytes:
+    """Return a glob that matches this text alone."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)

@@ -1,0 +1,130 @@
+"""A URL or a client -> the transports that lead there. Nothing here does any I/O before the first round trip."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+
+from chatmem.backends.base import Address, UrlAddress
+from chatmem.backends.client import Client, address_of
+from chatmem.backends.cluster import ClusterAddress
+from chatmem.backends.embedded import EmbeddedAddress
+from chatmem.backends.redis import RedisAddress
+from chatmem.backends.sentinel import SentinelAddress
+from chatmem.extras import needed
+from chatmem.transports.anyloop import AnyLoopTransport
+from chatmem.transports.base import Transport
+from chatmem.transports.blocking import drive
+
+__all__ = ["Client", "Connection", "address_at", "connection_to"]
+
+_SCHEMES: dict[str, Callable[[str], UrlAddress]] = {
+    "redis": RedisAddress,
+    "rediss": RedisAddress,
+    "unix": RedisAddress,
+    "redis+cluster": ClusterAddress,
+    "rediss+cluster": ClusterAddress,
+    "redis+sentinel": SentinelAddress,
+    "rediss+sentinel": SentinelAddress,
+    "embedded": lambda url: EmbeddedAddress(url.partition("://")[2]),
+}
+_REST = ("upstash", "https", "http")
+
+
+class Connection:
+    """Where a memory's sessions are. Its transports are opened on first use and shared by its histories."""
+
+    def __init__(self, address: Address) -> None:
+        self._address = address
+        # by `setdefault`, so that threads which come at once, and what interrupts them, get the same
+        self._asynchronous: dict[None, AnyLoopTransport] = {}
+        self._blocking: dict[None, Transport] = {}
+        self._closed = False
+
+    def asynchronous(self) -> Transport:
+        """Return the transport for coroutines."""
+        transport = self._asynchronous.get(None)
+        if transport is None:
+            transport = AnyLoopTransport(self._address.asynchronous(), self.blocking)
+            transport.closed = self._closed
+            return self._asynchronous.setdefault(None, transport)
+        return transport
+
+    def blocking(self) -> Transport:
+        """Return the transport for synchronous callers.
+
+        Raises:
+            ValueError: the caller gave an asyncio client only.
+        """
+        transport = self._blocking.get(None)
+        if transport is None:
+            transport = self._address.blocking()
+            if self._closed:
+                drive(transport.aclose())
+            return self._blocking.setdefault(None, transport)
+        return transport
+
+    async def aclose(self) -> None:
+        """Close what was opened here, and refuse further calls; a client that was given stays open."""
+        self._closed = True
+        for transport in self._asynchronous.values():
+            await transport.aclose()
+        await self.close()
+
+    async def close(self) -> None:
+        """Close as `aclose` does, without an event loop: what was opened in one is closed when that ends."""
+        self._closed = True
+        for transport in self._asynchronous.values():
+            transport.closed = True
+        for blocking in self._blocking.values():
+            await blocking.aclose()
+        self._address.release()
+
+
+def connection_to(url: str | None = None, client: Client | None = None, token: str | None = None) -> Connection:
+    """Return a connection to where a URL, the caller's client, or the environment says.
+
+    Raises:
+        ValueError: an argument is wrong.
+    """
+    if client is not None and (url is not None or token is not None):
+        raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
+    return Connection(address_at(url, token) if client is None else address_of(client))
+
+
+def address_at(url: str | None, token: str | None = None) -> UrlAddress:
+    """Return where a URL, or the environment, leads.
+
+    Raises:
+        ValueError: it is no URL of those chatmem knows.
+    """
+    url = url or os.environ.get("CHATMEM_URL") or ""
+    scheme, colon, _ = url.partition("://")
+    if colon and scheme in _REST:
+        return _upstash(url, token)
+    if token is not None:
+        raise ValueError("token= goes with the https:// url of Upstash's REST API")
+    if not url:
+        return _default()
+    if not colon or scheme not in _SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST[:2]))
+        raise ValueError(f"url must begin with one of {known}; this one does not")
+    return _SCHEMES[scheme](url)
+
+
+def _default() -> UrlAddress:
+    """Return the database that Upstash's own variables name, else the embedded server."""
+    url, token = (os.environ.get(f"UPSTASH_REDIS_REST_{name}") for name in ("URL", "TOKEN"))
+    if not url and not token:
+        return EmbeddedAddress("")
+    if not url or not token:
+        raise ValueError(
+            "of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN one is set alone: set both, or neither"
+        )
+    return _upstash(url, token)
+
+
+def _upstash(url: str, token: str | None) -> UrlAddress:
+    with needed("Upstash needs", "upstash", "upstash_redis"):
+        from chatmem.backends.upstash import UpstashAddress  # noqa: PLC0415
+    return UpstashAddress(url, token)

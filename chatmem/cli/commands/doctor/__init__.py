@@ -1,0 +1,70 @@
+"""`chatmem doctor`: what is wrong with a server, its settings, and what is stored there, and what to do."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from rich.text import Text
+
+from chatmem.cli.commands.doctor.finding import Finding, Level
+from chatmem.cli.commands.doctor.rights import check_rights
+from chatmem.cli.commands.doctor.server import check_server
+from chatmem.cli.commands.doctor.sessions import check_index, check_sessions
+from chatmem.cli.store import Store
+from chatmem.cli.terminal import console, one_line, plural, print_json
+from chatmem.errors import ChatMemError
+
+_STYLES = {Level.OK: "green", Level.UNKNOWN: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+
+
+def doctor(store: Store, *, match: str | None, limit: int, fix: bool, as_json: bool) -> bool:
+    """Print what is found; return whether nothing of it is an error.
+
+    Args:
+        store: what to look at.
+        match: a glob that the sessions' ids match; None for all sessions, and the users' lists of them.
+        limit: the messages of how many sessions are read.
+        fix: whether to mend what can be mended.
+        as_json: one JSON object a finding.
+    """
+    levels = Counter[Level]()
+    for finding in _findings(store, match, limit, fix=fix):
+        levels[finding.level] += 1
+        if as_json:
+            print_json(finding._asdict())
+        else:
+            _print(finding)
+    if not as_json:
+        errors, warnings = plural(levels[Level.ERROR], "error"), plural(levels[Level.WARNING], "warning")
+        console().print(f"{errors}, {warnings}", style="bold")
+    return not levels[Level.ERROR]
+
+
+def _findings(store: Store, match: str | None, limit: int, *, fix: bool) -> Iterator[Finding]:
+    try:
+        store.memory.ping()
+    except ChatMemError as error:
+        advice = "look at the address (--url, CHATMEM_URL), the user and the password, and whether the server runs"
+        yield Finding("connection", Level.ERROR, str(error), advice)
+        return
+    yield from check_server(store)
+    yield from check_rights(store)
+    try:
+        yield from check_sessions(store, match or "*", limit, fix=fix)
+        if match is None:
+            yield from check_index(store, fix=fix)
+    except ChatMemError as error:
+        yield Finding("sessions", Level.UNKNOWN, f"not looked at: {error}", "run it as a user who may SCAN")
+
+
+def _print(finding: Finding) -> None:
+    out = console()
+    head = (
+        Text()
+        + Text(f"{finding.level.value:<8}", style=_STYLES[finding.level])
+        + Text(f"{finding.check:<12} ", style="bold")
+    )
+    out.print(head + Text(one_line(finding.text)), soft_wrap=True)
+    if finding.advice:
+        out.print(Text(" " * 21 + one_line(finding.advice), style="italic"), soft_wrap=True)

@@ -1,0 +1,182 @@
+"""What is found of the sessions: keys that do not belong together, and records that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from itertools import islice
+from typing import NamedTuple
+
+from chatmem.cli.commands.doctor.finding import Finding, Level, few
+from chatmem.cli.commands.doctor.torn import check_torn
+from chatmem.cli.progress import track
+from chatmem.cli.store import SLICE, Store, slices
+from chatmem.cli.terminal import plural
+from chatmem.core.keys import name_of, session_keys, unescape
+from chatmem.errors import CorruptRecordError, TornSessionError
+from chatmem.transports.base import Command
+from chatmem.transports.blocking import drive
+
+_GONE, _FOR_EVER = -2, -1
+"""What PTTL says of a key that is not there, and of one that does not expire."""
+_APART = 1000
+"""milliseconds"""
+_ONE_DEADLINE = "--fix gives all of it the longest of them, history.touch(ttl=seconds) another"
+
+
+class _Keys(NamedTuple):
+    """The times to live of a session's keys, in milliseconds, as PTTL says them."""
+
+    messages: int
+    ids: int
+    state: int
+
+
+def check_sessions(store: Store, match: str, limit: int, *, fix: bool) -> Iterator[Finding]:
+    """Yield what is wrong with sessions whose ids match a glob; the messages of so many of them are read."""
+    sessions = sorted(store.find(match))
+    fine = f"the keys of {plural(len(sessions), 'session')} are whole"
+    broken = yield from _only_wrong("sessions", _keys_of(store, sessions, fix=fix), fine)
+    readable = (one for one in sessions if one not in broken)
+    read = list(islice(readable, limit))
+    left = len(sessions) - len(broken) - len(read)
+    text = f"all messages of {plural(len(read), 'session')} can be read"
+    yield from _only_wrong("records", _records_of(store, read), text)
+    if left:
+        text = f"the messages of {plural(left, 'session')} were not read"
+        yield Finding("records", Level.UNKNOWN, text, f"--limit {len(sessions)} reads them too, --match others")
+
+
+def _only_wrong(check: str, findings: Iterator[Finding], fine: str) -> Generator[Finding, None, set[str | None]]:
+    """Yield the findings, or that all is fine; return the sessions that cannot be read at all."""
+    found = list(findings)
+    if found:
+        yield from few(found)
+    else:
+        yield Finding(check, Level.OK, fine)
+    return {one.session for one in found if one.check in ("type", "torn") and one.level is Level.ERROR}
+
+
+def _keys_of(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
+    for part in track(list(slices(sessions, SLICE)), "looking at keys", store.err):
+        yield from _types_of(store, part)
+        yield from check_torn(store, part, fix=fix)
+        for session, keys in zip(part, _times(store, part), strict=True):
+            if _problem(session, keys) is not None:
+                (again,) = _times(store, [session])  # it may have been expiring just then
+                if (problem := _problem(session, again)) is not None:
+                    yield _with_one_deadline(store, problem, again) if fix else problem
+
+
+def _with_one_deadline(store: Store, problem: Finding, keys: _Keys) -> Finding:
+    """Give the keys of a session the longest of their times."""
+    try:
+        drive(store.core(problem.session or "").touch(ttl=max(keys) / 1000))
+    except TornSessionError:  # which is another finding
+        return problem
+    return problem._replace(level=Level.OK, text=f"mended: {problem.text}", advice="")
+
+
+def _times(store: Store, sessions: list[str]) -> list[_Keys]:
+    keys = [key for one in sessions for key in session_keys(store.policy.prefix, one)]
+    return [_Keys(*three) for three in slices(store.server.run(*(("PTTL", key) for key in keys)), 3)]
+
+
+def _problem(session: str, keys: _Keys) -> Finding | None:
+    there = [left for left in keys if left != _GONE]
+    expiring = [left for left in there if left != _FOR_EVER]
+    name = f"session {session!r}"
+    if expiring and len(expiring) < len(there):
+        text = f"{name}: {_names(keys, _FOR_EVER)} never expires, the rest does in {max(expiring) // 1000:,} s"
+        return Finding("ttl", Level.ERROR, text, _ONE_DEADLINE, session)
+    if expiring and max(expiring) - min(expiring) > _APART:
+        text = f"{name} expires in parts: after {min(expiring) // 1000:,} s and {max(expiring) // 1000:,} s"
+        return Finding("ttl", Level.ERROR, text, _ONE_DEADLINE, session)
+    return None
+
+
+def _names(keys: _Keys, left: int) -> str:
+    return ", ".join(name for name, one in keys._asdict().items() if one == left)
+
+
+def _types_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
+    """Yield keys that hold something else; to find out which, each is asked for alone."""
+    if not _is_wrong(store, *(command for one in sessions for command in _typed(store, one))):
+        return
+    for session in sessions:
+        for command in _typed(store, session):
+            if _is_wrong(store, command):
+                key = bytes(command[1]).decode()  # type: ignore[arg-type]
+                text = f"session {session!r}: key {key!r} holds something that chatmem did not write"
+                yield Finding("type", Level.ERROR, text, f"move it elsewhere, or: UNLINK {key}", session)
+
+
+def _typed(store: Store, session: str) -> tuple[Command, ...]:
+    keys = session_keys(store.policy.prefix, session)
+    return ("LLEN", keys.messages), ("HLEN", keys.ids), ("HLEN", keys.state)
+
+
+def _is_wrong(store: Store, *commands: Command) -> bool:
+    try:
+        store.server.run(*commands)
+    except CorruptRecordError:
+        return True
+    return False
+
+
+def _records_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
+    for session in track(sessions, "reading messages", store.err):
+        try:
+            for entry in store.memory.history(session).entries():
+                if entry.error is not None:
+                    yield _unreadable(session, entry.seq, entry.error)
+        except TornSessionError:  # which is another finding
+            continue
+        except CorruptRecordError as error:
+            yield Finding("records", Level.ERROR, f"session {session!r}: {error.args[0]}", "", session)
+
+
+def _unreadable(session: str, position: int, error: CorruptRecordError) -> Finding:
+    reason = error.args[0]
+    advice = f"history.delete({position}) removes it; the rest of the session can be read"
+    if "encrypted" in reason:
+        advice = "give its key in CHATMEM_KEYS"
+    return Finding(
+        "records", Level.ERROR, f"session {session!r}, position {position}: {reason}", advice, session, position
+    )
+
+
+def check_index(store: Store, *, fix: bool) -> Iterator[Finding]:
+    """Yield what is wrong with the users' lists of their sessions."""
+    head = store.policy.prefix.encode() + b":user:{"
+    keys = list(store.server.scan(head, b"*", b"}"))
+    fine = f"the lists of {plural(len(keys), 'user')} hold no session that is gone"
+    yield from _only_wrong("index", _lists(store, keys, len(head), fix=fix), fine)
+
+
+def _lists(store: Store, keys: list[bytes], head: int, *, fix: bool) -> Iterator[Finding]:
+    for key in track(keys, "looking at users", store.err):
+        user = unescape(key[head:-1])
+        try:
+            gone = _count_gone(store, key)
+        except CorruptRecordError:
+            text = f"user {user!r}: key {key.decode()!r} holds something that chatmem did not write"
+            yield Finding("index", Level.ERROR, text, f"move it elsewhere, or: UNLINK {key.decode()}")
+            continue
+        text = f"user {user!r}: {plural(gone, 'session')} of the list are gone"
+        if gone and fix:
+            for _ in store.of_user(user):  # what is gone leaves the list when it is read
+                pass
+            yield Finding("index", Level.OK, f"mended: {text}")
+        elif gone:
+            yield Finding("index", Level.WARNING, text, "they leave it when it is read, by --fix too")
+
+
+def _count_gone(store: Store, key: bytes) -> int:
+    gone = start = 0
+    while True:
+        (members,) = store.server.run(("ZRANGEBYSCORE", key, b"-inf", b"+inf", b"LIMIT", b"%d" % start, b"%d" % SLICE))
+        if not members:
+            return gone
+        start += len(members)
+        states = [session_keys(store.policy.prefix, name_of(one)).state for one in members]
+        gone += store.server.run(*(("EXISTS", state) for state in states)).count(0)

@@ -1,0 +1,166 @@
+"""`chatmem export`: sessions as text, read and written in slices."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+from langchain_core.messages import BaseMessage, convert_to_openai_messages, message_to_dict
+
+from chatmem import ChatMemError, CorruptRecordError, Entry, SessionInfo, UnavailableError
+from chatmem.cli.formats.jsonl import head_line, message_line
+from chatmem.cli.formats.markdown import markdown
+from chatmem.cli.progress import counting
+from chatmem.cli.store import Store
+from chatmem.cli.terminal import plain, plural
+from chatmem.codec.record import plain_record
+from chatmem.sync import iterate
+
+Stored = tuple[Entry, bytes]
+Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]
+
+
+def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Path | None) -> None:
+    """Write sessions to a file, or to stdout. It complains of each message that cannot be read or written.
+
+    Args:
+        store: where they are.
+        infos: what is known of them.
+        form: a name in `FORMATS`.
+        output: the file, gzipped where its name ends so; None for stdout. It appears whole, or not at all.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with _opened(output) as file:
+        hidden = file is sys.stdout and sys.stdout.isatty()
+        total = sum(info.count for info in infos)
+        with counting("exporting", store.err, total, shown=not hidden) as done:
+            for info in infos:
+                for text in FORMATS[form](store, info, _readable(store, info, done)):
+                    file.write(text)
+    if file is not sys.stdout:
+        store.err.print(f"{plural(len(infos), 'session')} written", style="dim")
+
+
+def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:
+    try:
+        for entry, element in iterate(store.core(info.session_id)._stored()):
+            if entry.error is None:
+                yield entry, element
+            else:
+                store.complaints.say(f"left out position {entry.seq}: {entry.error}")
+            done(1)
+    except UnavailableError:
+        raise
+    except ChatMemError as error:  # it costs this session alone
+        store.complaints.say(f"left out what follows in it: {error}")
+
+
+def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
+    sealer = store.core(info.session_id)._session.sealer
+    yield _line(head_line(info))
+    for entry, element in entries:
+        try:
+            yield _line(message_line(info.session_id, entry, plain_record(element, sealer)))
+        except CorruptRecordError as error:
+            store.complaints.say(f"left out position {entry.seq} of {info.session_id!r}: {error}")
+
+
+def _markdown(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
+    return markdown(info, (entry for entry, _ in entries))
+
+
+def _openai(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
+    def convert(entry: Entry, message: BaseMessage) -> list[dict[str, Any]]:
+        try:
+            made = convert_to_openai_messages([message])
+        except ValueError as error:
+            store.complaints.say(f"left out position {entry.seq} of {info.session_id!r}: {error}")
+            return []
+        return [made] if isinstance(made, dict) else made
+
+    return _conversation(info, entries, convert)
+
+
+def _langchain(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
+    changed = 0
+
+    def convert(_: Entry, message: BaseMessage) -> list[dict[str, Any]]:
+        nonlocal changed
+        whole = message_to_dict(message)
+        made = json.loads(_text(whole))
+        changed += made != whole
+        return [made]
+
+    yield from _conversation(info, entries, convert)
+    if changed:
+        what = f"session {info.session_id!r}: {changed} messages hold what JSON has no word for; there it is text"
+        store.err.print(f"{what} (--format jsonl keeps it)", style="yellow", soft_wrap=True)
+
+
+def _conversation(
+    info: SessionInfo, entries: Iterator[Stored], convert: Callable[[Entry, BaseMessage], list[dict[str, Any]]]
+) -> Iterator[str]:
+    """Yield the parts of one line, which never lies in memory as a whole."""
+    user = "" if info.user is None else f', "user": {json.dumps(info.user)}'
+    yield f'{{"id": {json.dumps(info.session_id)}{user}, "messages": ['
+    between = ""
+    for entry, _ in entries:
+        for row in convert(entry, entry.message) if entry.message is not None else ():
+            yield between + _text(row)
+            between = ", "
+    yield "]}\n"
+
+
+def _text(row: dict[str, Any]) -> str:
+    return json.dumps(plain(row), default=str, allow_nan=False)
+
+
+def _line(row: dict[str, Any]) -> str:
+    return _text(row) + "\n"
+
+
+FORMATS: dict[str, Write] = {"jsonl": _jsonl, "markdown": _markdown, "openai": _openai, "langchain": _langchain}
+
+
+@contextmanager
+def _opened(path: Path | None) -> Iterator[TextIO]:
+    if path is None or str(path) == "-":
+        yield sys.stdout
+        return
+    path = path.resolve()
+    if path.exists() and not path.is_file():  # /dev/null: nothing to put in its place
+        with path.open("w", encoding="utf-8", errors="backslashreplace") as device:
+            yield device
+        return
+    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as raw:
+            with _text_on(raw, path) as text:
+                yield text
+            raw.flush()
+            os.fsync(raw.fileno())
+        Path(beside).replace(path)
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
+
+@contextmanager
+def _text_on(raw: io.BufferedWriter, path: Path) -> Iterator[TextIO]:
+    if path.suffix == ".gz":
+        with gzip.open(raw, "wt", encoding="utf-8", errors="backslashreplace") as text:
+            yield text
+        return
+    text = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=False)
+    yield text
+    text.flush()
+    text.detach()

@@ -1,0 +1,1 @@
+"""Files that conversations are exported to and imported from."""

@@ -1,0 +1,61 @@
+"""Conversations in OpenAI's format or LangChain's: `{"id": ..., "messages": [...]}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from langchain_core.messages import BaseMessage, convert_to_messages, messages_from_dict
+
+from chatmem.cli.formats.jsonl import LineError
+
+_UNREADABLE = (ValueError, TypeError, NotImplementedError, AttributeError)
+
+
+class Conversation(NamedTuple):
+    """A conversation of a file."""
+
+    session: str
+    user: str | None
+    messages: Iterator[BaseMessage]
+    """made one by one, since they are much larger than their JSON; raises a LineError where one is none"""
+
+
+def read_conversation(row: Mapping[str, Any]) -> Conversation:
+    """Return what a row holds.
+
+    Raises:
+        LineError: it is no conversation.
+    """
+    given, session, user = row.get("messages"), row.get("id"), row.get("user")
+    if not isinstance(given, list):
+        raise LineError('no conversation: it must be {"id": ..., "messages": [...]}')
+    if not isinstance(session, str) or not session:
+        raise LineError('no "id", which must be a string')
+    if not given:
+        raise LineError("no messages in it")
+    if user is not None and (not isinstance(user, str) or not user):
+        raise LineError('"user" must be a string that is not empty, or null')
+    return Conversation(session, user, (_message(number, value) for number, value in enumerate(given, 1)))
+
+
+def _message(number: int, value: Any) -> BaseMessage:
+    if isinstance(value, dict) and isinstance(value.get("type"), str) and isinstance(value.get("data"), dict):
+        return _read(messages_from_dict, value, f"message {number} is not in LangChain's format")
+    if not isinstance(value, dict) or not isinstance(value.get("role"), str):
+        raise LineError(f"message {number} is no object with a role")
+    if value["role"] == "assistant":  # where it calls tools, OpenAI lets its content be absent
+        value = {"content": None, **value}
+    return _read(convert_to_messages, value, f"message {number} is not in OpenAI's format")
+
+
+def _read(convert: Callable[[list[Any]], list[BaseMessage]], value: Any, problem: str) -> BaseMessage:
+    try:
+        (message,) = convert([value])
+    except _UNREADABLE as error:
+        reason = re.split("For (?:troubleshooting|further information)", str(error))[0]
+        raise LineError(f"{problem}: {reason}") from None
+    except KeyError as error:
+        raise LineError(f"{problem}: it lacks {error}") from None
+    return message

@@ -1,0 +1,1 @@
+"""The operations on sessions, as coroutines that await nothing but a transport."""

@@ -1,0 +1,202 @@
+"""The sessions of a user, by an index that lies in another slot of a cluster than they do, and is kept right by use.
+
+Writing to a session enters it in the index, in the same round trip where the user is known. What the index says is
+checked against the sessions whenever it is read: those that expired, or are another user's, leave it then.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from typing import Any, Literal, NamedTuple
+
+from chatmem import scripts
+from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
+from chatmem.core.policy import Policy, check_limit
+from chatmem.core.session import STATE_FIELDS, VERSION, to_info
+from chatmem.core.telemetry import observed
+from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
+from chatmem.history import History
+from chatmem.model import Match, SessionInfo, SessionPage
+from chatmem.search import Best, Query
+from chatmem.transports.base import Command, Transport
+
+logger = logging.getLogger("chatmem")
+
+LARGEST_PAGE = 1000
+SLICE = 100
+"""How many sessions are looked at together."""
+_SCORE = re.compile(rb"-?(inf|\d+(\.\d+)?(e[+-]\d+)?)")
+
+
+class _Listed(NamedTuple):
+    """A session in the index."""
+
+    name: bytes
+    """its id as `keys.field` writes it"""
+    time: bytes
+    """of the last write, in microseconds since 1970"""
+
+    @property
+    def session_id(self) -> str | None:
+        """The session's id; None where something else than chatmem wrote it."""
+        with suppress(ValueError):
+            name = name_of(self.name)
+            if name and field(name) == self.name:
+                return name
+        return None
+
+
+class User:
+    """A user's sessions. The core of what a memory does for users."""
+
+    def __init__(self, transport: Transport, policy: Policy, user: str) -> None:
+        self._transport = transport
+        self._policy = policy
+        self._user = user
+        self._name = user_name(user)
+        self._keys = user_keys(policy.prefix, self._name)
+
+    @observed
+    async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
+        """Return a page of the sessions; see `ChatMemory.sessions`."""
+        check_limit(limit, LARGEST_PAGE)
+        last = None if before is None else _from_cursor(before)
+        sessions: list[SessionInfo] = []
+        while True:
+            room = limit - len(sessions)
+            listed = await self._listed(last, room + 1)
+            sessions += await self._check(listed[:room])
+            if len(listed) <= room:
+                return SessionPage(sessions, None)
+            last = listed[room - 1]
+            if len(sessions) == limit:
+                return SessionPage(sessions, _to_cursor(last))
+
+    @observed
+    async def forget(self) -> int:
+        """Erase all sessions of the user; see `ChatMemory.forget`."""
+        count, seen = 0, set[bytes]()
+        # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
+        # erased stays: else this would never end beside a busy writer.
+        async for listed in self._slices("oldest"):
+            new = [one for one in listed if one.name not in seen]
+            if not new:
+                break
+            count += await self._erase(new)
+            seen.update(one.name for one in new)
+        return count
+
+    async def _erase(self, listed: list[_Listed]) -> int:
+        ids = [one.session_id for one in listed if one.session_id is not None]
+        sessions = (History(self._transport, self._policy, one)._session for one in ids)
+        replies = await self._run([one.command(scripts.EDIT, b"clear", self._name) for one in sessions])
+        await self._drop(listed)
+        return sum(reply[VERSION] >= 0 for reply in replies)
+
+    @observed
+    async def search(self, query: str, *, limit: int) -> list[Match]:
+        """Search all sessions of the user; see `ChatMemory.search`."""
+        wanted, best = Query(query), Best[Match](limit)
+        async for listed in self._slices("newest"):
+            for info in await self._check(listed):
+                await self._search_one(info.session_id, wanted, best)
+        return best.ranked()
+
+    async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
+        try:
+            await History(self._transport, self._policy, session_id, self._user)._search(wanted, best)
+        except (TornSessionError, NotFoundError, CorruptRecordError) as error:
+            logger.warning("did not search all of the session %r: %s", session_id, error)
+
+    async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
+        last = None
+        while listed := await self._listed(last, SLICE, first):
+            yield listed
+            last = listed[-1]
+
+    async def _listed(
+        self, after: _Listed | None, count: int, first: Literal["newest", "oldest"] = "newest"
+    ) -> list[_Listed]:
+        """Return what the index says, by the time of the last write, from behind `after` on."""
+        start = (b"", b"") if after is None else (after.time, after.name)
+        call = scripts.USER.call(self._keys, b"list", *start, b"%d" % count, first.encode())
+        (reply,) = await self._transport.run([call])
+        return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
+
+    async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
+        """Return what is known of sessions; what is gone, another user's, or no session, leaves the index."""
+        for one in listed:
+            if one.session_id is None:
+                logger.warning("left out what is no session: key %s, %r", self._keys[0].decode(), one.name[:80])
+        known = [one for one in listed if one.session_id is not None]
+        infos, gone = [], [one for one in listed if one.session_id is None]
+        for one, reply in zip(known, await self._replies([one.session_id or "" for one in known]), strict=True):
+            info = self._info(one.session_id or "", reply)
+            if info is not None and info.user == self._user:
+                infos.append(info)
+            elif info is not None:
+                gone.append(one)
+        await self._drop(gone)
+        return infos
+
+    async def _replies(self, session_ids: list[str]) -> list[Any]:
+        """Return what is known of each session, or the error of one of which nothing can be known."""
+        commands = [command for one in session_ids for command in _questions(session_keys(self._policy.prefix, one))]
+        try:
+            replies = await self._run(commands)
+        except CorruptRecordError as error:  # of one of them; the others say what they are
+            if len(session_ids) == 1:
+                return [error]
+            middle = len(session_ids) // 2
+            return await self._replies(session_ids[:middle]) + await self._replies(session_ids[middle:])
+        return [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
+
+    def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
+        """Return what is known of a session; None where that cannot be read, which costs it alone."""
+        try:
+            if isinstance(reply, CorruptRecordError):
+                raise reply
+            count, (*fields, life), left = reply
+            if _is_torn(count, fields[0], life):
+                raise CorruptRecordError("a part of it is missing: chatmem doctor says what is left")
+            return to_info(self._policy, session_id, (count, fields, left))
+        except CorruptRecordError as error:
+            logger.warning("left out the session %r: %s", session_id, error)
+            return None
+
+    async def _drop(self, listed: list[_Listed]) -> None:
+        """Take sessions out of the index, unless they were written since they were found there."""
+        pairs = [value for one in listed for value in (one.time, one.name)]
+        await self._run([scripts.USER.call(self._keys, b"drop", *pairs)] if pairs else [])
+
+    async def _run(self, commands: list[Command]) -> list[Any]:
+        return await self._transport.run(commands) if commands else []
+
+
+def _questions(keys: SessionKeys) -> tuple[Command, ...]:
+    return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS, b"life"), ("PTTL", keys.state)
+
+
+def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
+    """Return whether the state speaks of messages that are not there, or says nothing of some that are."""
+    if life is None:
+        return bool(count) and version is None
+    return (life[9:10] == b"-") == bool(count)
+
+
+def _to_cursor(listed: _Listed) -> str:
+    return urlsafe_b64encode(b"%b:%b" % (listed.time, listed.name)).decode()
+
+
+def _from_cursor(cursor: str) -> _Listed:
+    try:
+        time, _, name = urlsafe_b64decode(cursor).partition(b":")
+    except (ValueError, TypeError):
+        time = name = b""
+    if not _SCORE.fullmatch(time):
+        raise ValueError("before must be what `next` of another page said")
+    return _Listed(name, time)

@@ -1,0 +1,194 @@
+"""The last messages of a conversation, as many as limits allow."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+from langchain_core.messages import BaseMessage, ToolMessage
+
+from chatmem.core.policy import check_count
+from chatmem.core.window.exchanges import Exchanges
+from chatmem.core.window.sending import Request, opening
+from chatmem.core.window.tokens import counter_of, last_within
+from chatmem.core.window.turns import Turns
+
+if TYPE_CHECKING:
+    from chatmem.core.window.tokens import TokenCounter
+
+StartOn = str | type[BaseMessage] | Sequence[str | type[BaseMessage]] | None
+Rest = Callable[[], Awaitable[None]]
+"""lets others run between two parts of a long computation: `Transport.rest`"""
+
+_LEAST, _MOST = 16, 512  # messages in the first slice
+_MESSAGES_A_TURN, _TOKENS_A_MESSAGE = 6, 64  # a guess for its size; where it is too small, another slice is read
+_AT_ONCE = 1000  # messages, which take about a millisecond
+_MANY = 200  # messages that a counter of the caller's may take long for
+
+
+class Window:
+    """The limits of a window, checked. They hold for the messages together with those that are pinned."""
+
+    def __init__(
+        self,
+        *,
+        messages: int | None,
+        turns: int | None,
+        tokens: int | None,
+        token_counter: TokenCounter,
+        start_on: StartOn,
+    ) -> None:
+        for name, value in (("messages", messages), ("turns", turns), ("tokens", tokens)):
+            check_count(name, value)
+        self.messages, self.turns, self.tokens = messages, turns, tokens
+        self.count, self.adds_up = counter_of(token_counter)
+        kinds = [start_on] if isinstance(start_on, str | type) else start_on or []
+        self._names = {kind for kind in kinds if isinstance(kind, str)}
+        self._classes = tuple(kind for kind in kinds if isinstance(kind, type))
+
+    def first_slice(self) -> int:
+        """Return how many messages to read first."""
+        guesses = [_MOST]
+        if self.messages is not None:
+            guesses.append(self.messages)
+        if self.turns is not None:
+            guesses.append(max(self.turns * _MESSAGES_A_TURN, _LEAST))
+        if self.tokens is not None:
+            guesses.append(max(self.tokens // _TOKENS_A_MESSAGE, _LEAST))
+        return min(guesses)
+
+    def select(self, pinned: list[BaseMessage]) -> Selection:
+        """Begin to choose, for a conversation that begins with messages that always stay."""
+        return Selection(self, pinned)
+
+    def may_start_on(self, message: BaseMessage) -> bool:
+        """Return whether the messages behind those that are pinned may begin with this one."""
+        if not self._names and not self._classes:
+            return True
+        kind = message.type
+        return (
+            kind in self._names
+            or kind.removesuffix("MessageChunk").lower() in self._names
+            or (isinstance(message, self._classes))
+        )
+
+
+class Selection:
+    """Chooses a window, walking back through a conversation, slice by slice: each message is looked at once."""
+
+    def __init__(self, window: Window, pinned: list[BaseMessage]) -> None:
+        self._window = window
+        self._pinned = opening(pinned)
+        self._exchanges = Exchanges()
+        self._slices: list[list[BaseMessage]] = []  # the last one first
+        self._room = None if window.messages is None else max(window.messages - len(self._pinned), 0)
+        self._turns = 0
+        self._tokens = window.tokens
+        if self._tokens is not None and self._pinned:
+            self._tokens = max(self._tokens - window.count(self._pinned), 0)
+        self._size = self._counted = 0  # messages taken, and how many of them are known to be within `tokens`
+        self._full = False
+
+    def take(self, messages: list[BaseMessage]) -> bool:
+        """Take the messages that lie before those taken so far, at most a thousand or so.
+
+        Returns:
+            Whether the limits leave room for more.
+        """
+        if self._full:
+            return False
+        part = self._exchanges.mend(messages)
+        if self._room is not None:
+            self._full = len(part) >= self._room
+            part = part[max(len(part) - self._room, 0) :]
+            self._room -= len(part)
+        if self._tokens is not None and self._window.adds_up:
+            fitting, tokens = last_within(part, self._tokens, self._window.count)
+            self._full = self._full or fitting < len(part)
+            part = part[len(part) - fitting :]
+            self._tokens -= tokens
+        if self._window.turns is not None:
+            self._turns += len(Turns().starts(part))
+            self._full = self._full or self._turns >= self._window.turns
+        self._slices.append(part)
+        self._size += len(part)
+        return not (self._full or self._is_too_much())
+
+    async def messages(self, rest: Rest) -> list[BaseMessage]:
+        """Return the window.
+
+        Args:
+            rest: lets others run, where there is much to do.
+        """
+        chosen, begun = list[BaseMessage](), list[int]()
+        turns = Turns()
+        for number, part in enumerate(reversed(self._slices)):
+            if number:
+                await rest()
+            if self._window.turns is not None:
+                begun += (len(chosen) + index for index in turns.starts(part))
+            chosen += part
+        first = len(chosen) - await self._fitting(chosen, rest)
+        if self._window.turns is not None and len(begun) >= self._window.turns:
+            first = max(first, begun[-self._window.turns])
+        first = self._start(chosen, first)
+        request = await self._request(chosen[first:], rest)
+        while request.is_changed and first < len(chosen) and (excess := self._excess(request.messages)) > 0:
+            while first < len(chosen) and excess > 0:
+                excess -= self._window.count([chosen[first]])
+                first += 1
+            first = self._start(chosen, first)
+            request = await self._request(chosen[first:], rest)
+        return request.messages
+
+    async def _request(self, chosen: list[BaseMessage], rest: Rest) -> Request:
+        request = Request()
+        request.add(self._pinned)
+        for start in range(0, len(chosen), _AT_ONCE):
+            if start:
+                await rest()
+            request.add(chosen[start : start + _AT_ONCE])
+        request.end()
+        return request
+
+    def _excess(self, messages: list[BaseMessage]) -> int:
+        """Return by how many tokens messages are too many, after they got the form in which they are sent."""
+        return 0 if self._window.tokens is None else self._window.count(messages) - self._window.tokens
+
+    def _start(self, chosen: list[BaseMessage], first: int) -> int:
+        """Return the index of the first message that may be the first: no result, since its call is not there."""
+        for index in range(first, len(chosen)):
+            if not isinstance(chosen[index], ToolMessage) and self._window.may_start_on(chosen[index]):
+                return index
+        return len(chosen)
+
+    def _is_too_much(self) -> bool:
+        """Return whether the messages have too many tokens, by a counter of lists.
+
+        It is not asked again before there is a quarter more, so that it counts about five times what there is in all.
+        """
+        if self._tokens is None or self._window.adds_up or self._size < 1.25 * self._counted:
+            return False
+        self._counted = self._size
+        newest_first = [message for part in self._slices for message in reversed(part)]
+        self._full = self._window.count(newest_first) > self._tokens
+        return self._full
+
+    async def _fitting(self, chosen: list[BaseMessage], rest: Rest) -> int:
+        """Return how many of the last messages have no more than their tokens, by a counter of lists, if it is one.
+
+        As `trim_messages` does it: all of them, then the newest ones, in halves.
+        """
+        if self._tokens is None or self._window.adds_up:
+            return len(chosen)
+        newest_first = chosen[::-1]
+        low, middle, high = 0, len(chosen), len(chosen)
+        while low < high:
+            if middle > _MANY:
+                await rest()
+            if self._window.count(newest_first[:middle]) <= self._tokens:
+                low = middle
+            else:
+                high = middle - 1
+            middle = (low + high + 1) // 2
+        return low

@@ -1,0 +1,146 @@
+"""The form in which a window is sent: what providers want of a request as a whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
+
+from chatmem.core.window.calls import answering, calls_of, edited, says, without_last_thoughts
+from chatmem.core.window.exchanges import without_halves
+from chatmem.core.window.forms import notification
+
+_NOTHING = "(empty)"
+"""what a user is sent with who said nothing, since Anthropic and Gemini refuse that"""
+_LONGEST = 40  # characters of a call's id that OpenAI takes
+
+
+def opening(pinned: list[BaseMessage]) -> list[BaseMessage]:
+    """Return messages that always stay, as a window begins with them: system messages, then summaries.
+
+    A request begins with the user, so the answers that a model's summary is come as human messages, marked as
+    LangChain marks its own summaries.
+    """
+    messages = without_halves(pinned)
+    said = [message for message in messages if not isinstance(message, SystemMessage)]
+    made: list[BaseMessage] = [message for message in messages if isinstance(message, SystemMessage)]
+    while said and not isinstance(said[0], HumanMessage):
+        message = said.pop(0)
+        if isinstance(message, AIMessage) and message.text.strip():
+            made.append(notification(message, "summarization"))
+    return [*made, *said]
+
+
+class Request:
+    """Takes the messages of a window, in their order, and gives them the form in which they are sent.
+
+    - System messages are at the head. Others come as human messages, marked as notifications.
+    - A call does not follow an answer: the two are one message. No answer ends with a thought.
+    - The ids of calls are unique: one that repeats, or is empty, becomes another, in the call and in its result.
+    - What a user says is not empty, and what a model says is no mere space.
+    """
+
+    def __init__(self) -> None:
+        self.messages: list[BaseMessage] = []
+        self.is_changed = False  # whether that form may have more tokens than what is stored
+        self._ids: set[str] = set()
+        self._endings: dict[str, int] = {}  # the last one that a repeated id was given
+        self._renamed: dict[str, list[str]] = {}  # the calls at hand, by the ids that are stored
+
+    def add(self, messages: list[BaseMessage]) -> None:
+        """Take the next messages."""
+        for message in messages:
+            if isinstance(message, AIMessage):
+                self._add_answer(message)
+                continue
+            self.end()
+            if isinstance(message, ToolMessage):
+                self._add_result(message)
+            elif isinstance(message, SystemMessage):
+                self._add_system(message)
+            else:
+                self._add_said(message)
+
+    def end(self) -> None:
+        """Drop what a model thought last, without saying or doing anything then: it is refused."""
+        while self.messages and isinstance(last := self.messages[-1], AIMessage) and isinstance(last.content, list):
+            content = without_last_thoughts(last.content)
+            if content is last.content or calls_of(last):
+                return
+            self.messages.pop()
+            if content:
+                self.messages.append(last.model_copy(update={"content": content}))
+
+    def _add_said(self, message: BaseMessage) -> None:
+        if not says(message.content):
+            message = message.model_copy(update={"content": _NOTHING})
+            self.is_changed = True
+        self.messages.append(message)
+
+    def _add_system(self, message: SystemMessage) -> None:
+        if not self.messages or isinstance(self.messages[-1], SystemMessage):
+            self.messages.append(message)
+        elif message.text.strip():
+            self.messages.append(notification(message, "system"))
+            self.is_changed = True
+
+    def _add_answer(self, message: AIMessage) -> None:
+        if isinstance(message.content, str) and message.content.isspace():  # which Anthropic refuses, unlike none
+            message = message.model_copy(update={"content": ""})
+        calls = calls_of(message)
+        if calls:
+            message = self._with_unique_ids(message, [call.id for call in calls])
+        while self.messages and isinstance(before := self.messages[-1], AIMessage):
+            if calls_of(before) or not (calls or _ends_with_thought(before)):
+                break
+            self.messages.pop()
+            message = _joined(before, message)
+            self.is_changed = True
+        self.messages.append(message)
+
+    def _add_result(self, message: ToolMessage) -> None:
+        if names := self._renamed.get(message.tool_call_id):
+            name = names.pop(0)
+            message = message if name == message.tool_call_id else answering(message, name)
+        self.messages.append(message)
+
+    def _with_unique_ids(self, message: AIMessage, stored: list[str]) -> AIMessage:
+        self._renamed = {}
+        ids = set(stored)
+        if len(ids) == len(stored) and "" not in ids and self._ids.isdisjoint(ids):
+            self._ids |= ids
+            return message
+        self.is_changed = True
+        for name in stored:
+            self._renamed.setdefault(name, []).append(self._unique(name))
+        names = {(old, number): new for old, all_new in self._renamed.items() for number, new in enumerate(all_new)}
+        return edited(message, lambda old, number: names.get((old, number), old)) or message
+
+    def _unique(self, stored: str) -> str:
+        name, number = stored, self._endings.get(stored, 1)
+        while not name or name in self._ids:
+            number += 1
+            ending = f"-{number}"
+            name = (stored or "call")[: _LONGEST - len(ending)] + ending
+        self._endings[stored] = number
+        self._ids.add(name)
+        return name
+
+
+def _joined(answer: AIMessage, call: AIMessage) -> AIMessage:
+    """Return a message with calls that says before them what the answer says."""
+    if isinstance(answer.content, str) and isinstance(call.content, str):
+        texts = (answer.content, call.content)
+        return call.model_copy(update={"content": "\n\n".join(text for text in texts if text.strip())})
+    return call.model_copy(update={"content": [*_blocks(answer.content), *_blocks(call.content)]})
+
+
+def _ends_with_thought(message: AIMessage) -> bool:
+    content = message.content
+    return isinstance(content, list) and without_last_thoughts(content) is not content
+
+
+def _blocks(content: str | list[Any]) -> list[Any]:
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content.strip() else []
+    return content

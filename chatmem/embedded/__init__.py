@@ -1,0 +1,1 @@
+"""A Valkey server of its own."""

@@ -1,0 +1,5 @@
+"""LangGraph: nodes for a graph that load and store a conversation."""
+
+from chatmem.langgraph.nodes import HistoryNodes
+
+__all__ = ["HistoryNodes"]

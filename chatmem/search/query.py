@@ -1,0 +1,282 @@
+"""Finding texts by words and phrases, and keeping the best: one pass, one text at a time, bounded memory."""
+
+from __future__ import annotations
+
+import heapq
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from langchain_core.messages import BaseMessage
+
+from chatmem.core.steps import AT_ONCE, Steps, run, run_with_rests
+from chatmem.search.text import (
+    GAP,
+    Span,
+    fold,
+    folding,
+    in_original,
+    is_word,
+    kinds_of,
+    longest_run,
+    regions,
+    sequence,
+    telling_kinds,
+    words,
+)
+
+Item = TypeVar("Item")
+
+_QUOTES = re.compile('["“”„]')
+_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual ones
+_TYPICAL_LENGTH = 360  # characters, or 60 words; the true average is known only when all texts have been seen
+# to look for more than that takes longer than to cut a text into words, be it in strings or in characters of a pattern
+_FEW, _SHORT = 32, 256
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Where a query's terms are in a text.
+
+    Attributes:
+        score: how well the text matches; comparable between texts of one query. The whole number is how many
+            distinct terms occur.
+        spans: start and end of each occurrence, as offsets into the text; sorted, and one where several overlap.
+    """
+
+    score: float
+    spans: tuple[Span, ...]
+
+
+class Query:
+    """What a user looks for: any of some words and phrases.
+
+    A term is what stands between white space, or between quotation marks (`"` or typographic ones; the last may be
+    missing). Where it is several words it is a phrase, and they must follow each other in a text, whatever white space
+    and punctuation is between them; so `a@b.com` finds what it says without quotation marks too. Upper and lower case
+    are the same, and so are composed and decomposed characters, wide and narrow ones. In Chinese, Japanese, Thai, Lao,
+    Khmer and Burmese, which are written without spaces, a term may begin and end anywhere in a text.
+    """
+
+    def __init__(self, query: str) -> None:
+        """Parse a query.
+
+        Args:
+            query: words and quoted phrases; no character of it has any other meaning.
+
+        Raises:
+            ValueError: it is no string, or holds no word.
+        """
+        terms = _terms(query) if isinstance(query, str) else {}
+        if not terms:
+            raise ValueError('query must be a string with a word to look for, such as: refund "New York"')
+        self._terms = list(terms)
+        self._phrases = sum(len(term) > 1 for term in self._terms)
+        self._needles = frozenset(terms.values())
+        self._automaton = _Automaton(self._terms)
+        self._words = frozenset(word for term in self._terms for word in term if word != GAP)
+        longest_first = sorted(self._words, key=len, reverse=True)  # where one begins like another
+        pattern = "|".join(map(re.escape, longest_first))
+        self._pattern = re.compile(pattern) if len(pattern) <= _SHORT else None
+
+    def match(self, text: str) -> Found | None:
+        """Look for the terms in a text.
+
+        Args:
+            text: any text.
+
+        Returns:
+            Where they are, and how good a match that is: the more distinct terms the better, then the more phrases,
+            then the more often they occur for the text's length. None where no term occurs.
+        """
+        folded = fold(text)
+        return run(self._matching(text, folded)) if self._may_match(folded) else None
+
+    async def match_with_rests(self, text: str, rest: Callable[[], Awaitable[None]]) -> Found | None:
+        """Do what `match` does; where the text is long, let others run in between by `rest`."""
+        if len(text) <= AT_ONCE:
+            return self.match(text)
+        folded = await run_with_rests(folding(text), rest)
+        return await run_with_rests(self._matching(text, folded), rest) if self._may_match(folded) else None
+
+    def _matching(self, text: str, folded: str) -> Steps[Found | None]:
+        kinds = yield from telling_kinds(folded)
+        scan = _Scan(self._automaton)
+        for region in regions(kinds):
+            scan.feed(sequence(folded, kinds, self._known(folded, kinds, *region), scan.last))
+            yield
+        if not scan.spans:
+            return None
+        spans = yield from in_original(text, folded, scan.spans)
+        return Found(self._score(scan.counts(), len(folded)), (yield from _merged(spans)))
+
+    def _may_match(self, folded: str) -> bool:
+        if len(self._needles) > _FEW:
+            return True
+        for needle in self._needles:
+            if needle in folded:
+                return True
+        return False
+
+    def _known(self, folded: str, kinds: str, start: int, end: int) -> Iterator[Span]:
+        """Iterate over where the query's words are in a region."""
+        if self._pattern is None or end - start > 2 * AT_ONCE:  # which one word fills
+            return (span for span in words(kinds, start, end) if folded[slice(*span)] in self._words)
+        found = self._pattern.finditer(folded, start, end)
+        return (span for span in map(re.Match.span, found) if is_word(kinds, *span))
+
+    def _score(self, counts: Counter[int], length: int) -> float:
+        phrases = sum(len(self._terms[number]) > 1 for number in counts)
+        damping = _SATURATION * (1 - _LENGTH_WEIGHT + _LENGTH_WEIGHT * length / _TYPICAL_LENGTH)
+        frequency = sum(n / (n + damping) for n in counts.values()) / len(counts)  # below 1, as the fraction must be
+        return len(counts) + (phrases + frequency) / (self._phrases + 1)
+
+
+def _terms(query: str) -> dict[tuple[str, ...], str]:
+    """Return a query's distinct terms, each with a string that stands in each folded text it occurs in."""
+    terms = {}
+    for index, part in enumerate(_QUOTES.split(fold(query))):
+        for piece in [part] if index % 2 else part.split():
+            kinds = kinds_of(piece)
+            term = tuple(word for word, _, _ in sequence(piece, kinds, words(kinds)))
+            if term:
+                terms[term] = longest_run(piece, kinds)
+    return terms
+
+
+class _Automaton:
+    """Finds any number of terms in one pass over a text's words, whatever they are: Aho and Corasick's."""
+
+    def __init__(self, terms: Iterable[tuple[str, ...]]) -> None:
+        self._next: list[dict[str, int]] = [{}]
+        self._fallback = [0]
+        self.ends: list[list[int]] = [[]]  # the terms that end in a state, the longest first
+        self.lengths = [len(term) for term in terms]
+        for number, term in enumerate(terms):
+            self._add(number, term)
+        self._link()
+
+    def _add(self, number: int, term: tuple[str, ...]) -> None:
+        state = 0
+        for word in term:
+            state = self._next[state].setdefault(word, len(self._next))
+            if state == len(self._next):
+                self._next.append({})
+                self._fallback.append(0)
+                self.ends.append([])
+        self.ends[state].append(number)
+
+    def _link(self) -> None:
+        states = list(self._next[0].values())
+        for state in states:  # which grows on the way: the shallow ones come first
+            for word, child in self._next[state].items():
+                self._fallback[child] = self.step(self._fallback[state], word)
+                self.ends[child] += self.ends[self._fallback[child]]
+                states.append(child)
+
+    def step(self, state: int, word: str) -> int:
+        """Return the state that a word leads to."""
+        while state and word not in self._next[state]:
+            state = self._fallback[state]
+        return self._next[state].get(word, 0)
+
+
+class _Scan:
+    """One pass over a text's words, which come a part at a time: where the longest term is that ends at a word."""
+
+    def __init__(self, automaton: _Automaton) -> None:
+        self._automaton = automaton
+        self._visits: Counter[int] = Counter()
+        self._starts: list[int] = []  # of the latest words, as far as a term may begin with them
+        self._state = 0
+        self.spans: list[Span] = []
+        self.last = 0
+        """where the last word ended"""
+
+    def feed(self, sequence: Iterable[tuple[str, int, int]]) -> None:
+        """Go on with these words."""
+        automaton, starts, state, end = self._automaton, self._starts, self._state, self.last
+        for word, start, end in sequence:
+            starts.append(start)
+            state = automaton.step(state, word)
+            if not state:
+                starts.clear()
+            elif automaton.ends[state]:
+                self._visits[state] += 1
+                self.spans.append((starts[-automaton.lengths[automaton.ends[state][0]]], end))
+        self._state, self.last = state, end
+
+    def counts(self) -> Counter[int]:
+        """Return how often each term occurred."""
+        counts: Counter[int] = Counter()
+        for state, times in self._visits.items():
+            for number in self._automaton.ends[state]:
+                counts[number] += times
+        return counts
+
+
+def _merged(spans: list[Span]) -> Steps[tuple[Span, ...]]:
+    """Return spans that come by their ends without overlaps."""
+    merged: list[Span] = []
+    for number, (start, end) in enumerate(spans, 1):
+        first = start
+        while merged and merged[-1][1] > start:
+            first = min(first, merged.pop()[0])
+        merged.append((first, end))
+        if not number % AT_ONCE:
+            yield
+    return tuple(merged)
+
+
+class Best(Generic[Item]):
+    """The best of what it is offered; it never holds more than that."""
+
+    def __init__(self, limit: int) -> None:
+        """Begin with nothing.
+
+        Args:
+            limit: how many to keep.
+
+        Raises:
+            ValueError: `limit` is not a whole number from 1 on.
+        """
+        if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
+            raise ValueError("limit must be a whole number from 1 on")
+        self._limit = limit
+        self._kept: list[tuple[float, Any, int, Item]] = []  # a heap, the worst first
+        self._offered = 0
+
+    def would_take(self, score: float, order: Any) -> bool:
+        """Return whether an offer would be kept, so that the item need not be made where it would not."""
+        return len(self._kept) < self._limit or (score, order) > self._kept[0][:2]
+
+    def offer(self, score: float, order: Any, item: Item) -> None:
+        """Keep an item if it is among the best.
+
+        Args:
+            score: how good it is.
+            order: how new it is: of equal scores the greatest is the best. Of equal ones the first offered is.
+            item: what to keep.
+        """
+        if not self.would_take(score, order):
+            return
+        self._offered += 1  # no two entries are equal, so items are never compared
+        entry = (score, order, -self._offered, item)
+        if len(self._kept) < self._limit:
+            heapq.heappush(self._kept, entry)
+        else:
+            heapq.heapreplace(self._kept, entry)
+
+    def ranked(self) -> list[Item]:
+        """Return what was kept, the best first."""
+        return [item for _, _, _, item in sorted(self._kept, reverse=True)]
+
+
+def text_of(message: BaseMessage) -> str:
+    """Return what a message says: its content, or the text blocks of it."""
+    if isinstance(message.content, str):
+        return message.content
+    parts = [block if isinstance(block, str) else block.get("text") for block in message.content]
+    return "\n".join(part for part in parts if isinstance(part, str))

@@ -1,0 +1,237 @@
+"""Text as searching compares it: without the differences of case, composition and width, and cut into words.
+
+Words are not what `re` takes for them: it leaves the combining marks out, without which Hindi or Thai fall to pieces.
+In scripts written without spaces nothing says where a word ends, so there each character is a word of its own.
+
+To put a run of marks in order takes Python the square of its length, so texts are folded in pieces, between characters
+that do not join. A run of marks that is longer than those of any language (the Stream-Safe Text Format of Unicode's
+annex 15 allows 30) is cut where a piece ends.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+
+from chatmem.core.steps import AT_ONCE, Steps, run
+
+Span = tuple[int, int]
+
+_UNSPACED = ("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
+"""How Unicode's names of the characters begin that are written without spaces."""
+_INVISIBLE = re.compile(
+    "[\u00ad\u034f\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
+)
+"""Soft hyphens, joiners, direction marks, variation selectors: they say how a word looks, not which it is."""
+
+
+_PIECE, _MOST_MARKS = 256, 30  # characters
+
+
+def fold(text: str) -> str:
+    """Return a text such that two that differ in case, composition or width alone become one."""
+    return _folded(text) if len(text) <= _PIECE or text.isascii() else run(folding(text))
+
+
+def folding(text: str) -> Steps[str]:
+    """Do what `fold` does, in steps."""
+    if text.isascii():
+        return text.lower()
+    folded: list[str] = []
+    for piece in _pieces(text):
+        folded.append(_folded(piece))
+        if not len(folded) % (AT_ONCE // _PIECE):
+            yield
+    return "".join(folded)
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Cut a text into pieces that fold as they do together."""
+    start = 0
+    while start < len(text):
+        end = start + _PIECE
+        last = min(end + _MOST_MARKS, len(text))
+        while end < last and _SHAPES[ord(text[end])] == "j":
+            end += 1
+        yield text[start:end]
+        start = end
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text.lower()
+    folded = _composed(_INVISIBLE.sub("", _composed(text).casefold()))
+    # Turkish has an i with and an i without a dot, each in both cases, and elsewhere only case tells them apart. Most
+    # other letters are one character with their dot by now, and keep it.
+    return _composed(folded.replace("\u0307", "").replace("\u0131", "i"))
+
+
+def _composed(text: str) -> str:
+    return unicodedata.normalize("NFKC", text)
+
+
+class _Table(dict[int, str]):
+    """For `str.translate`: maps each character to a letter that says what it is, as the running Python knows it."""
+
+    def __init__(self, letter_of: Callable[[str], str]) -> None:
+        self._letter_of = letter_of
+
+    def __missing__(self, code: int) -> str:
+        letter = self._letter_of(chr(code))
+        if len(self) < 1 << 16:  # else a text of all there is would stay in memory for good
+            self[code] = letter
+        return letter
+
+
+def _kind(char: str) -> str:
+    category = unicodedata.category(char)
+    if category[0] == "M":
+        return "m"
+    if category[0] not in "LN" and category != "Pc":
+        return " "
+    return "u" if unicodedata.name(char, "").startswith(_UNSPACED) else "w"
+
+
+_KINDS = _Table(_kind)
+_MARKS = re.compile("(^|[ w])m+")
+_WORD = re.compile("w+|um*")
+_RUN = re.compile("w+|u[um]*")
+_EDGE = re.compile("[ u]")
+
+
+def kinds_of(folded: str) -> str:
+    """Return a letter for each character of a folded text.
+
+    w: part of a word. u: a character of a script without spaces. m: a mark on such a one. Space: separates words.
+    """
+    return run(telling_kinds(folded))
+
+
+def telling_kinds(folded: str) -> Steps[str]:
+    """Do what `kinds_of` does, in steps."""
+    parts: list[str] = []
+    before = ""  # what the first marks of a part are on
+    for start in range(0, len(folded), AT_ONCE):
+        kinds = folded[start : start + AT_ONCE].translate(_KINDS)
+        if "m" in kinds:
+            kinds = _MARKS.sub(_as_what_it_is_on, before + kinds)[len(before) :]
+        parts.append(kinds)
+        before = "u" if kinds[-1] == "m" else kinds[-1]
+        yield
+    return "".join(parts)
+
+
+def _as_what_it_is_on(marks: re.Match[str]) -> str:
+    return (marks[1] or " ") * len(marks[0])  # marks on nothing separate
+
+
+def regions(kinds: str) -> Iterator[Span]:
+    """Cut a text into parts of about one step, across whose ends no word reaches."""
+    start = 0
+    while start < len(kinds):
+        edge = _EDGE.search(kinds, start + AT_ONCE)
+        end = edge.start() if edge else len(kinds)
+        yield start, end
+        start = end
+
+
+def words(kinds: str, start: int = 0, end: int | None = None) -> Iterator[Span]:
+    """Iterate over where words are, by the kinds of the characters, in all of a text or a region of it."""
+    return map(re.Match.span, _WORD.finditer(kinds, start, len(kinds) if end is None else end))
+
+
+def is_word(kinds: str, start: int, end: int) -> bool:
+    """Return whether a word is exactly here; something that looks like one is."""
+    if kinds[start] == "u":
+        return kinds[end : end + 1] != "m"
+    return kinds[end : end + 1] != "w" and kinds[start - 1 : start] != "w"
+
+
+def longest_run(folded: str, kinds: str) -> str:
+    """Return the longest part of a folded text that stands in each text that has its words."""
+    return max((folded[slice(*found.span())] for found in _RUN.finditer(kinds)), key=len, default="")
+
+
+GAP, OTHER = "", " "
+"""No words. `sequence` says with them that two characters are apart, and that there are other words."""
+
+
+def sequence(folded: str, kinds: str, spans: Iterable[Span], last: int = 0) -> Iterator[tuple[str, int, int]]:
+    """Iterate over the words that are at these spans, and what must be known of the space between.
+
+    Characters of scripts without spaces may or may not be apart: else a word would be found across a full stop.
+    Where the words before these were seen already, `last` is the end of the last of them.
+    """
+    for start, end in spans:
+        between = kinds[last:start]
+        if last and between.strip():
+            yield OTHER, start, start
+        elif last and kinds[start] == "u" and (between or kinds[last - 1] == "w"):
+            yield GAP, start, start
+        yield folded[start:end], start, end
+        last = end
+
+
+def _shape(char: str) -> str:
+    first = unicodedata.normalize("NFKD", char)[0]
+    vowel_or_final = "\u1160" <= first <= "\u11ff" or first == "\U00016d67"  # of Hangul; of Kirat Rai
+    if vowel_or_final or unicodedata.category(first)[0] == "M" or _INVISIBLE.match(char):
+        return "j"
+    return "=" if len(_folded(char)) == 1 else "x"
+
+
+_SHAPES = _Table(_shape)
+"""j: may join the character before it when folded. x: becomes more than one. =: stays one character."""
+_JOINED = re.compile("(=+)(?!j)|[=xj]j*")
+
+
+_SPANS = 1024  # a step
+
+
+def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
+    """Return, in steps, where spans of the folded text are in the text itself; they grow to whole characters there."""
+    if len(text) == len(folded) and text.casefold() == folded:  # each character stayed one, in its place
+        return spans
+    starts, places, stays = yield from _placed(text)
+
+    def place(at: int, part: int, edge: int) -> int:
+        return places[part] + at - starts[part] if stays[part] else places[part + edge]
+
+    found: list[Span] = []
+    for start, end in spans:
+        first, last = bisect_right(starts, start) - 1, bisect_left(starts, end) - 1
+        found.append((place(start, first, 0), place(end, last, 1)))
+        if not len(found) % _SPANS:
+            yield
+    return found
+
+
+def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:
+    """Return where the parts of a text begin, folded and not, and which of them stay as long as they are."""
+    cut, length_of = cache(_cut), cache(lambda part: len(_folded(part)))
+    starts, places, stays = [0], [0], list[bool]()
+    for number, piece in enumerate(_pieces(text), 1):
+        for part, stay in _parts(piece, cut):
+            starts.append(starts[-1] + length_of(part))
+            places.append(places[-1] + len(part))
+            stays.append(stay)
+        if not number % (AT_ONCE // _PIECE // 4):
+            yield
+    return starts, places, stays
+
+
+def _parts(text: str, cut: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
+    """Cut a text into parts that fold as they do alone: characters, runs of those that stay one, and what joins."""
+    shapes = text.translate(_SHAPES)
+    for found in _JOINED.finditer(shapes):
+        part, at = text[found.start() : found.end()], found.start()
+        for one in [part] if found[1] else cut(part):
+            at += len(one)
+            yield one, shapes[at - 1] == "="
+
+
+def _cut(part: str) -> list[str]:
+    return list(part) if "".join(map(_folded, part)) == _folded(part) else [part]
