@@ -75,7 +75,9 @@ def lowest_agents(session: nox.Session) -> None:
 
 def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -> None:
     constraints = Path(session.create_tmp(), "lowest.txt")
-    pins = [re.sub(r"\[.*?\]|[,;].*", "", one).replace(">=", "==") for one in requirements if "chatmem[" not in one]
+    pins = [
+        re.sub(r"\[.*?\]|[,;].*", "", one).replace(">=", "==") for one in requirements if "chatmem-redis[" not in one
+    ]
     constraints.write_text("\n".join(pins))
     session.install("-e", f".[{extra}]", "--constraint", str(constraints))
 

@@ -22,7 +22,10 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.prebuilt import tools_condition
 
 TURNS = 20
-PACKAGES = {"chatmem": ("chatmem", "langgraph", "redis"), "saver": ("langgraph-checkpoint-redis", "langgraph", "redis")}
+PACKAGES = {
+    "chatmem": ("chatmem-redis", "langgraph", "redis"),
+    "saver": ("langgraph-checkpoint-redis", "langgraph", "redis"),
+}
 
 
 class Recorded:

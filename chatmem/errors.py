@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from chatmem.deprecated import renamed
+
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
 
@@ -159,7 +161,7 @@ class EncodingError(ChatMemError):
     """A message holds a value that cannot be stored. Nothing was sent.
 
     Attributes:
-        position: which of the given messages it is, counted from 0, or None.
+        index: which of the given messages it is, counted from 0, or None.
         field: the path of the value, such as `artifact.handle` or `content[2].data`.
     """
 
@@ -167,14 +169,20 @@ class EncodingError(ChatMemError):
         self,
         message: str,
         *,
-        position: int | None = None,
+        index: int | None = None,
         field: str | None = None,
         session: str | None = None,
         key: str | None = None,
     ) -> None:
         super().__init__(message, session=session, key=key)
-        self.position = position
+        self.index = index
         self.field = field
+
+    @property
+    def position(self) -> int | None:
+        """The old name of `index`."""
+        renamed("EncodingError.position", "EncodingError.index")
+        return self.index
 
 
 class MessageTooLargeError(EncodingError):

@@ -25,5 +25,5 @@ def needed(what: str, extra: str, package: str) -> Iterator[None]:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] != package:
             raise
-        reason = f"{what} a package that is not installed: pip install 'chatmem[{extra}]'"
+        reason = f"{what} a package that is not installed: pip install 'chatmem-redis[{extra}]'"
         raise UnsupportedError(reason) from error

@@ -10,6 +10,7 @@ from chatmem.core.reading import Reads
 from chatmem.core.session import ATTEMPTS, SLICE, Session, target
 from chatmem.core.telemetry import observed
 from chatmem.core.writing import Writes
+from chatmem.deprecated import renamed_argument
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.model import Entry
 from chatmem.transports.base import Transport
@@ -27,9 +28,10 @@ class History(Reads, Writes):
     def __repr__(self) -> str:
         return f"History({self.session_id!r})"
 
+    @renamed_argument("upto", "up_to")
     @observed
     async def fork(
-        self, new_session_id: str, *, upto: str | int | None = None, expected_version: int | None = None
+        self, new_session_id: str, *, up_to: str | int | None = None, expected_version: int | None = None
     ) -> History:
         """Copy the conversation, or its beginning, into a new session of the same user.
 
@@ -39,7 +41,7 @@ class History(Reads, Writes):
 
         Args:
             new_session_id: the new session's id; there must be no such session.
-            upto: the id or position of the last message to copy; all by default.
+            up_to: the id or position of the last message to copy; all by default.
             expected_version: this session's version as the caller knows it.
 
         Returns:
@@ -47,16 +49,16 @@ class History(Reads, Writes):
 
         Raises:
             ConflictError: there is a session of the new id, or this one is not at `expected_version`.
-            NotFoundError: there is no message `upto`.
+            NotFoundError: there is no message `up_to`.
             UnavailableError: the server did not confirm.
             ValueError: an argument is wrong.
         """
         session = self._session
         check_count("expected_version", expected_version, least=0)
-        if upto is not None:
-            target("upto", upto)
+        if up_to is not None:
+            target("up_to", up_to)
         for _ in range(ATTEMPTS):
-            fork = await build(slices(session, upto, expected_version), session, new_session_id, self._copy)
+            fork = await build(slices(session, up_to, expected_version), session, new_session_id, self._copy)
             if fork is not None:
                 return History(session.transport, session.policy, new_session_id, fork.user)
         with session.named:

@@ -19,6 +19,7 @@ from chatmem.core.policy import Policy, Refresh
 from chatmem.core.storing import Known
 from chatmem.core.user_index import User
 from chatmem.core.window import StartOn
+from chatmem.deprecated import renamed_argument
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 from chatmem.transports.blocking import drive
 
@@ -105,21 +106,23 @@ class History:
         """Remove all messages behind one. One round trip, atomic."""
         return drive(self._core.truncate(after=after, expected_version=expected_version))
 
+    @renamed_argument("upto", "up_to")
     def compact(
         self,
         *,
-        upto: str | int,
+        up_to: str | int,
         replacement: Sequence[MessageLikeRepresentation],
         expected_version: int | None = None,
     ) -> Edited:
         """Replace the head of the conversation. One round trip, atomic."""
-        return drive(self._core.compact(upto=upto, replacement=replacement, expected_version=expected_version))
+        return drive(self._core.compact(up_to=up_to, replacement=replacement, expected_version=expected_version))
 
+    @renamed_argument("upto", "up_to")
     def fork(
-        self, new_session_id: str, *, upto: str | int | None = None, expected_version: int | None = None
+        self, new_session_id: str, *, up_to: str | int | None = None, expected_version: int | None = None
     ) -> History:
         """Copy the conversation, or its beginning, into a new session. Two round trips."""
-        return History(drive(self._core.fork(new_session_id, upto=upto, expected_version=expected_version)))
+        return History(drive(self._core.fork(new_session_id, up_to=up_to, expected_version=expected_version)))
 
     def messages(self, *, last: int | None = None, strict: bool = False) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip."""

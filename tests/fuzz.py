@@ -222,7 +222,7 @@ class Nowhere:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         return [None] * len(commands)
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Do nothing: nobody else runs."""
 
     async def aclose(self) -> None:

@@ -31,7 +31,7 @@ def conversation(number: int) -> list[lc.BaseMessage]:
 
 async def compacted(history: chatmem.History) -> None:
     try:
-        await history.compact(upto="m1", replacement=[lc.SystemMessage("s", id="s")])
+        await history.compact(up_to="m1", replacement=[lc.SystemMessage("s", id="s")])
     except chatmem.ConflictError:  # the call that was cancelled has done it
         assert [message.id for message in await history.messages()] == ["s", "m2", "m3"]
 

@@ -179,7 +179,7 @@ def test_what_cannot_be_stored_is_named(fields: dict[str, Any], field: str) -> N
     message = lc.ToolMessage(**{"content": "x", "tool_call_id": "1", **fields})
     with pytest.raises(chatmem.EncodingError, match="message 3 ") as caught:
         record.encode(message, 3, 0)
-    assert caught.value.position == 3
+    assert caught.value.index == 3
     assert caught.value.field == field
 
 

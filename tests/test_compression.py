@@ -192,7 +192,7 @@ class TestOneServer:
         elif write == "replace":
             await history.replace("x", NEW[4])
         else:
-            await history.compact(upto=1, replacement=[NEW[4]])
+            await history.compact(up_to=1, replacement=[NEW[4]])
         assert raw.get(f"{prefix}:dictionary:{dictionary.number}") == dictionary.data
         unseen()
         assert NEW[4].content in [message.content for message in await connect().history("s").messages(strict=True)]
@@ -283,7 +283,7 @@ for call in (
         print(error)
 """
         done = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", code], capture_output=True, text=True)
-        assert done.stdout.count("pip install 'chatmem[zstd]'") == 2, done.stderr
+        assert done.stdout.count("pip install 'chatmem-redis[zstd]'") == 2, done.stderr
 
 
 @given(samples.messages)

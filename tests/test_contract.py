@@ -61,7 +61,7 @@ class TestExact:
         bad = lc.ToolMessage("x", tool_call_id="1", artifact={"handle": object()})
         with pytest.raises(chatmem.EncodingError, match=r"message 1 .*'artifact\.handle'") as caught:
             await history.append("fine", bad)
-        assert (caught.value.position, caught.value.field) == (1, "artifact.handle")
+        assert (caught.value.index, caught.value.field) == (1, "artifact.handle")
         assert caught.value.session == "user-123"
         assert await history.count() == 0
 

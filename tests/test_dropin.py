@@ -518,7 +518,7 @@ class TestWhatTheOldClassesTook:
                 json.dumps(messages_to_dict([message]))
             with pytest.raises(chatmem.EncodingError, match=r"message 3 .*, field '") as caught:
                 jsons.encode(message, 3)
-            assert caught.value.position == 3
+            assert caught.value.index == 3
             assert str(caught.value.field).startswith(
                 ("artifact", "additional_", "response_", "tool_", "own", "content")
             )

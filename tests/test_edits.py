@@ -182,7 +182,7 @@ class TestEdits:
             lambda version: history.put(lc.HumanMessage("y", id="1"), expected_version=version),
             lambda version: history.delete(1, expected_version=version),
             lambda version: history.truncate(after=0, expected_version=version),
-            lambda version: history.compact(upto=0, replacement=["s"], expected_version=version),
+            lambda version: history.compact(up_to=0, replacement=["s"], expected_version=version),
             lambda version: history.fork("other", expected_version=version),
         ]
         for operation in operations:
@@ -200,8 +200,8 @@ class TestEdits:
         for operation in (history.get, history.delete, lambda it: history.replace(it, "x")):
             with pytest.raises(ValueError, match="message must be"):
                 await operation(wrong)
-        with pytest.raises(ValueError, match="upto must be"):
-            await history.compact(upto=wrong, replacement=[])
+        with pytest.raises(ValueError, match="up_to must be"):
+            await history.compact(up_to=wrong, replacement=[])
 
     async def test_any_id(self, history: Any) -> None:
         """Ids of any characters are found."""
@@ -218,7 +218,7 @@ class TestEdits:
         await history.append(*(lc.HumanMessage(str(i), id=f"m{i}") for i in range(4)))
         await history.append(lc.AIMessageChunk(content="x", id="c"))
         await history.delete("m1")
-        fork = await history.fork("branch", upto="m2")
+        fork = await history.fork("branch", up_to="m2")
         assert [(e.seq, e.id) async for e in fork.entries()] == [(0, "m0"), (1, "m2")]
         assert (await fork.get("m2")).created_at == (await history.get("m2")).created_at
         await fork.append("own")
@@ -230,7 +230,7 @@ class TestEdits:
         with pytest.raises(chatmem.ConflictError):
             await history.fork("all")
         with pytest.raises(chatmem.NotFoundError):
-            await history.fork("third", upto="gone")
+            await history.fork("third", up_to="gone")
         assert await memory.history("third").count() == 0
 
     async def test_update(self, history: Any) -> None:
@@ -324,7 +324,7 @@ class TestCompact:
         await history.append(lc.SystemMessage("sys", id="s"), *(lc.HumanMessage(str(i), id=f"m{i}") for i in range(10)))
         await history.append("meanwhile")
         summary = [lc.SystemMessage("sys", id="s"), lc.AIMessage("0 to 5", id="sum")]
-        done = await history.compact(upto="m5", replacement=summary)
+        done = await history.compact(up_to="m5", replacement=summary)
         assert done == chatmem.Edited(version=3, seq=0, count=7)
         assert [(e.seq, e.message.content) async for e in history.entries()] == [
             (0, "sys"),
@@ -343,48 +343,48 @@ class TestCompact:
         """Who compacts what another has compacted gets a ConflictError, and so does who expects another version."""
         await history.append(*(lc.HumanMessage(str(i), id=f"m{i}") for i in range(10)))
         version = (await history.info()).version
-        await history.compact(upto="m5", replacement=["first"])
-        for upto in ("m5", 5, "m3"):
+        await history.compact(up_to="m5", replacement=["first"])
+        for up_to in ("m5", 5, "m3"):
             with pytest.raises(chatmem.ConflictError, match="head of the conversation has changed"):
-                await history.compact(upto=upto, replacement=["second"])
+                await history.compact(up_to=up_to, replacement=["second"])
         with pytest.raises(chatmem.ConflictError, match="version 2, not at 1"):
-            await history.compact(upto="m8", replacement=["second"], expected_version=version)
+            await history.compact(up_to="m8", replacement=["second"], expected_version=version)
         assert await said(history) == ["first", "6", "7", "8", "9"]
-        await history.compact(upto="m8", replacement=["second"])
+        await history.compact(up_to="m8", replacement=["second"])
         assert await said(history) == ["second", "9"]
 
     async def test_exchanges_stay_whole(self, history: Any) -> None:
         """An exchange across the border stays, and so does one that waits for results."""
         results = [lc.ToolMessage("r", tool_call_id=one, id=one) for one in ("a", "b")]
         await history.append("q", lc.AIMessage("hm", id="hm"), asking(1, "a", "b"), *results)
-        assert (await history.compact(upto="a", replacement=["s"])).count == 2
-        assert (await history.compact(upto="b", replacement=["s"])).count == 1
+        assert (await history.compact(up_to="a", replacement=["s"])).count == 2
+        assert (await history.compact(up_to="b", replacement=["s"])).count == 1
         assert [m.type for m in await history.messages()] == ["human", "ai", "tool", "tool"]
         await history.append(("ai", "done"))
-        assert (await history.compact(upto="b", replacement=[("ai", "s"), ("ai", "t")])).count == 4
+        assert (await history.compact(up_to="b", replacement=[("ai", "s"), ("ai", "t")])).count == 4
         assert await said(history) == ["s", "t", "done"]
         await history.append(lc.AIMessage("", id="ask", tool_calls=[{"name": "f", "args": {}, "id": "z"}]))
-        assert (await history.compact(upto="ask", replacement=[])).count == 3
+        assert (await history.compact(up_to="ask", replacement=[])).count == 3
         assert [m.id for m in await history.messages()] == ["ask"]
-        assert (await history.compact(upto="ask", replacement=["x"])).count == 0
+        assert (await history.compact(up_to="ask", replacement=["x"])).count == 0
 
     async def test_all_of_it(self, history: Any) -> None:
         """Everything may go, for nothing too."""
         await history.append("a", "b")
-        assert (await history.compact(upto=1, replacement=[])).count == 2
+        assert (await history.compact(up_to=1, replacement=[])).count == 2
         assert await history.count() == 0
         assert (await history.append("c")).first == 2
 
     async def test_errors(self, history: Any) -> None:
         await history.append(*(lc.HumanMessage(str(i), id=f"m{i}") for i in range(4)))
         with pytest.raises(ValueError, match="'m3', which another message has"):
-            await history.compact(upto="m1", replacement=[lc.HumanMessage("x", id="m3")])
+            await history.compact(up_to="m1", replacement=[lc.HumanMessage("x", id="m3")])
         with pytest.raises(ValueError, match="'new', which another message has"):
-            await history.compact(upto="m1", replacement=[lc.HumanMessage("x", id="new")] * 2)
+            await history.compact(up_to="m1", replacement=[lc.HumanMessage("x", id="new")] * 2)
         with pytest.raises(ValueError, match="no more than the 2"):
-            await history.compact(upto="m1", replacement=["a", "b", "c"])
+            await history.compact(up_to="m1", replacement=["a", "b", "c"])
         with pytest.raises(ValueError, match="replacement must be a list"):
-            await history.compact(upto="m1", replacement="x")
+            await history.compact(up_to="m1", replacement="x")
         with pytest.raises(ValueError, match=r"replacement\[1\]"):
-            await history.compact(upto="m1", replacement=["x", 5])
+            await history.compact(up_to="m1", replacement=["x", 5])
         assert await said(history) == ["0", "1", "2", "3"]

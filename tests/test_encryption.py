@@ -79,8 +79,8 @@ class TestExact:
             await sealed.put(lc.AIMessage(text, id="g"))
         await sealed.delete("m5")
         await sealed.append(lc.HumanMessage("three", id="m3"), lc.HumanMessage("new", id="n"))
-        await sealed.compact(upto="m1", replacement=["summary", "of two"])
-        fork = await sealed.fork("branch", upto="m7")
+        await sealed.compact(up_to="m1", replacement=["summary", "of two"])
+        fork = await sealed.fork("branch", up_to="m7")
         assert [m.content for m in await fork.messages(strict=True)] == [
             "summary",
             "of two",

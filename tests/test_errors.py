@@ -243,7 +243,7 @@ class TestSize:
                 chatmem.MessageTooLargeError, match=r"message 1 \(HumanMessage\) takes .* 1,000 are"
             ) as caught:
                 history.append("small", "x" * 1000)
-            assert (caught.value.position, history.count()) == (1, 0)
+            assert (caught.value.index, history.count()) == (1, 0)
             history.append("x" * 900)
             with pytest.raises(chatmem.MessageTooLargeError):
                 history.replace(0, "x" * 1000)

@@ -30,7 +30,7 @@ def test_without_its_framework(package: str, statement: str) -> None:
         "try:\n"
         f"    {statement}\n"
         "except chatmem.UnsupportedError as error:\n"
-        f"    assert str(error).endswith(\"pip install 'chatmem[{extra}]'\"), error\n"
+        f"    assert str(error).endswith(\"pip install 'chatmem-redis[{extra}]'\"), error\n"
         "else:\n"
         "    raise AssertionError('it was imported')\n"
     )

@@ -483,7 +483,7 @@ class TestDemo:
         script = "import sys; sys.modules['uvicorn'] = None; from chatmem.cli import main; main()"
         command = [sys.executable, "-c", script, "demo", "--url", f"redis://127.0.0.1:{free_port()}"]
         done = subprocess.run(command, capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (1, "error: the demo needs: pip install 'chatmem[demo]'\n")
+        assert (done.returncode, done.stderr) == (1, "error: the demo needs: pip install 'chatmem-redis[demo]'\n")
 
     def test_a_model_that_is_not_to_be_had(self, url: str) -> None:
         """It does not start, and says which it was."""

@@ -281,7 +281,7 @@ class Writer:
         """Replace the first message; a conflict says that it was done by a call that raised."""
         raised = self._ledger.raised
         try:
-            await self._do(lambda: history.compact(upto="m0", replacement=[lc.SystemMessage("0", id="s")]))
+            await self._do(lambda: history.compact(up_to="m0", replacement=[lc.SystemMessage("0", id="s")]))
         except chatmem.ConflictError:
             if self._ledger.raised == raised:
                 self._ledger.wrong.append("a compaction that did not raise is in conflict with itself")

@@ -144,10 +144,10 @@ class Conversation(RuleBasedStateMachine):
         summary = [self.named(lc.AIMessage("summary")) for _ in range(count)]
         if cut and count > self.model[cut - 1][0] + 1:
             with pytest.raises(ValueError, match="no more than"):
-                self.history.compact(upto=seq, replacement=summary)
+                self.history.compact(up_to=seq, replacement=summary)
             return
         self.version += cut > 0
-        assert self.history.compact(upto=seq, replacement=summary, expected_version=None).count == cut
+        assert self.history.compact(up_to=seq, replacement=summary, expected_version=None).count == cut
         if cut:
             self.pinned = count
             self.model = list(enumerate(summary)) + self.model[cut:]

@@ -39,7 +39,7 @@ OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "delete": (lambda history: history.delete("1"), {"EVALSHA"}),
     "reencrypt": (lambda history: history.reencrypt(), {"EVALSHA"}),
     "truncate": (lambda history: history.truncate(after=0), {"EVALSHA"}),
-    "compact": (lambda history: history.compact(upto=0, replacement=["e"]), {"EVALSHA"}),
+    "compact": (lambda history: history.compact(up_to=0, replacement=["e"]), {"EVALSHA"}),
     "update": (lambda history: history.update(title="t"), {"EVALSHA"}),
     "count": (lambda history: history.count(), {"EVALSHA"}),
     "info": (lambda history: history.info(), {"EVALSHA"}),

@@ -42,13 +42,13 @@ async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.Cha
         yield memory
 
 
-def shared(memory: chatmem.ChatMemory) -> multiplexer.Pipeline:
+def shared(memory: chatmem.ChatMemory) -> multiplexer.Multiplexer:
     """Return the pipeline of the running loop."""
     transport: Any = memory._connection.asynchronous()
     transport = transport._asynchronous
     link = getattr(transport, "_transport", transport)._links.opened()
     assert isinstance(link, links.ServerLink)
-    return link._pipeline
+    return link._multiplexer
 
 
 async def test_few_connections_and_few_sends(memory: chatmem.ChatMemory, wire: Wire) -> None:
@@ -338,7 +338,7 @@ async def test_a_connection_that_is_not_as_expected(url: str) -> None:
 
     async with asyncio.timeout(5):
         with pytest.raises(redis.exceptions.ConnectionError, match="set up"):
-            await multiplexer.Pipeline(Other, 1.0).run([("PING",)])
+            await multiplexer.Multiplexer(Other, 1.0).run([("PING",)])
 
 
 class Traced(redis.asyncio.Redis):

@@ -207,7 +207,7 @@ class TestExact:
         for part in wrong:
             with pytest.raises(chatmem.EncodingError) as caught:
                 to_messages([MODELS[0], request(part, run_id="r")])
-            assert caught.value.position == 1
+            assert caught.value.index == 1
             assert caught.value.__context__ is None
             assert "secret" not in str(caught.value)
 

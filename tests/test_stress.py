@@ -31,7 +31,7 @@ class Traffic:
         self.name = name
         self.stored: dict[str, int] = {}
         self.removed: set[str] = set()
-        self.removed_upto = -1
+        self.removed_up_to = -1
         self.bumps = 0
         self.done: Counter[str] = Counter()
 
@@ -104,14 +104,15 @@ class Traffic:
             page = await self.history.page(limit=50)
             if len(page.entries) < 50:
                 continue
-            upto = page.entries[-1].seq
+            up_to = page.entries[-1].seq
             try:
-                done = await self.history.compact(upto=upto, replacement=[lc.SystemMessage("s", id=f"s{rng.random()}")])
+                summary = lc.SystemMessage("s", id=f"s{rng.random()}")
+                done = await self.history.compact(up_to=up_to, replacement=[summary])
             except chatmem.ConflictError:
                 self.done["stale compaction"] += 1
             else:
                 self.bumps += done.count > 0
-                self.removed_upto = max(self.removed_upto, upto)
+                self.removed_up_to = max(self.removed_up_to, up_to)
                 self.done["compact"] += 1
 
     async def trim(self, rng: random.Random) -> None:
@@ -162,7 +163,7 @@ async def test_fifty_at_once(url: str, prefix: str) -> None:
             assert found.seq == entry.seq
         there = {str(entry.id): entry.seq for entry in entries}
         assert not traffic.removed & set(there)
-        head = max(traffic.removed_upto, min(seq for seq in seqs if seq > 0))
+        head = max(traffic.removed_up_to, min(seq for seq in seqs if seq > 0))
         kept = {name: seq for name, seq in traffic.stored.items() if seq > head and name not in traffic.removed}
         assert {name: there.get(name) for name in kept} == kept
         info = await history.info()

@@ -224,7 +224,7 @@ async def test_edits(memory: chatmem.ChatMemory, session: Session) -> None:
         "delete": lambda history: history.delete("m1"),
         "replace": lambda history: history.replace("m1", "edited"),
         "truncate": lambda history: history.truncate(after="m1"),
-        "compact": lambda history: history.compact(upto="m1", replacement=["summary"]),
+        "compact": lambda history: history.compact(up_to="m1", replacement=["summary"]),
         "put": lambda history: history.put(HumanMessage("edited", id="m1")),
     }
     wanted: dict[str, Any] = {
@@ -374,7 +374,7 @@ async def test_a_long_session_is_mended_in_slices(memory: chatmem.ChatMemory, se
     """An index of more ids than one slice holds is rebuilt whole, also after truncation and compaction."""
     history = memory.history("long")
     await history.append(*(HumanMessage(f"text {n}", id=f"m{n}") for n in range(1000)))
-    await history.compact(upto="m9", replacement=[HumanMessage("summary", id="sum")])
+    await history.compact(up_to="m9", replacement=[HumanMessage("summary", id="sum")])
     await history.truncate(after="m900")
     keys = session_keys(session.prefix, "long")
     for gone in ((keys.ids,), (keys.state,), (keys.ids, keys.state)):

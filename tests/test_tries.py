@@ -51,7 +51,7 @@ class Failing:
     async def wait(self) -> None:
         await asyncio.sleep(self._seconds)
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Do nothing."""
 
     async def aclose(self) -> None:

@@ -314,7 +314,7 @@ def test_round_trips(url: str) -> None:
             (lambda: history.replace("1", "y"), 1),
             (lambda: history.delete("1"), 1),
             (lambda: history.truncate(after=1), 1),
-            (lambda: history.compact(upto=0, replacement=["z"]), 1),
+            (lambda: history.compact(up_to=0, replacement=["z"]), 1),
             (lambda: history.update(title="t"), 1),
             (lambda: history.get(0), 1),
             (history.page, 1),

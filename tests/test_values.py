@@ -444,7 +444,7 @@ class TestUnstorable:
         """It names message and path, and shows nothing of what the application's own errors say."""
         with pytest.raises(chatmem.EncodingError) as caught:
             record.encode(of(["a", {"b": value}]), 5, 0)
-        assert (caught.value.position, caught.value.field) == (5, f"artifact[1].b{path}")
+        assert (caught.value.index, caught.value.field) == (5, f"artifact[1].b{path}")
         assert reason in str(caught.value)
         assert "secret words" not in str(caught.value)
         assert pickle.loads(pickle.dumps(caught.value)).field == caught.value.field

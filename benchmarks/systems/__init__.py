@@ -24,12 +24,12 @@ class Row:
 
 
 ROWS = (
-    Row("chatmem", "chatmem_async", True, ("chatmem", "redis", "hiredis", "langchain-core", "msgspec")),
+    Row("chatmem", "chatmem_async", True, ("chatmem-redis", "redis", "hiredis", "langchain-core", "msgspec")),
     Row(
         "chatmem zstd",
         "chatmem_compressed",
         True,
-        ("chatmem", "redis", "hiredis", "langchain-core", "msgspec", "zstandard"),
+        ("chatmem-redis", "redis", "hiredis", "langchain-core", "msgspec", "zstandard"),
         note="with a dictionary trained on other conversations; the dictionary's own 64 KB are not counted",
     ),
     Row("redis-py", "redis_async", True, ("redis", "hiredis"), note="moves the bytes of chatmem's records undecoded"),
@@ -41,7 +41,7 @@ ROWS = (
         "peers",
         note="RedisSession on a shared client",
     ),
-    Row("chatmem sync", "chatmem_sync", False, ("chatmem", "redis", "hiredis", "langchain-core", "msgspec")),
+    Row("chatmem sync", "chatmem_sync", False, ("chatmem-redis", "redis", "hiredis", "langchain-core", "msgspec")),
     Row("redis-py sync", "redis_sync", False, ("redis", "hiredis"), note="as redis-py, blocking"),
     Row(
         "langchain-community",

@@ -1,4 +1,4 @@
-"""Where a memory's sessions may be: a file a kind of address, each of which makes the transports that lead there."""
+"""Where a memory's sessions may be: a file for each kind, which makes the transports that lead there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from chatmem.transports.base import Transport
 
 
-class Address(Protocol):
+class Backend(Protocol):
     """A place that transports lead to. Making one, and making its transports, does no I/O."""
 
     def asynchronous(self) -> Transport:
@@ -23,12 +23,12 @@ class Address(Protocol):
         ...
 
     def release(self) -> None:
-        """Let go of what the address itself holds; its transports are closed before."""
+        """Let go of what the backend itself holds; its transports are closed before."""
         ...
 
 
-class UrlAddress(Address, Protocol):
-    """An address whose clients chatmem opens itself."""
+class UrlBackend(Backend, Protocol):
+    """A backend whose clients chatmem opens itself."""
 
     def open_blocking(self) -> Any:
         """Return a new blocking client, which is the caller's to close."""

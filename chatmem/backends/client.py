@@ -9,7 +9,7 @@ import redis
 import redis.asyncio
 from redis.retry import Retry
 
-from chatmem.backends.base import Address
+from chatmem.backends.base import Backend
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
@@ -23,7 +23,7 @@ BlockingClient = redis.Redis | redis.RedisCluster
 Client = Union[AsyncClient, BlockingClient, "upstash_redis.Redis", "upstash_redis.asyncio.Redis"]
 
 
-class AsyncClientAddress:
+class AsyncClientBackend:
     """Where a redis.asyncio client leads."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -47,7 +47,7 @@ class AsyncClientAddress:
         """Do nothing: the client is the caller's."""
 
 
-class BlockingClientAddress:
+class BlockingClientBackend:
     """Where a blocking redis-py client leads."""
 
     def __init__(self, client: BlockingClient) -> None:
@@ -65,30 +65,30 @@ class BlockingClientAddress:
         """Do nothing: the client is the caller's."""
 
 
-def address_of(client: Client) -> Address:
-    """Return the address of a client.
+def backend_of(client: Client) -> Backend:
+    """Return the backend that a client leads to.
 
     Raises:
         ValueError: it is no client that chatmem knows.
     """
     if isinstance(client, AsyncClient):
-        return AsyncClientAddress(client)
+        return AsyncClientBackend(client)
     if isinstance(client, BlockingClient):
-        return BlockingClientAddress(client)
-    if (address := _upstash(client)) is not None:
-        return address
+        return BlockingClientBackend(client)
+    if (backend := _upstash(client)) is not None:
+        return backend
     raise ValueError(
         "client must be a redis.Redis, redis.asyncio.Redis, a RedisCluster of either, or a Redis of upstash_redis, "
         f"not {_name(client)}"
     )
 
 
-def _upstash(client: object) -> Address | None:
+def _upstash(client: object) -> Backend | None:
     if not any(kind.__module__.startswith("upstash_redis.") for kind in type(client).__mro__):
         return None
     from chatmem.backends import upstash  # noqa: PLC0415 - an extra
 
-    return upstash.address_of(client)
+    return upstash.backend_of(client)
 
 
 def _longest(client: BlockingClient) -> float:

@@ -27,7 +27,7 @@ _CLUSTER: dict[str, Any] = {"max_connections": 64}
 _NOT_HERE = ("timeout", *options.lacking(redis.asyncio.RedisCluster))
 
 
-class ClusterAddress:
+class ClusterBackend:
     """One cluster, by the URL of any of its nodes."""
 
     def __init__(self, url: str) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
-from chatmem.backends.base import Address, UrlAddress
-from chatmem.backends.client import Client, address_of
-from chatmem.backends.cluster import ClusterAddress
-from chatmem.backends.embedded import EmbeddedAddress
-from chatmem.backends.redis import RedisAddress
-from chatmem.backends.sentinel import SentinelAddress
+from chatmem.backends.base import Backend, UrlBackend
+from chatmem.backends.client import Client, backend_of
+from chatmem.backends.cluster import ClusterBackend
+from chatmem.backends.embedded import EmbeddedBackend
+from chatmem.backends.redis import RedisBackend
+from chatmem.backends.sentinel import SentinelBackend
 from chatmem.extras import needed
 from chatmem.transports.anyloop import AnyLoopTransport
 from chatmem.transports.base import Transport
@@ -18,15 +18,15 @@ from chatmem.transports.blocking import drive
 
 __all__ = ["Client", "Connection", "address_at", "connection_to"]
 
-_SCHEMES: dict[str, Callable[[str], UrlAddress]] = {
-    "redis": RedisAddress,
-    "rediss": RedisAddress,
-    "unix": RedisAddress,
-    "redis+cluster": ClusterAddress,
-    "rediss+cluster": ClusterAddress,
-    "redis+sentinel": SentinelAddress,
-    "rediss+sentinel": SentinelAddress,
-    "embedded": lambda url: EmbeddedAddress(url.partition("://")[2]),
+_SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
+    "redis": RedisBackend,
+    "rediss": RedisBackend,
+    "unix": RedisBackend,
+    "redis+cluster": ClusterBackend,
+    "rediss+cluster": ClusterBackend,
+    "redis+sentinel": SentinelBackend,
+    "rediss+sentinel": SentinelBackend,
+    "embedded": lambda url: EmbeddedBackend(url.partition("://")[2]),
 }
 _REST = ("upstash", "https", "http")
 
@@ -34,8 +34,8 @@ _REST = ("upstash", "https", "http")
 class Connection:
     """Where a memory's sessions are. Its transports are opened on first use and shared by its histories."""
 
-    def __init__(self, address: Address) -> None:
-        self._address = address
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
         # by `setdefault`, so that threads which come at once, and what interrupts them, get the same
         self._asynchronous: dict[None, AnyLoopTransport] = {}
         self._blocking: dict[None, Transport] = {}
@@ -45,7 +45,7 @@ class Connection:
         """Return the transport for coroutines."""
         transport = self._asynchronous.get(None)
         if transport is None:
-            transport = AnyLoopTransport(self._address.asynchronous(), self.blocking)
+            transport = AnyLoopTransport(self._backend.asynchronous(), self.blocking)
             transport.closed = self._closed
             return self._asynchronous.setdefault(None, transport)
         return transport
@@ -58,7 +58,7 @@ class Connection:
         """
         transport = self._blocking.get(None)
         if transport is None:
-            transport = self._address.blocking()
+            transport = self._backend.blocking()
             if self._closed:
                 drive(transport.aclose())
             return self._blocking.setdefault(None, transport)
@@ -78,7 +78,7 @@ class Connection:
             transport.closed = True
         for blocking in self._blocking.values():
             await blocking.aclose()
-        self._address.release()
+        self._backend.release()
 
 
 def connection_to(url: str | None = None, client: Client | None = None, token: str | None = None) -> Connection:
@@ -89,10 +89,10 @@ def connection_to(url: str | None = None, client: Client | None = None, token: s
     """
     if client is not None and (url is not None or token is not None):
         raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
-    return Connection(address_at(url, token) if client is None else address_of(client))
+    return Connection(address_at(url, token) if client is None else backend_of(client))
 
 
-def address_at(url: str | None, token: str | None = None) -> UrlAddress:
+def address_at(url: str | None, token: str | None = None) -> UrlBackend:
     """Return where a URL, or the environment, leads.
 
     Raises:
@@ -112,11 +112,11 @@ def address_at(url: str | None, token: str | None = None) -> UrlAddress:
     return _SCHEMES[scheme](url)
 
 
-def _default() -> UrlAddress:
+def _default() -> UrlBackend:
     """Return the database that Upstash's own variables name, else the embedded server."""
     url, token = (os.environ.get(f"UPSTASH_REDIS_REST_{name}") for name in ("URL", "TOKEN"))
     if not url and not token:
-        return EmbeddedAddress("")
+        return EmbeddedBackend("")
     if not url or not token:
         raise ValueError(
             "of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN one is set alone: set both, or neither"
@@ -124,7 +124,7 @@ def _default() -> UrlAddress:
     return _upstash(url, token)
 
 
-def _upstash(url: str, token: str | None) -> UrlAddress:
+def _upstash(url: str, token: str | None) -> UrlBackend:
     with needed("Upstash needs", "upstash", "upstash_redis"):
-        from chatmem.backends.upstash import UpstashAddress  # noqa: PLC0415
-    return UpstashAddress(url, token)
+        from chatmem.backends.upstash import UpstashBackend  # noqa: PLC0415
+    return UpstashBackend(url, token)

@@ -19,7 +19,7 @@ from chatmem.transports.embedded import EmbeddedTransport
 from chatmem.transports.retried import SOON, AsyncClock, BlockingClock, RetriedTransport
 
 
-class EmbeddedAddress:
+class EmbeddedBackend:
     """The server of a folder, started on first use."""
 
     def __init__(self, folder: str) -> None:

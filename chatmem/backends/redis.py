@@ -43,7 +43,7 @@ _POOL: dict[str, Any] = {
 }
 
 
-class RedisAddress:
+class RedisBackend:
     """One server."""
 
     def __init__(self, url: str, **options: Any) -> None:

@@ -32,7 +32,7 @@ _PORT = 26379
 TRIES = FAILOVER_TRIES
 
 
-class SentinelAddress:
+class SentinelBackend:
     """One master and its replicas, by the addresses of their sentinels."""
 
     def __init__(self, url: str) -> None:

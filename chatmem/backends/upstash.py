@@ -14,7 +14,7 @@ import httpx
 from upstash_redis import Redis as BlockingClient
 from upstash_redis.asyncio import Redis as AsyncClient
 
-from chatmem.backends.base import Address
+from chatmem.backends.base import Backend
 from chatmem.transports.base import Transport
 from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, Clock, RetriedTransport
 from chatmem.transports.threaded import ThreadedTransport
@@ -27,7 +27,7 @@ _HOW = "write upstash://:TOKEN@host, or https://host with token="
 _HEADER = re.compile(r"[!-~]+")
 
 
-class UpstashAddress:
+class UpstashBackend:
     """One database, by URL and token."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -64,7 +64,7 @@ class UpstashAddress:
         """Do nothing: it holds nothing."""
 
 
-class AsyncUpstashClientAddress:
+class AsyncUpstashClientBackend:
     """Where an `upstash_redis.asyncio.Redis` leads."""
 
     def __init__(self, client: AsyncClient) -> None:
@@ -86,7 +86,7 @@ class AsyncUpstashClientAddress:
         """Do nothing: the client is the caller's."""
 
 
-class BlockingUpstashClientAddress:
+class BlockingUpstashClientBackend:
     """Where an `upstash_redis.Redis` leads."""
 
     def __init__(self, client: BlockingClient) -> None:
@@ -105,11 +105,11 @@ class BlockingUpstashClientAddress:
         """Do nothing: the client is the caller's."""
 
 
-def address_of(client: object) -> Address | None:
-    """Return the address of a client of the vendor's, or None where it is none."""
+def backend_of(client: object) -> Backend | None:
+    """Return the backend that a client of the vendor's leads to, or None where it is none."""
     if isinstance(client, AsyncClient):
-        return AsyncUpstashClientAddress(client)
-    return BlockingUpstashClientAddress(client) if isinstance(client, BlockingClient) else None
+        return AsyncUpstashClientBackend(client)
+    return BlockingUpstashClientBackend(client) if isinstance(client, BlockingClient) else None
 
 
 def _retried(requests: Requests, clock: Clock, longest: float) -> Transport:

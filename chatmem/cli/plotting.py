@@ -11,7 +11,7 @@ from chatmem.errors import UnsupportedError
 try:
     from matplotlib.figure import Figure
 except ModuleNotFoundError as error:
-    raise UnsupportedError("--plot needs a package that is not installed: pip install 'chatmem[plot]'") from error
+    raise UnsupportedError("--plot needs a package that is not installed: pip install 'chatmem-redis[plot]'") from error
 
 if TYPE_CHECKING:
     from chatmem.cli.commands.stats import Stats

@@ -99,7 +99,7 @@ def from_datetime(time: datetime) -> int:
 
 def encode(
     message: BaseMessage,
-    position: int,
+    index: int,
     created: int,
     compression: Compression | None = None,
     most: int = MAX_RECORD_BYTES,
@@ -109,14 +109,14 @@ def encode(
 
     Args:
         message: any LangChain message.
-        position: which of the append's messages it is, for the error.
+        index: which of the append's messages it is, for the error.
         created: microseconds since 1970.
         compression: how to compress it; None for not at all.
         most: bytes that its record may have.
         on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
 
     Raises:
-        EncodingError: a value in it cannot be stored; names position and field.
+        EncodingError: a value in it cannot be stored; names index and field.
         MessageTooLargeError: the record is larger than that.
     """
     try:
@@ -129,14 +129,14 @@ def encode(
             raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
         body = messages.dump(message, with_id=with_id, on_unstorable=on_unstorable)
     except NotStorableError as error:
-        what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error.reason}"
-        raise EncodingError(what, position=position, field=error.path) from error.__cause__
+        what = f"message {index} ({type(message).__name__}), field {error.path!r}: {error.reason}"
+        raise EncodingError(what, index=index, field=error.path) from error.__cause__
     flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
     header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
     record = _compressed(header, id_bytes + body.data, compression)
     if len(record) > most:
-        what = f"message {position} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
-        raise MessageTooLargeError(what, position=position)
+        what = f"message {index} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
+        raise MessageTooLargeError(what, index=index)
     return Encoded(name, record)
 
 

@@ -89,7 +89,7 @@ class Reads:
         for _ in range(ATTEMPTS):
             chosen = await self._choose(wanted, size, keep_system=keep_system)
             if chosen is not None:
-                return await chosen.messages(self._session.transport.rest)
+                return await chosen.messages(self._session.transport.checkpoint)
         with self._session.named:
             raise UnavailableError("others change the session faster than a window of it can be read: try again")
 
@@ -218,7 +218,7 @@ class Reads:
     async def _search(self, query: Query, best: Best[Match]) -> int:
         """Offer what is found; return how many messages could not be read."""
         unreadable = seen = 0
-        rest = self._session.transport.rest
+        checkpoint = self._session.transport.checkpoint
         async for entry in self.entries():
             if entry.message is None:
                 unreadable += 1
@@ -226,9 +226,9 @@ class Reads:
             text = text_of(entry.message)
             seen += len(text)
             if seen >= AT_ONCE:  # several messages are as long as one
-                await rest()
+                await checkpoint()
                 seen = 0
-            found = await query.match_with_rests(text, rest)
+            found = await query.match_with_checkpoints(text, checkpoint)
             if found is not None:
                 age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
                 best.offer(found.score, age, Match(self._session.id, entry, text, found.spans, found.score))

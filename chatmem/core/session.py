@@ -376,7 +376,7 @@ class Session:
         messages: list[BaseMessage] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:  # a long history must not stop its whole event loop
-                await self.transport.rest()
+                await self.transport.checkpoint()
             part = elements[start : start + AT_ONCE]
             try:
                 messages += record.decode_messages(part, self.sealer)
@@ -420,7 +420,7 @@ class Session:
         proven: list[int] = []
         for start in range(0, len(elements), AT_ONCE):
             if start:
-                await self.transport.rest()
+                await self.transport.checkpoint()
             following = entries[-1].seq + 1 if entries else first
             part = partial(self._entries, elements[start : start + AT_ONCE], following)
             decoded, sealed = await self._known(part)

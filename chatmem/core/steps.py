@@ -21,11 +21,11 @@ def run(steps: Steps[T]) -> T:
             return done.value  # type: ignore[no-any-return]
 
 
-async def run_with_rests(steps: Steps[T], rest: Callable[[], Awaitable[None]]) -> T:
+async def run_with_checkpoints(steps: Steps[T], checkpoint: Callable[[], Awaitable[None]]) -> T:
     """Return what all the steps compute, and let others run between them."""
     while True:
         try:
             next(steps)
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]
-        await rest()
+        await checkpoint()

@@ -49,7 +49,7 @@ class Stores:
         parts: list[record.Encoded] = []
         for start in range(0, len(messages), AT_ONCE):
             if start:  # a long append must not stop its whole event loop
-                await session.transport.rest()
+                await session.transport.checkpoint()
             with session.named:
                 for index, message in enumerate(messages[start : start + AT_ONCE], start):
                     parts.append(record.encode(message, index, now, how, most, unstorable))

@@ -14,6 +14,7 @@ from chatmem.core.policy import milliseconds
 from chatmem.core.session import ATTEMPTS, USER, VERSION, target
 from chatmem.core.storing import MISSING, Known, Stores, as_messages, to_json
 from chatmem.core.telemetry import observed
+from chatmem.deprecated import renamed_argument
 from chatmem.errors import ConflictError, NotFoundError
 from chatmem.model import Appended, Edited
 
@@ -166,20 +167,21 @@ class Writes(Stores):
         """
         return await self._edit(b"truncate", *target("after", after, least=-1), expected_version=expected_version)
 
+    @renamed_argument("upto", "up_to")
     @observed
     async def compact(
         self,
         *,
-        upto: str | int,
+        up_to: str | int,
         replacement: Sequence[MessageLikeRepresentation],
         expected_version: int | None = None,
     ) -> Edited:
         """Replace the head of the conversation, by a summary of it for example. One round trip, atomic.
 
-        Messages written meanwhile stay. Where a tool exchange reaches across `upto`, all of it stays.
+        Messages written meanwhile stay. Where a tool exchange reaches across `up_to`, all of it stays.
 
         Args:
-            upto: the id or position of the last message that goes. All before it go too, a system message as well:
+            up_to: the id or position of the last message that goes. All before it go too, a system message as well:
                 what of them is to stay must be in `replacement`.
             replacement: what comes in their place, from position 0 on.
             expected_version: the session's version as the caller knows it; leave it out if messages may be appended
@@ -189,13 +191,13 @@ class Writes(Stores):
             The version, the position of the replacement, and how many messages it took the place of.
 
         Raises:
-            ConflictError: the message `upto` is gone, so another compacted the conversation first; or the session is
+            ConflictError: the message `up_to` is gone, so another compacted the conversation first; or the session is
                 not at `expected_version`. Nothing was changed.
             EncodingError: a message holds what cannot be stored. Nothing was sent.
             UnavailableError: the server did not confirm.
             ValueError: a message that stays has the id of one in `replacement`, or an argument is wrong.
         """
-        where = target("upto", upto)
+        where = target("up_to", up_to)
         if isinstance(replacement, str) or not isinstance(replacement, Sequence):
             raise ValueError("replacement must be a list of messages")
         parts = await self._encode(as_messages("replacement", replacement))
@@ -204,7 +206,7 @@ class Writes(Stores):
             return await self._edit(b"compact", *where, parts=parts, places=places, expected_version=expected_version)
         except NotFoundError as error:
             with self._session.named:
-                what = f"the head of the conversation has changed: message {upto!r} is gone; read it again"
+                what = f"the head of the conversation has changed: message {up_to!r} is gone; read it again"
                 raise ConflictError(what) from error
 
     @observed

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from chatmem.backends.base import UrlAddress
-from chatmem.backends.cluster import ClusterAddress
+from chatmem.backends.base import UrlBackend
+from chatmem.backends.cluster import ClusterBackend
 from chatmem.backends.connection import Connection, address_at
-from chatmem.backends.redis import RedisAddress
+from chatmem.backends.redis import RedisBackend
 from chatmem.transports.base import Transport
 from chatmem.transports.following import FollowingTransport
 
@@ -29,7 +29,7 @@ def client_of(url: str, token: str | None = None, **options: Any) -> Any:
     return _address(url, token, options).open_blocking()
 
 
-def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlAddress:
+def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend:
     if url.partition("://")[0] in ("redis", "rediss"):
         return _ServerOrCluster(url, **options)
     if options:
@@ -38,12 +38,12 @@ def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlAddress
     return address_at(url, token)
 
 
-class _ServerOrCluster(RedisAddress):
+class _ServerOrCluster(RedisBackend):
     """A server, or a node of a cluster, which those classes found out by asking it."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self._cluster = ClusterAddress(url)
+        self._cluster = ClusterBackend(url)
 
     def asynchronous(self) -> Transport:
         return FollowingTransport(super().asynchronous(), self._cluster.asynchronous())

@@ -20,7 +20,7 @@ class _NotJsonError(Exception):
         self.path = path
 
 
-def encode(message: BaseMessage, position: int) -> bytes:
+def encode(message: BaseMessage, index: int) -> bytes:
     """Return the message as LangChain's own classes store it.
 
     Pydantic models, dataclasses and Documents in it are their fields, as pydantic dumps them.
@@ -29,10 +29,10 @@ def encode(message: BaseMessage, position: int) -> bytes:
         message: any LangChain message. Of a class with a type of its own, it is written as one of the LangChain class
             that it derives from, at last as a `ChatMessage`: an element of an unknown type makes old code fail to
             read the whole list.
-        position: which of the messages it is, for the error.
+        index: which of the messages it is, for the error.
 
     Raises:
-        EncodingError: JSON cannot carry it; names position and field.
+        EncodingError: JSON cannot carry it; names index and field.
     """
     try:
         try:
@@ -41,8 +41,8 @@ def encode(message: BaseMessage, position: int) -> bytes:
             _find_culprit(message)
             raise _NotJsonError("", error) from error
     except _NotJsonError as error:
-        what = f"message {position} ({type(message).__name__}), field {error.path!r}: {error}"
-        raise EncodingError(what, position=position, field=error.path) from error.__cause__
+        what = f"message {index} ({type(message).__name__}), field {error.path!r}: {error}"
+        raise EncodingError(what, index=index, field=error.path) from error.__cause__
 
 
 def _written(message: BaseMessage) -> dict[str, Any]:

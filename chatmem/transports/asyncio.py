@@ -1,4 +1,4 @@
-"""redis.asyncio: one client an event loop, and on it a pipeline that all coroutines of the loop share."""
+"""redis.asyncio: one client an event loop, and on it a multiplexer that all coroutines of the loop share."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class AsyncioTransport:
             raise translate(error) from error
         return checked(replies)
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
         await asyncio.sleep(0)
 

@@ -41,7 +41,7 @@ class Transport(Protocol):
         """
         ...
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run between two parts of a long computation, where there are others."""
         ...
 

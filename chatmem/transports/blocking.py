@@ -83,7 +83,7 @@ class BlockingTransport:
             pipeline.execute_command(*command, **options_of(command))
         return pipeline.execute(raise_on_error=False)
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Do nothing: nobody else can run."""
 
     async def aclose(self) -> None:

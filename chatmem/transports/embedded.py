@@ -49,9 +49,9 @@ class EmbeddedTransport:
         except UnavailableError as error:
             raise self._explain(error) from error
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
-        await self._transport.rest()
+        await self._transport.checkpoint()
 
     async def aclose(self) -> None:
         """Close the transport beneath."""

@@ -30,9 +30,9 @@ class FollowingTransport:
         self._current = self._cluster
         return await self._cluster.run(commands)
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
-        await self._current.rest()
+        await self._current.checkpoint()
 
     async def aclose(self) -> None:
         """Close what this transport opened."""

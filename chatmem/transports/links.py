@@ -1,4 +1,4 @@
-"""How commands go over a redis.asyncio client: through a shared pipeline wherever that is redis-py's own, unchanged."""
+"""How commands go over a redis.asyncio client: through a multiplexer wherever that is redis-py's own, unchanged."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from redis.exceptions import (
 from chatmem.errors import UnavailableError
 from chatmem.transports import replicated
 from chatmem.transports.base import LONGEST_CALL, Command, options_of
-from chatmem.transports.multiplexer import Pipeline as SharedPipeline
+from chatmem.transports.multiplexer import Multiplexer
 from chatmem.transports.tls import TlsConnection
 
 Client = Redis | RedisCluster
@@ -67,7 +67,7 @@ class Link(Protocol):
 
 
 def link_to(client: Client, *, own: bool) -> Link:
-    """Return the way over a client: a shared pipeline, or the client's own methods where somebody changed them.
+    """Return the way over a client: a multiplexer, or the client's own methods where somebody changed them.
 
     Args:
         client: of this loop.
@@ -140,12 +140,12 @@ class PlainLink:
 
 
 class ServerLink:
-    """A shared pipeline to one server, whose connections are made as the client's are, and tried again as its are."""
+    """A multiplexer to one server, whose connections are made as the client's are, and tried again as its are."""
 
     def __init__(self, client: Redis) -> None:
         self.client = client
         pool = client.connection_pool
-        self._pipeline = SharedPipeline(pool.make_connection, pool.connection_kwargs.get("socket_timeout"))
+        self._multiplexer = Multiplexer(pool.make_connection, pool.connection_kwargs.get("socket_timeout"))
         self._plain = PlainLink(client)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -174,26 +174,26 @@ class ServerLink:
         return await retry.call_with_retry(once, _once_more)
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
-        replies = await self._pipeline.run(commands)
+        replies = await self._multiplexer.run(commands)
         if any(isinstance(reply, ReadOnlyError) for reply in replies):
-            await self._pipeline.reset()  # it was a master; the next connection finds the one that is
+            await self._multiplexer.reset()  # it was a master; the next connection finds the one that is
         return replies
 
     async def aclose(self) -> None:
-        """Close the pipeline."""
-        await self._pipeline.aclose()
+        """Close the multiplexer."""
+        await self._multiplexer.aclose()
 
 
 async def _once_more(_: Exception) -> None:
-    """Do nothing before another try: the pipeline opens another connection by itself."""
+    """Do nothing before another try: the multiplexer opens another connection by itself."""
 
 
 class ClusterLink:
-    """A shared pipeline to each node; what is not there any more is left to redis-py, which learns where it went."""
+    """A multiplexer to each node; what is not there any more is left to redis-py, which learns where it went."""
 
     def __init__(self, client: RedisCluster) -> None:
         self.client = client
-        self._pipelines: dict[str, SharedPipeline] = {}
+        self._multiplexers: dict[str, Multiplexer] = {}
         self._plain = PlainLink(client)
 
     async def send(self, commands: Sequence[Command]) -> list[Any]:
@@ -221,10 +221,10 @@ class ClusterLink:
         if node is None:
             return await self._plain.send(commands)
         try:
-            replies = await self._pipeline(node).run(commands)
+            replies = await self._multiplexer(node).run(commands)
         except _LOST:
-            if (pipeline := self._pipelines.pop(node.name, None)) is not None:
-                await pipeline.aclose()
+            if (multiplexer := self._multiplexers.pop(node.name, None)) is not None:
+                await multiplexer.aclose()
             return await self._plain.send(commands)
         except RedisClusterException:
             return await self._plain.send(commands)
@@ -232,18 +232,18 @@ class ClusterLink:
             return await self._plain.send(commands)
         return replies
 
-    def _pipeline(self, node: ClusterNode) -> SharedPipeline:
-        pipeline = self._pipelines.get(node.name)
-        if pipeline is None:
+    def _multiplexer(self, node: ClusterNode) -> Multiplexer:
+        multiplexer = self._multiplexers.get(node.name)
+        if multiplexer is None:
             options = node.connection_kwargs
-            pipeline = SharedPipeline(lambda: node.connection_class(**options), options.get("socket_timeout"))
-            self._pipelines[node.name] = pipeline
-        return pipeline
+            multiplexer = Multiplexer(lambda: node.connection_class(**options), options.get("socket_timeout"))
+            self._multiplexers[node.name] = multiplexer
+        return multiplexer
 
     async def aclose(self) -> None:
-        """Close the pipelines."""
-        for pipeline in self._pipelines.values():
-            await pipeline.aclose()
+        """Close the multiplexers."""
+        for multiplexer in self._multiplexers.values():
+            await multiplexer.aclose()
 
 
 def _key(command: Command) -> str | bytes | None:

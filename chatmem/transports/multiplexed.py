@@ -50,15 +50,15 @@ class _Request:
         self.replies: list[Any] = []
 
 
-class Lane(asyncio.Protocol):
-    """A connection, opened when it is first needed. Once it is lost, so is the lane."""
+class MultiplexedConnection(asyncio.Protocol):
+    """A connection, opened when it is first needed. Once it is lost, so is the connection."""
 
     def __init__(
         self,
         connection: AbstractConnection,
         timeout: float | None,
         freed: Callable[[], None],
-        lost: Callable[[Lane], None],
+        lost: Callable[[MultiplexedConnection], None],
     ) -> None:
         """Open nothing yet.
 
@@ -66,7 +66,7 @@ class Lane(asyncio.Protocol):
             connection: redis-py's, not yet connected.
             timeout: seconds without a sign of the server after which it counts as lost; None for ever.
             freed: called after replies came.
-            lost: called once when the lane is of no more use, before those who wait learn it.
+            lost: called once when the connection is of no more use, before those who wait learn it.
         """
         self._connection = connection
         self._timeout = timeout
@@ -118,7 +118,7 @@ class Lane(asyncio.Protocol):
         return future
 
     def submit_pieces(self, pieces: Iterator[Piece], size: int, count: int) -> asyncio.Future[list[Any]]:
-        """Send a large request, on a lane that has no other, as fast as the server takes it.
+        """Send a large request, on a connection that has no other, as fast as the server takes it.
 
         Where its future is cancelled, what was not sent yet is not sent.
         """

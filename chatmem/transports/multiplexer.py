@@ -1,7 +1,7 @@
-"""The pipeline to one server that all coroutines of an event loop share.
+"""The multiplexer to one server that all coroutines of an event loop share.
 
-A few lanes, so that a large reply or request does not hold up small ones: reads may bring anything and have lanes of
-their own, and so has a large request, each one to itself.
+It has several connections, so that a large reply or request does not hold up small ones: reads have connections of
+their own, and each large request has one to itself.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from redis.backoff import NoBackoff
 
 from chatmem.errors import UnavailableError
 from chatmem.transports.base import Command, reads_much
-from chatmem.transports.multiplexed import Lane
+from chatmem.transports.multiplexed import MultiplexedConnection
 from chatmem.transports.packing import packed, pieces, size_of
 from chatmem.transports.room import Room
 
@@ -24,13 +24,13 @@ MOST_REQUESTS, MOST_BYTES = 1024, 64 * 1024 * 1024
 PATIENCE = 10.0
 """seconds that a request waits for room"""
 MOST_LARGE, LARGE_PATIENCE = 3, 30.0
-"""The same for large requests, of which each has a lane to itself."""
+"""The same for large requests, of which each has a connection to itself."""
 _QUICK, _BULK = 1, 3
 _LARGE = 256 * 1024
 
 
-class Pipeline:
-    """Lanes to one server. Belongs to the event loop it was made in; opens nothing before it is used."""
+class Multiplexer:
+    """Connections to one server. Belongs to the event loop it was made in; opens nothing before it is used."""
 
     def __init__(self, make_connection: Callable[[], AbstractConnection], timeout: float | None) -> None:
         """Open nothing yet.
@@ -41,9 +41,9 @@ class Pipeline:
         """
         self._make_connection = make_connection
         self._timeout = timeout
-        self._quick: list[Lane] = []
-        self._bulk: list[Lane] = []
-        self._large: list[Lane] = []
+        self._quick: list[MultiplexedConnection] = []
+        self._bulk: list[MultiplexedConnection] = []
+        self._large: list[MultiplexedConnection] = []
         self._room = Room(self._is_full)
         self._large_room = Room(self._is_full_of_large)
         self._closed = False
@@ -53,53 +53,53 @@ class Pipeline:
 
         Raises:
             RedisError: the connection was lost or could not be opened, or the server was silent for too long.
-            UnavailableError: too much is under way, and went on to be; or the pipeline was closed.
+            UnavailableError: too much is under way, and went on to be; or the multiplexer was closed.
         """
         size = size_of(commands)
         if size > _LARGE:
             await self._large_room.enter(LARGE_PATIENCE)
-            return await self._large_lane().submit_pieces(pieces(commands), size, len(commands))
+            return await self._large_connection().submit_pieces(pieces(commands), size, len(commands))
         await self._room.enter(PATIENCE)
-        lane = self._lane(self._bulk, _BULK) if reads_much(commands[0]) else self._lane(self._quick, _QUICK)
-        return await lane.submit(packed(commands), len(commands))
+        pool, most = (self._bulk, _BULK) if reads_much(commands[0]) else (self._quick, _QUICK)
+        return await self._connection(pool, most).submit(packed(commands), len(commands))
 
-    def _lane(self, lanes: list[Lane], most: int) -> Lane:
-        for lane in lanes:
-            if not lane.held:
-                return lane
-        if len(lanes) < most:
-            return self._open(lanes, self._room)
-        return min(lanes, key=lambda lane: lane.waiting)
+    def _connection(self, connections: list[MultiplexedConnection], most: int) -> MultiplexedConnection:
+        for connection in connections:
+            if not connection.held:
+                return connection
+        if len(connections) < most:
+            return self._open(connections, self._room)
+        return min(connections, key=lambda connection: connection.waiting)
 
-    def _large_lane(self) -> Lane:
-        idle = next((lane for lane in self._large if not lane.waiting), None)
+    def _large_connection(self) -> MultiplexedConnection:
+        idle = next((connection for connection in self._large if not connection.waiting), None)
         return self._open(self._large, self._large_room) if idle is None else idle
 
-    def _open(self, lanes: list[Lane], room: Room) -> Lane:
+    def _open(self, connections: list[MultiplexedConnection], room: Room) -> MultiplexedConnection:
         if self._closed:
             raise UnavailableError("the connection was closed by its owner")
-        connection = self._make_connection()
-        connection.retry = Retry(NoBackoff(), 0)  # whoever asks tries again, and not each layer by itself
-        lane = Lane(connection, self._timeout, room.freed, lanes.remove)
-        lanes.append(lane)
-        return lane
+        own = self._make_connection()
+        own.retry = Retry(NoBackoff(), 0)  # whoever asks tries again, and not each layer by itself
+        connection = MultiplexedConnection(own, self._timeout, room.freed, connections.remove)
+        connections.append(connection)
+        return connection
 
     def _is_full(self, let_in: int) -> bool:
         requests, size = let_in, 0
-        for lane in (*self._quick, *self._bulk):
-            requests += lane.waiting
-            size += lane.size
+        for connection in (*self._quick, *self._bulk):
+            requests += connection.waiting
+            size += connection.size
         return requests >= MOST_REQUESTS or size >= MOST_BYTES
 
     def _is_full_of_large(self, let_in: int) -> bool:
-        return let_in + sum(lane.waiting for lane in self._large) >= MOST_LARGE
+        return let_in + sum(connection.waiting for connection in self._large) >= MOST_LARGE
 
     async def aclose(self) -> None:
-        """Close the lanes for good; whoever waits gets an error."""
+        """Close the connections for good; whoever waits gets an error."""
         self._closed = True
         await self.reset()
 
     async def reset(self) -> None:
-        """Close the lanes, whoever waits gets an error; the next request opens others."""
-        for lane in (*self._quick, *self._bulk, *self._large):
-            await lane.aclose()
+        """Close the connections, whoever waits gets an error; the next request opens others."""
+        for connection in (*self._quick, *self._bulk, *self._large):
+            await connection.aclose()

@@ -157,9 +157,9 @@ class RetriedTransport:
                 self._explain = explain
                 raise cause from error
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
-        await self._transport.rest()
+        await self._transport.checkpoint()
 
     async def aclose(self) -> None:
         """Close the transport beneath."""

@@ -26,7 +26,7 @@ class ThreadedTransport:
         """Run the commands in one round trip; see `Transport`."""
         return await to_thread.run_sync(lambda: drive(self._blocking.run(commands)))
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
         await lowlevel.checkpoint()
 

@@ -19,6 +19,7 @@ _ASK_SECONDS = 1.0
 """How long a port has to answer, and a TLS server to shake hands before it is asked whether it is one."""
 NO_TLS = "does not speak TLS"
 Address = tuple[str, int]
+"""host and port"""
 
 
 def mismatch(error: BaseException | None, address: Address, *, tls: bool) -> UnavailableError | None:

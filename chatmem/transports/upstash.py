@@ -38,7 +38,7 @@ class Requests(Protocol):
         """Send the commands; return their replies as the server wrote them."""
         ...
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run, where there are others."""
         ...
 
@@ -94,9 +94,9 @@ class UpstashTransport:
             raise ValueError(f"{len(replies)} replies to {len(sent)} commands")
         return replies
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run; see `Transport`."""
-        await self._requests.rest()
+        await self._requests.checkpoint()
 
     async def aclose(self) -> None:
         """Close what this transport opened."""
@@ -134,7 +134,7 @@ class AsyncRequests:
         except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
             return [await client.execute(command) for command in commands]
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Let others run."""
         await asyncio.sleep(0)
 
@@ -182,7 +182,7 @@ class BlockingRequests:
         except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
             return [client.execute(command) for command in commands]
 
-    async def rest(self) -> None:
+    async def checkpoint(self) -> None:
         """Do nothing: nobody else can run."""
 
     async def aclose(self) -> None:

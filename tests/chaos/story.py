@@ -205,7 +205,7 @@ class Story:
             case {"do": "truncate", "id": name}:
                 return int((await history.truncate(after=name)).version)
             case {"do": "compact", "id": name, "message": said}:
-                return int((await history.compact(upto=name, replacement=[message_of(said)])).version)
+                return int((await history.compact(up_to=name, replacement=[message_of(said)])).version)
             case {"do": "update", "title": title}:
                 await history.update(title=title)
             case {"do": "touch"}:

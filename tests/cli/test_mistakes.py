@@ -212,7 +212,7 @@ class TestStreams:
         done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
         assert (done.returncode, done.stderr) == (
             2,
-            "chatmem's command line needs: pip install 'chatmem[cli]'\n",
+            "chatmem's command line needs: pip install 'chatmem-redis[cli]'\n",
         )
 
 

@@ -112,7 +112,7 @@ class TestStats:
         monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
         done = run("stats", "--plot", "a.png")
         assert (done.exit_code, done.stdout) == (1, "")
-        assert "pip install 'chatmem[plot]'" in done.stderr
+        assert "pip install 'chatmem-redis[plot]'" in done.stderr
 
     @pytest.mark.parametrize("width", [40, 80, 120])
     def test_on_a_terminal(self, server: str, width: int) -> None:

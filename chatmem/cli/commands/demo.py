@@ -73,7 +73,7 @@ def serve(host: str, port: int, url: str | None) -> None:
 
 def _application() -> FastAPI:
     if not all(map(_is_there, _NEEDED)):
-        raise UnsupportedError("the demo needs: pip install 'chatmem[demo]'")
+        raise UnsupportedError("the demo needs: pip install 'chatmem-redis[demo]'")
     package = "chatmem.examples"
     if importlib.util.find_spec(package) is None:  # a source tree, where it is beside the package
         package = "examples"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from chatmem.core.window.tokens import TokenCounter
 
 StartOn = str | type[BaseMessage] | Sequence[str | type[BaseMessage]] | None
-Rest = Callable[[], Awaitable[None]]
-"""lets others run between two parts of a long computation: `Transport.rest`"""
+Checkpoint = Callable[[], Awaitable[None]]
+"""lets others run between two parts of a long computation: `Transport.checkpoint`"""
 
 _LEAST, _MOST = 16, 512  # messages in the first slice
 _MESSAGES_A_TURN, _TOKENS_A_MESSAGE = 6, 64  # a guess for its size; where it is too small, another slice is read
@@ -114,39 +114,39 @@ class Selection:
         self._size += len(part)
         return not (self._full or self._is_too_much())
 
-    async def messages(self, rest: Rest) -> list[BaseMessage]:
+    async def messages(self, checkpoint: Checkpoint) -> list[BaseMessage]:
         """Return the window.
 
         Args:
-            rest: lets others run, where there is much to do.
+            checkpoint: lets others run, where there is much to do.
         """
         chosen, begun = list[BaseMessage](), list[int]()
         turns = Turns()
         for number, part in enumerate(reversed(self._slices)):
             if number:
-                await rest()
+                await checkpoint()
             if self._window.turns is not None:
                 begun += (len(chosen) + index for index in turns.starts(part))
             chosen += part
-        first = len(chosen) - await self._fitting(chosen, rest)
+        first = len(chosen) - await self._fitting(chosen, checkpoint)
         if self._window.turns is not None and len(begun) >= self._window.turns:
             first = max(first, begun[-self._window.turns])
         first = self._start(chosen, first)
-        request = await self._request(chosen[first:], rest)
+        request = await self._request(chosen[first:], checkpoint)
         while request.is_changed and first < len(chosen) and (excess := self._excess(request.messages)) > 0:
             while first < len(chosen) and excess > 0:
                 excess -= self._window.count([chosen[first]])
                 first += 1
             first = self._start(chosen, first)
-            request = await self._request(chosen[first:], rest)
+            request = await self._request(chosen[first:], checkpoint)
         return request.messages
 
-    async def _request(self, chosen: list[BaseMessage], rest: Rest) -> Request:
+    async def _request(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> Request:
         request = Request()
         request.add(self._pinned)
         for start in range(0, len(chosen), _AT_ONCE):
             if start:
-                await rest()
+                await checkpoint()
             request.add(chosen[start : start + _AT_ONCE])
         request.end()
         return request
@@ -174,7 +174,7 @@ class Selection:
         self._full = self._window.count(newest_first) > self._tokens
         return self._full
 
-    async def _fitting(self, chosen: list[BaseMessage], rest: Rest) -> int:
+    async def _fitting(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> int:
         """Return how many of the last messages have no more than their tokens, by a counter of lists, if it is one.
 
         As `trim_messages` does it: all of them, then the newest ones, in halves.
@@ -185,7 +185,7 @@ class Selection:
         low, middle, high = 0, len(chosen), len(chosen)
         while low < high:
             if middle > _MANY:
-                await rest()
+                await checkpoint()
             if self._window.count(newest_first[:middle]) <= self._tokens:
                 low = middle
             else:
