@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
@@ -21,9 +21,7 @@ from chatmem.core.user_index import User
 from chatmem.core.window import StartOn
 from chatmem.deprecated import renamed_argument
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
-from chatmem.transports.blocking import drive
-
-T = TypeVar("T")
+from chatmem.transports.driving import drive, iterate
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
@@ -191,15 +189,6 @@ class History:
     def clear(self) -> None:
         """Remove the session. One round trip, two where it has a user."""
         drive(self._core.clear())
-
-
-def iterate(items: AsyncIterator[T]) -> Iterator[T]:
-    """Yield what a core's iterator yields, which never suspends here."""
-    while True:
-        try:
-            yield drive(anext(items))  # type: ignore[arg-type]
-        except StopAsyncIteration:
-            return
 
 
 class ChatMemory:

@@ -34,7 +34,7 @@ from chatmem.core.policy import Policy
 from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from tests import samples
 
 GOLDEN = [Path(__file__).parent / "golden" / name for name in ("format-1.json", "values-1.json")]

@@ -12,7 +12,7 @@ import redis.asyncio
 import chatmem
 import chatmem.sync
 from chatmem.backends import options
-from chatmem.backends.connection import address_at
+from chatmem.backends.connection import backend_at
 from chatmem.backends.redis import open_async, open_blocking
 
 SCHEMES = {
@@ -77,7 +77,7 @@ async def test_each_option_is_taken_by_both_clients(scheme: str, name: str) -> N
     """Or it is said at once that there is none: nothing is left to raise a TypeError when a connection opens."""
     values = {"protocol": "3", "ssl_cert_reqs": "none", "ssl_min_version": "1.2", "db": "0"}
     try:
-        address: Any = address_at(f"{SCHEMES[scheme]}?{name}={values.get(name, '1')}")
+        address: Any = backend_at(f"{SCHEMES[scheme]}?{name}={values.get(name, '1')}")
     except ValueError as error:
         assert name in str(error)  # noqa: PT017 - some kinds have it and some have not
         return

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from chatmem.backends.connection import address_at
+from chatmem.backends.connection import backend_at
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from chatmem.transports.errors import REDIS_ERRORS, translate
 
 
@@ -21,7 +21,7 @@ class Server:
         Raises:
             ValueError: the URL is none that chatmem knows.
         """
-        self._address = address_at(url, token)
+        self._address = backend_at(url, token)
         self._transport = self._address.blocking()
 
     def run(self, *commands: Command) -> list[Any]:

@@ -13,7 +13,7 @@ from chatmem.backends.base import Backend
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.threaded import ThreadedTransport
+from chatmem.transports.wrappers import ThreadedTransport
 
 if TYPE_CHECKING:
     import upstash_redis.asyncio

@@ -20,7 +20,7 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import FAILOVER, FAILOVER_RETRIES, AsyncClock, BlockingClock, RetryingTransport
 from chatmem.transports.tls import mismatch
 
 _CLUSTER: dict[str, Any] = {"max_connections": 64}
@@ -39,17 +39,17 @@ class ClusterBackend:
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio's cluster client."""
         transport = AsyncioTransport(self._open_async, close_client)
-        return RetriedTransport(
-            transport, AsyncClock(), retries=FAILOVER_TRIES, backoff=FAILOVER, explain=self._mismatch
+        return RetryingTransport(
+            transport, AsyncClock(), retries=FAILOVER_RETRIES, backoff=FAILOVER, explain=self._mismatch
         )
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""
         transport = BlockingTransport(self._open_once, owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=FAILOVER_TRIES,
+            retries=FAILOVER_RETRIES,
             backoff=FAILOVER,
             longest=2 * longest(self._options),  # it may be looked up anew, or have moved, in a try
             explain=self._mismatch,
@@ -68,7 +68,7 @@ class ClusterBackend:
 
     def open_blocking(self) -> redis.RedisCluster:
         """Return a new blocking client, which is the caller's to close."""
-        return redis.RedisCluster.from_url(self._url, retry=Retry(FAILOVER, FAILOVER_TRIES), **self._options)
+        return redis.RedisCluster.from_url(self._url, retry=Retry(FAILOVER, FAILOVER_RETRIES), **self._options)
 
     def release(self) -> None:
         """Do nothing: it holds nothing."""

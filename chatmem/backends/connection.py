@@ -12,11 +12,11 @@ from chatmem.backends.embedded import EmbeddedBackend
 from chatmem.backends.redis import RedisBackend
 from chatmem.backends.sentinel import SentinelBackend
 from chatmem.extras import needed
-from chatmem.transports.anyloop import AnyLoopTransport
+from chatmem.transports.any_loop import AnyLoopTransport
 from chatmem.transports.base import Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
-__all__ = ["Client", "Connection", "address_at", "connection_to"]
+__all__ = ["Client", "Connection", "backend_at", "connection_to"]
 
 _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "redis": RedisBackend,
@@ -89,10 +89,10 @@ def connection_to(url: str | None = None, client: Client | None = None, token: s
     """
     if client is not None and (url is not None or token is not None):
         raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
-    return Connection(address_at(url, token) if client is None else backend_of(client))
+    return Connection(backend_at(url, token) if client is None else backend_of(client))
 
 
-def address_at(url: str | None, token: str | None = None) -> UrlBackend:
+def backend_at(url: str | None, token: str | None = None) -> UrlBackend:
     """Return where a URL, or the environment, leads.
 
     Raises:

@@ -10,13 +10,13 @@ from anyio import to_thread
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from chatmem.backends.redis import TRIES, open_async, open_blocking
+from chatmem.backends.redis import RETRIES, open_async, open_blocking
 from chatmem.embedded.server import START_SECONDS, EmbeddedServer
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.embedded import EmbeddedTransport
-from chatmem.transports.retried import SOON, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import SOON, AsyncClock, BlockingClock, RetryingTransport
+from chatmem.transports.wrappers import RestartingTransport
 
 
 class EmbeddedBackend:
@@ -27,17 +27,17 @@ class EmbeddedBackend:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio; the server is started in a worker thread."""
-        transport = RetriedTransport(
-            AsyncioTransport(self._open_async, close_client), AsyncClock(), retries=TRIES, backoff=SOON
+        transport = RetryingTransport(
+            AsyncioTransport(self._open_async, close_client), AsyncClock(), retries=RETRIES, backoff=SOON
         )
-        return EmbeddedTransport(transport, self._start_in_thread, self._server.explain, START_SECONDS)
+        return RestartingTransport(transport, self._start_in_thread, self._server.explain, START_SECONDS)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
-        transport = RetriedTransport(
-            BlockingTransport(self._open_once, owned=True), BlockingClock(), retries=TRIES, backoff=SOON
+        transport = RetryingTransport(
+            BlockingTransport(self._open_once, owned=True), BlockingClock(), retries=RETRIES, backoff=SOON
         )
-        return EmbeddedTransport(transport, self._start, self._server.explain, START_SECONDS)
+        return RestartingTransport(transport, self._start, self._server.explain, START_SECONDS)
 
     async def _open_async(self) -> redis.asyncio.Redis:
         return open_async(_url(await self._start_in_thread()))

@@ -18,10 +18,10 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import LONGEST_CALL, Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import RETRY_SECONDS, SOON, AsyncClock, BlockingClock, RetryingTransport
 from chatmem.transports.tls import BlockingTlsConnection, TlsConnection, mismatch
 
-TRIES = 3
+RETRIES = 3
 
 CONNECTION: dict[str, Any] = {
     # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
@@ -59,15 +59,15 @@ class RedisBackend:
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio."""
         transport = AsyncioTransport(self._open_async, close_client)
-        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=SOON, explain=self._mismatch)
+        return RetryingTransport(transport, AsyncClock(), retries=RETRIES, backoff=SOON, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
         transport = BlockingTransport(self._open_once, owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=TRIES,
+            retries=RETRIES,
             backoff=SOON,
             longest=longest(_POOL | self._options),
             explain=self._mismatch,
@@ -104,7 +104,7 @@ def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
 
 def open_blocking(url: str, **options: Any) -> redis.Redis:
     """Return a blocking client with a bounded pool of its own."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), TRIES)
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), RETRIES)
     options = {**CONNECTION, **_POOL, "retry": retry, **options}
     if url.startswith("rediss://"):
         options |= {"redis_connect_func": _ping_once, "connection_class": BlockingTlsConnection}
@@ -127,7 +127,7 @@ def longest(options: dict[str, Any]) -> float:
     waits = options.get("timeout", 0.0), options["socket_connect_timeout"], options["socket_timeout"]
     if None in waits:
         return math.inf
-    return max(LONGEST_CALL, float(TRIES_SECONDS + waits[0] + 2 * waits[1] + 2 * waits[2]))
+    return max(LONGEST_CALL, float(RETRY_SECONDS + waits[0] + 2 * waits[1] + 2 * waits[2]))
 
 
 def _ping_once(connection: AbstractConnection) -> None:

@@ -24,12 +24,12 @@ from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.errors import REDIS_ERRORS
-from chatmem.transports.links import Client
-from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import FAILOVER, FAILOVER_RETRIES, AsyncClock, BlockingClock, RetryingTransport
+from chatmem.transports.senders import Client
 from chatmem.transports.tls import mismatch
 
 _PORT = 26379
-TRIES = FAILOVER_TRIES
+RETRIES = FAILOVER_RETRIES
 
 
 class SentinelBackend:
@@ -67,15 +67,15 @@ class SentinelBackend:
         """Return a transport on redis.asyncio, which follows the master."""
         # redis.asyncio's own retries stay with the address that failed; a new call asks the sentinels again
         transport = AsyncioTransport(self._open_async, _close)
-        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=FAILOVER, explain=self._mismatch)
+        return RetryingTransport(transport, AsyncClock(), retries=RETRIES, backoff=FAILOVER, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py, which follows the master."""
         transport = BlockingTransport(lambda: self._open_blocking(Retry(NoBackoff(), 0)), owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=TRIES,
+            retries=RETRIES,
             backoff=FAILOVER,
             longest=longest(self._options) + 10.0 * len(self._sentinels),  # each is asked where the master is
             explain=self._mismatch,
@@ -94,7 +94,7 @@ class SentinelBackend:
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client, which is the caller's to close."""
-        return self._open_blocking(Retry(FAILOVER, TRIES))
+        return self._open_blocking(Retry(FAILOVER, RETRIES))
 
     def _open_blocking(self, retry: Retry) -> redis.Redis:
         return self._sentinel().master_for(self._service, retry=retry, **self._options)  # type: ignore[no-any-return]

@@ -16,9 +16,9 @@ from upstash_redis.asyncio import Redis as AsyncClient
 
 from chatmem.backends.base import Backend
 from chatmem.transports.base import Transport
-from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, Clock, RetriedTransport
-from chatmem.transports.threaded import ThreadedTransport
+from chatmem.transports.retrying import RETRY_SECONDS, SOON, AsyncClock, BlockingClock, Clock, RetryingTransport
 from chatmem.transports.upstash import AsyncRequests, BlockingRequests, Requests, UpstashTransport
+from chatmem.transports.wrappers import ThreadedTransport
 
 TIMEOUTS = {"timeout": 5.0, "pool": 10.0}  # seconds; the vendor's clients set none
 _RETRIES, _INTERVAL = 2, 0.2
@@ -35,7 +35,7 @@ class UpstashBackend:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the vendor's asyncio client."""
-        return _retried(
+        return _retrying(
             AsyncRequests(self._open_async, AsyncClient.close),
             AsyncClock(),
             _own_longest(),
@@ -43,7 +43,7 @@ class UpstashBackend:
 
     def blocking(self) -> Transport:
         """Return a transport on the vendor's blocking client."""
-        return _retried(
+        return _retrying(
             BlockingRequests(self.open_blocking, BlockingClient.close),
             BlockingClock(),
             _own_longest(),
@@ -73,7 +73,7 @@ class AsyncUpstashClientBackend:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the client."""
-        return _retried(AsyncRequests(lambda: self._client, None), AsyncClock(), _longest(self._client))
+        return _retrying(AsyncRequests(lambda: self._client, None), AsyncClock(), _longest(self._client))
 
     def blocking(self) -> Transport:
         """Raise a ValueError that says what to pass."""
@@ -99,7 +99,7 @@ class BlockingUpstashClientBackend:
 
     def blocking(self) -> Transport:
         """Return a transport on the client."""
-        return _retried(BlockingRequests(lambda: self._client, None), BlockingClock(), _longest(self._client))
+        return _retrying(BlockingRequests(lambda: self._client, None), BlockingClock(), _longest(self._client))
 
     def release(self) -> None:
         """Do nothing: the client is the caller's."""
@@ -112,10 +112,10 @@ def backend_of(client: object) -> Backend | None:
     return BlockingUpstashClientBackend(client) if isinstance(client, BlockingClient) else None
 
 
-def _retried(requests: Requests, clock: Clock, longest: float) -> Transport:
+def _retrying(requests: Requests, clock: Clock, longest: float) -> Transport:
     """Return a transport that also waits where the server says that it cannot serve now; the clients do the rest."""
-    longest = 2 * longest + TRIES_SECONDS  # twice, where a script's text has to be sent too
-    return RetriedTransport(UpstashTransport(requests, longest), clock, retries=0, backoff=SOON, longest=longest)
+    longest = 2 * longest + RETRY_SECONDS  # twice, where a script's text has to be sent too
+    return RetryingTransport(UpstashTransport(requests, longest), clock, retries=0, backoff=SOON, longest=longest)
 
 
 def _own_longest() -> float:

@@ -20,7 +20,7 @@ from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.history import History
 from chatmem.scripts import READ
 from chatmem.sync import ChatMemory
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 T = TypeVar("T")
 Broken = Callable[[ChatMemError], None]

@@ -31,7 +31,7 @@ from chatmem.langchain.difference import (
 )
 from chatmem.langchain.runs import Run, current
 from chatmem.memory import ChatMemory
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter

@@ -16,7 +16,7 @@ from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotY
 from chatmem.history import History
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.layouts import Layout
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 SLICE = 500
 """How many messages are appended at a time."""

@@ -20,8 +20,8 @@ from upstash_redis.errors import UpstashError
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
 from chatmem.transports.base import Command, KnownScripts, closed
-from chatmem.transports.clients import Clients
 from chatmem.transports.per_loop import PerLoop
+from chatmem.transports.shared_clients import SharedClients
 
 C = TypeVar("C", BlockingClient, AsyncClient)
 
@@ -160,7 +160,9 @@ class BlockingRequests:
             open_client: makes the client, on first use.
             close: closes it; None where that is the caller's.
         """
-        self._clients = Clients(lambda: _undecoded(open_client()), close, lambda _: False)  # httpx' pool has locks
+        self._clients = SharedClients(
+            lambda: _undecoded(open_client()), close, lambda _: False
+        )  # httpx' pool has locks
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands in one request; see `Requests`."""

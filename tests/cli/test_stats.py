@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 
 import chatmem.sync
 from chatmem.codec import record
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from tests.cli.program import Run, program
 from tests.servers import LEAST_RIGHTS
 

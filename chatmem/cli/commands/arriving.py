@@ -13,8 +13,7 @@ from chatmem.codec import record
 from chatmem.codec.record import Encoded
 from chatmem.errors import ConflictError
 from chatmem.model import Entry
-from chatmem.sync import iterate
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive, iterate
 
 _MESSAGES, _BYTES = 500, 2**23
 """How much is stored in one step."""

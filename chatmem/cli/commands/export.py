@@ -22,7 +22,7 @@ from chatmem.cli.progress import counting
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import plain, plural
 from chatmem.codec.record import plain_record
-from chatmem.sync import iterate
+from chatmem.transports.driving import iterate
 
 Stored = tuple[Entry, bytes]
 Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]

@@ -13,7 +13,7 @@ from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, one_line, plural, print_json
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.search import Best, Query
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _AROUND = 100
 """How many characters are shown before and behind what was found."""

@@ -11,7 +11,7 @@ from chatmem.core.keys import session_keys
 from chatmem.core.session import TORN
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts import READ
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _REBUILDS = "--fix rebuilds it from the messages, and so does the next write; look at eviction above"
 _KINDS = {
