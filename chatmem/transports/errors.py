@@ -165,7 +165,7 @@ _KINDS = (
     _Kind(
         r"does not speak TLS",
         UnavailableError,
-        "the server could not be reached: it does not speak TLS; begin the url with redis instead of rediss",
+        "the server could not be reached: begin the url with redis instead of rediss",
     ),
     _Kind(
         r"No connection available",
