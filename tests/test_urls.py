@@ -42,11 +42,11 @@ class TestWrongOptions:
 
     def test_a_misspelled_one(self, connect: Any, scheme: str) -> None:
         """The nearest one is named."""
-        with pytest.raises(ValueError, match=r"'socket_timout'.*do you mean 'socket_timeout'\?"):
+        with pytest.raises(ValueError, match=r"'socket_timout'.*did you mean 'socket_timeout'\?"):
             connect(f"{SCHEMES[scheme]}?socket_timout=2")
 
     def test_an_unknown_one(self, connect: Any, scheme: str) -> None:
-        with pytest.raises(ValueError, match=r"'x'.*known are .*socket_timeout"):
+        with pytest.raises(ValueError, match=r"'x'.*known options are .*socket_timeout"):
             connect(f"{SCHEMES[scheme]}?x=s3cret")
 
     @pytest.mark.parametrize("name", WRONG)
