@@ -296,8 +296,8 @@ class TestAddress:
     def test_urls(self, url: str, token: str | None, read: tuple[str, str]) -> None:
         """The token is in the URL or beside it."""
         memory: Any = chatmem.connect(url, token=token)
-        address = memory._connection._address
-        assert (address._url, address._token) == read
+        backend = memory._connection._backend
+        assert (backend._url, backend._token) == read
 
     @pytest.mark.parametrize(
         ("url", "token", "said"),
@@ -347,10 +347,10 @@ class TestAddress:
         """CHATMEM_URL holds the token, or `token` says it."""
         monkeypatch.setenv("CHATMEM_URL", "upstash://:t0ken@host")
         memory: Any = chatmem.connect()
-        assert memory._connection._address._token == "t0ken"
+        assert memory._connection._backend._token == "t0ken"
         monkeypatch.setenv("CHATMEM_URL", "https://host")
         memory = chatmem.connect(token="other")
-        assert memory._connection._address._token == "other"
+        assert memory._connection._backend._token == "other"
 
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
     def test_without_the_package(self, facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +358,7 @@ class TestAddress:
         for name in ("chatmem.backends.upstash", "chatmem.transports.upstash"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.setitem(sys.modules, "upstash_redis", None)
-        with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem\[upstash\]'"):
+        with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem-redis\[upstash\]'"):
             facade("upstash://:t0ken@host")
 
     def test_the_package_is_imported_on_use(self, url: str) -> None:
