@@ -16,7 +16,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import chatmem
 from chatmem.backends.connection import connection_to
 from chatmem.transports import retried
 from chatmem.transports.base import LONGEST_CALL, Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from chatmem.transports.retried import SOON, AsyncClock, BlockingClock, RetriedTransport
 
 

@@ -20,7 +20,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests import samples
 from tests.conftest import check_ttls
 from tests.coroutines import AsCoroutines

@@ -8,7 +8,7 @@ from typing import Any
 
 from chatmem.backends.connection import address_at
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from chatmem.transports.errors import REDIS_ERRORS, translate
 
 

@@ -14,7 +14,7 @@ from chatmem.backends.sentinel import SentinelBackend
 from chatmem.extras import needed
 from chatmem.transports.anyloop import AnyLoopTransport
 from chatmem.transports.base import Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 __all__ = ["Client", "Connection", "address_at", "connection_to"]
 

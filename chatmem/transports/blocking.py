@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
@@ -14,21 +14,6 @@ from chatmem.transports.clients import Clients
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 
 Client = Redis | RedisCluster
-T = TypeVar("T")
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end: no thread and no event loop.
-
-    Raises:
-        RuntimeError: it did suspend, which is a bug.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("a coroutine suspended over a blocking transport; this is a bug in chatmem")
 
 
 class BlockingTransport:

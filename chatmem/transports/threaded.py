@@ -8,7 +8,7 @@ from typing import Any
 from anyio import lowlevel, to_thread
 
 from chatmem.transports.base import Command, Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 
 class ThreadedTransport:
