@@ -425,7 +425,10 @@ class TestOwners:
         before = {session: memory.history(session).info() for session in ("same", "less", "other")}
         done = run("langchain-community", "--user", "bob", "--delete-source")
         assert done.exit_code == 1
-        assert "conflict: message_store:same: the session belongs to another user than 'bob'" in done.output
+        assert (
+            "conflict: message_store:same: the session is another user's, or nobody's: it was opened for 'bob'"
+            in done.output
+        )
         assert "3 sessions in conflict" in done.output
         assert {session: memory.history(session).info() for session in before} == before
         assert len(source.keys()) == 3

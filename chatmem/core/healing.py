@@ -45,7 +45,7 @@ async def mend(session: Session, refusal: Refusal) -> None:
     """
     with session.named:
         if refusal.code == Code.OTHER_USER:
-            raise NotYoursError(f"the session belongs to another user than {session.user!r}, or to nobody")
+            raise NotYoursError(f"the session is another user's, or nobody's: it was opened for {session.user!r}")
         if refusal.code == Code.LATE:
             raise UnavailableError("the call arrived after its caller had given it up; nothing was done")
         why, *more = refusal.details
