@@ -30,6 +30,7 @@ from langchain_core import messages as lc
 
 from chatmem.codec import compression, record
 from chatmem.codec.compression import Compression, UnknownDictionaryError
+from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
@@ -262,7 +263,7 @@ def fuzz(seed: int, inputs: int) -> Outcome:
 
 
 def _fuzz(seed: int, inputs: int) -> Outcome:
-    rng, ways, session = random.Random(seed), makers(), Session(Nowhere(), Policy(), "fuzzed", None)
+    rng, ways, decoder = random.Random(seed), makers(), Decoder(Session(Nowhere(), Policy(), "fuzzed"))
     _warm_up(ways)
     before, modules = _size(), set(sys.modules)
     counts: Counter[str] = Counter()
@@ -283,7 +284,7 @@ def _fuzz(seed: int, inputs: int) -> Outcome:
         assert took < SLOW_SECONDS, f"{name} took {took:.1f} s: {element[:200].hex()}"
         batch.append(element)
         if len(batch) == 64:
-            _read_together(session, batch)
+            _read_together(decoder, batch)
             batch.clear()
     return Outcome(counts, slowest, peak, _size() - before, sorted(set(sys.modules) - modules))
 
@@ -321,13 +322,13 @@ def _says_compressed(element: bytes) -> bool:
     return head[:1] == b"A" or bool(head[1:] and head[1] & record.COMPRESSED)
 
 
-def _read_together(session: Session, elements: list[bytes]) -> None:
+def _read_together(decoder: Decoder, elements: list[bytes]) -> None:
     """Assert that a session's reading gives each element its entry, a message or an error."""
-    entries = drive(session.entries(elements))
+    entries = drive(decoder.entries(elements))
     assert len(entries) == len(elements)
     for entry in entries:
         assert (entry.message is None) == (entry.error is not None)
-    assert len(session.messages_of(entries)) == sum(entry.error is None for entry in entries)
+    assert len(decoder.readable(entries)) == sum(entry.error is None for entry in entries)
 
 
 def _size() -> int:

@@ -168,7 +168,7 @@ def test_url_options_reach_redis_py(url: str, prefix: str) -> None:
     """A query option that redis-py knows is used, and wins over chatmem's own."""
     with chatmem.sync.connect(f"{url}?socket_timeout=1.5&client_name=chatmem-test&max_connections=3") as memory:
         memory.ping()
-        transport: Any = memory._connection.blocking()
+        transport: Any = memory.core.connection.blocking()
         pool = transport._transport._clients._clients[os.getpid(), 0].connection_pool
         assert pool.connection_kwargs["socket_timeout"] == 1.5
         assert pool.max_connections == 3

@@ -46,7 +46,7 @@ async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.Cha
 
 def shared(memory: chatmem.ChatMemory) -> multiplexer.Multiplexer:
     """Return the multiplexer of the running loop."""
-    transport: Any = memory._connection.asynchronous()
+    transport: Any = memory.core.connection.asynchronous()
     transport = transport._asynchronous
     sender = getattr(transport, "_transport", transport)._senders.opened()
     assert isinstance(sender, ServerSender)
@@ -280,7 +280,7 @@ async def test_an_answer_that_is_none(answer: bytes) -> None:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?socket_timeout=0.1"
         client = redis.asyncio.Redis.from_url(url, **{**CONNECTION, "socket_timeout": 0.1, "retry": None})
         async with chatmem.connect(client=client) as memory:
-            transport = memory._connection.asynchronous()
+            transport = memory.core.connection.asynchronous()
             calls = transport.run([("LLEN", "a")]), transport.run([("LLEN", "b")])
             results = await asyncio.gather(*calls, return_exceptions=True)
             if answer.startswith(b":"):

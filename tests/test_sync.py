@@ -150,12 +150,3 @@ def test_a_coroutine_that_suspends_is_a_bug() -> None:
 
     with pytest.raises(RuntimeError, match="bug in chatmem"):
         drive(suspends())
-
-
-def test_the_core_imports_no_transport() -> None:
-    """The core awaits nothing but its transport: it imports no asyncio, anyio, redis or HTTP client."""
-    for module in ("history", "policy", "keys", "model", "errors", "codec.record", "codec.messages", "codec.kinds"):
-        source = inspect.getsource(__import__(f"chatmem.{module}", fromlist=["_"]))
-        for forbidden in ("asyncio", "anyio", "redis", "httpx"):
-            assert f"import {forbidden}" not in source
-            assert f"from {forbidden}" not in source

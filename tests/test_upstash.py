@@ -20,7 +20,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests import samples
 from tests.conftest import check_ttls
 from tests.coroutines import AsCoroutines
@@ -296,7 +296,7 @@ class TestAddress:
     def test_urls(self, url: str, token: str | None, read: tuple[str, str]) -> None:
         """The token is in the URL or beside it."""
         memory: Any = chatmem.connect(url, token=token)
-        backend = memory._connection._backend
+        backend = memory.core.connection._backend
         assert (backend._url, backend._token) == read
 
     @pytest.mark.parametrize(
@@ -347,10 +347,10 @@ class TestAddress:
         """CHATMEM_URL holds the token, or `token` says it."""
         monkeypatch.setenv("CHATMEM_URL", "upstash://:t0ken@host")
         memory: Any = chatmem.connect()
-        assert memory._connection._backend._token == "t0ken"
+        assert memory.core.connection._backend._token == "t0ken"
         monkeypatch.setenv("CHATMEM_URL", "https://host")
         memory = chatmem.connect(token="other")
-        assert memory._connection._backend._token == "other"
+        assert memory.core.connection._backend._token == "other"
 
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
     def test_without_the_package(self, facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:

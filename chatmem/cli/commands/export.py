@@ -53,7 +53,7 @@ def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Pat
 
 def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:
     try:
-        for entry, element in iterate(store.core(info.session_id)._stored()):
+        for entry, element in iterate(store.reader(info.session_id).stored()):
             if entry.error is None:
                 yield entry, element
             else:
@@ -66,7 +66,7 @@ def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) ->
 
 
 def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
-    sealer = store.core(info.session_id)._session.sealer
+    sealer = store.reader(info.session_id).session.sealer
     yield _line(head_line(info))
     for entry, element in entries:
         try:

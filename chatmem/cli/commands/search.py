@@ -31,7 +31,7 @@ def search(
     infos = store.named([session]) if session is not None else store.chosen(user, match)
     for info in track(infos, "searching", store.err):
         try:
-            unreadable = drive(store.core(info.session_id)._search(wanted, best))
+            unreadable = drive(store.reader(info.session_id).search(wanted, best))
         except UnavailableError:
             raise
         except ChatMemError as error:  # it costs this session alone
