@@ -126,7 +126,7 @@ def test_a_database_of_a_cluster() -> None:
 
 
 def test_tls_options_without_tls() -> None:
-    with pytest.raises(ValueError, match="begin it with rediss"):
+    with pytest.raises(ValueError, match="begin the url with rediss"):
         chatmem.connect("redis://host?ssl_ca_certs=ca.pem")
 
 
