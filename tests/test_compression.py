@@ -334,7 +334,7 @@ def test_the_number_is_a_hash_of_the_content(unseen: Callable[[], None]) -> None
         damaged = data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
         unseen()
         compression.learn_stored(TRAINED.number, damaged)
-        with pytest.raises(ValueError, match="no dictionary"):
+        with pytest.raises(ValueError, match="not a trained dictionary"):
             compression.decompress(frame)
     unseen()
     compression.learn_stored(TRAINED.number, data)
@@ -356,7 +356,7 @@ def test_arguments() -> None:
     for wrong in ("gzip", b"x", True, 5):
         with pytest.raises(ValueError, match="compression must be"):
             chatmem.connect("redis://localhost", compression=wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no dictionary"):
+    with pytest.raises(ValueError, match="not a trained dictionary"):
         Dictionary(b"garbage")
     for few in ([], [lc.HumanMessage("hi")], [lc.HumanMessage("x" * 10_000)]):
         with pytest.raises(ValueError, match="conversations"):
