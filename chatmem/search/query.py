@@ -11,7 +11,7 @@ from typing import Any, Generic, TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.core.steps import AT_ONCE, Steps, run, run_with_checkpoints
+from chatmem.core.steps import STEP_CHARACTERS, Steps, run, run_with_checkpoints
 from chatmem.search.text import (
     GAP,
     Span,
@@ -96,7 +96,7 @@ class Query:
 
     async def match_with_checkpoints(self, text: str, checkpoint: Callable[[], Awaitable[None]]) -> Found | None:
         """Do what `match` does; where the text is long, let others run in between by `checkpoint`."""
-        if len(text) <= AT_ONCE:
+        if len(text) <= STEP_CHARACTERS:
             return self.match(text)
         folded = await run_with_checkpoints(folding(text), checkpoint)
         return await run_with_checkpoints(self._matching(text, folded), checkpoint) if self._may_match(folded) else None
@@ -122,7 +122,7 @@ class Query:
 
     def _known(self, folded: str, kinds: str, start: int, end: int) -> Iterator[Span]:
         """Iterate over where the query's words are in a region."""
-        if self._pattern is None or end - start > 2 * AT_ONCE:  # which one word fills
+        if self._pattern is None or end - start > 2 * STEP_CHARACTERS:  # which one word fills
             return (span for span in words(kinds, start, end) if folded[slice(*span)] in self._words)
         found = self._pattern.finditer(folded, start, end)
         return (span for span in map(re.Match.span, found) if is_word(kinds, *span))
@@ -225,7 +225,7 @@ def _merged(spans: list[Span]) -> Steps[tuple[Span, ...]]:
         while merged and merged[-1][1] > start:
             first = min(first, merged.pop()[0])
         merged.append((first, end))
-        if not number % AT_ONCE:
+        if not number % STEP_CHARACTERS:
             yield
     return tuple(merged)
 

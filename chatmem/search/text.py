@@ -16,7 +16,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from chatmem.core.steps import AT_ONCE, Steps, run
+from chatmem.core.steps import STEP_CHARACTERS, Steps, run
 
 Span = tuple[int, int]
 
@@ -43,7 +43,7 @@ def folding(text: str) -> Steps[str]:
     folded: list[str] = []
     for piece in _pieces(text):
         folded.append(_folded(piece))
-        if not len(folded) % (AT_ONCE // _PIECE):
+        if not len(folded) % (STEP_CHARACTERS // _PIECE):
             yield
     return "".join(folded)
 
@@ -114,8 +114,8 @@ def telling_kinds(folded: str) -> Steps[str]:
     """Do what `kinds_of` does, in steps."""
     parts: list[str] = []
     before = ""  # what the first marks of a part are on
-    for start in range(0, len(folded), AT_ONCE):
-        kinds = folded[start : start + AT_ONCE].translate(_KINDS)
+    for start in range(0, len(folded), STEP_CHARACTERS):
+        kinds = folded[start : start + STEP_CHARACTERS].translate(_KINDS)
         if "m" in kinds:
             kinds = _MARKS.sub(_as_what_it_is_on, before + kinds)[len(before) :]
         parts.append(kinds)
@@ -132,7 +132,7 @@ def regions(kinds: str) -> Iterator[Span]:
     """Cut a text into parts of about one step, across whose ends no word reaches."""
     start = 0
     while start < len(kinds):
-        edge = _EDGE.search(kinds, start + AT_ONCE)
+        edge = _EDGE.search(kinds, start + STEP_CHARACTERS)
         end = edge.start() if edge else len(kinds)
         yield start, end
         start = end
@@ -218,7 +218,7 @@ def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:
             starts.append(starts[-1] + length_of(part))
             places.append(places[-1] + len(part))
             stays.append(stay)
-        if not number % (AT_ONCE // _PIECE // 4):
+        if not number % (STEP_CHARACTERS // _PIECE // 4):
             yield
     return starts, places, stays
 
