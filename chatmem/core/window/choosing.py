@@ -156,7 +156,7 @@ class Selection:
         return 0 if self._window.tokens is None else self._window.count(messages) - self._window.tokens
 
     def _start(self, chosen: list[BaseMessage], first: int) -> int:
-        """Return the index of the first message that may begin the window: no tool result, since its call is missing."""
+        """Return the index of the first message that may begin the window. Without its call, a tool result may not."""
         for index in range(first, len(chosen)):
             if not isinstance(chosen[index], ToolMessage) and self._window.may_start_on(chosen[index]):
                 return index
