@@ -5,10 +5,10 @@
 --       5 the version that the session must have, empty for any   6 the user that it must belong to, empty for any
 --       7 "1" if a session without a user becomes this user's
 --       8 idempotency key, empty for none   9 how many messages to keep, empty for all
---       10 what to do with a message whose id is known with other content: "error"; "add" one more message; "replace" the
---          stored one; "put" replaces it even if the content is the same
+--       10 what to do with a message whose id is known with other content: "error"; "add" one more message; "replace"
+--          the stored one; "put" replaces it even if the content is the same
 --       11 the positions that the records are encrypted for, separated by commas, empty for any
---       12 empty, or a version, ":", and for each message how it compares with the stored one of its id at that version:
+--       12 empty, or a version, ":", and for each message how it compares with the stored one of its id then:
 --          "=" it is the same, "!" it is another, "?" the stored one has another id, "." not compared
 --       13 how many messages to remove first, then their ids
 --       then for each message: its id, empty for none; a digest of id and content, for "add" and encrypted records; its
@@ -90,7 +90,8 @@ local function compared(i, element)
   return lists.beside(lists.record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden'
 end
 
--- Returns the position where the session holds exactly these messages in a row; nil if it does not, or if that is hidden.
+-- Returns the position where the session holds exactly these messages in a row; nil if it does not, or if that is
+-- hidden.
 local function already_there()
   local start
   for i = 0, COUNT - 1 do

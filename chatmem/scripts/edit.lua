@@ -2,10 +2,10 @@
 -- KEYS: list, ids, state.
 -- ARGV: 1 to 7 as for append.lua, 8 the task, and for
 --       "replace", "delete", "truncate", "compact": 9 "id" or "at", 10 a message's id or position;
---       "replace": 11 the position that the record is encrypted for, empty for any, 12 "=" and the id of the message at that
---                  position, empty if unknown, then an id, a digest, the record;
---       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an id, a
---                  digest, the record;
+--       "replace": 11 the position that the record is encrypted for, empty for any, 12 "=" and the id of the message
+--                  at that position, empty if unknown, then an id, a digest, the record;
+--       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
+--                  id, a digest, the record;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing.

@@ -1,6 +1,7 @@
 -- Rebuilds the id index or the state of a session from the ids in its records, which the caller has read.
 -- KEYS: list, ids, state.
--- ARGV: 1 a name for this attempt   2 "begin", "go on", "end", or "only" if one call is enough   3 what is lost: "index" or "state"
+-- ARGV: 1 a name for this attempt   2 "begin", "go on", "end", or "only" if one call is enough
+--       3 what is lost: "index" or "state"
 --       4 the user that the session gets, empty to leave it   5 TTL in milliseconds, empty for none
 --       6 and 7 the times of the first and the last record, in microseconds since 1970
 --       then for each message with an id: its field in the index, its position.
@@ -16,7 +17,8 @@ local lost = refused and refused[2] == 'state' and 'state' or not refused and se
 if lost ~= why then
   return 0
 end
-local kept = redis.call('HMGET', ids, 't', 'x') -- the next position, if the last messages were removed; whether idempotency keys were used
+-- The next position, if the last messages were removed, and whether idempotency keys were used.
+local kept = redis.call('HMGET', ids, 't', 'x')
 local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
 local sign = '?' .. try .. '::' .. user -- keeps the proof of the owner if this attempt never ends
 if step == 'begin' or step == 'only' then

@@ -1,5 +1,5 @@
--- Shared by scripts of sessions: where a position is in the list. An element is `position:record`. Positions grow along the
--- list, with gaps where messages were removed.
+-- Shared by scripts of sessions: where a position is in the list. An element is `position:record`. Positions grow
+-- along the list, with gaps where messages were removed.
 local SLICE = 1000 -- unpack stops at about 8,000 values
 
 local function in_slices(command, name, values)
@@ -67,8 +67,8 @@ local function heads(session)
   return session.pinned > 0 and index_from(list, session.pinned) or 0
 end
 
--- Returns a position as the index stores it. Each compaction reuses the positions at the head, so these carry the version
--- of the compaction that used them last.
+-- Returns a position as the index stores it. Each compaction reuses the positions at the head, so these carry the
+-- version of the compaction that used them last.
 local function place(session, position)
   local reused = position < session.pinned
   return reused and written(position) .. '~' .. session.generation or written(position)

@@ -3,13 +3,13 @@
 -- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
 --       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, or nil if there is none}.
 --       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last".
---         Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position of
---         the first; the session's version; its user; the version of the last change that was not an append; how many
---         messages are pinned at the head}.
+--         Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position
+--         of the first; the session's version; its user; the version of the last change that was not an append; how
+--         many messages are pinned at the head}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
---       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the length of the list, the pinned or
---         system messages at the head, the position of the first of the last elements, the position of the last, the
---         version of the last change that was not an append, the last elements}.
+--       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the length of the list, the
+--         pinned or system messages at the head, the position of the first of the last elements, the position of the
+--         last, the version of the last change that was not an append, the last elements}.
 --       "count": returns {0, the number of messages}.
 --       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds}.
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.

@@ -1,9 +1,9 @@
 -- Shared by scripts of sessions: whether the three keys belong together, whose session it is, and when it expires.
 --
--- A server may evict, expire or restore one key without the others. So each key says which life of the session it belongs
--- to. The state's field "life" holds eight characters that name the life (the epoch), one that says what the id index
--- holds, a mark of the list's last element, and the version at which the index was last written. The index holds the same
--- epoch and version, and the user, in its field "e".
+-- A server may evict, expire or restore one key without the others. So each key says which life of the session it
+-- belongs to. The state's field "life" holds eight characters that name the life (the epoch), one that says what the
+-- id index holds, a mark of the list's last element, and the version at which the index was last written. The index
+-- holds the same epoch and version, and the user, in its field "e".
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local OTHER_USER, TORN = -3, -9
 local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
@@ -85,7 +85,8 @@ local function state_torn(session, user, claim)
   return {TORN, 'state', owner or user}
 end
 
--- Returns the session, or nil and a refusal; both if the session is torn. It reads everything before anything is written.
+-- Returns the session, or nil and a refusal; both if the session is torn. It reads everything before anything is
+-- written.
 local function look(user, claim)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
     'pinned', 'edited')
@@ -141,8 +142,8 @@ local function look(user, claim)
   return session
 end
 
--- Returns when the session expires, in milliseconds since 1970, or nil for never. All keys get this one value: with a TTL
--- for each, they would expire one after the other.
+-- Returns when the session expires, in milliseconds since 1970, or nil for never. All keys get this one value: with a
+-- TTL for each, they would expire one after the other.
 local function deadline_of(session, ttl, restart)
   local now, ends = milliseconds_now(), session.ends
   if not ends and session.exists then
@@ -172,8 +173,8 @@ local function sign_of(session, version, token)
   return session.sign
 end
 
--- Writes the state: the given fields, the owner, the life, and the deadline of all keys. Every change that is not a plain
--- append also writes the index's version, so that an older state never fits a newer index.
+-- Writes the state: the given fields, the owner, the life, and the deadline of all keys. Every change that is not a
+-- plain append also writes the index's version, so that an older state never fits a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
   if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then

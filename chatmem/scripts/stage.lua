@@ -3,8 +3,9 @@
 -- ARGV: 1 "add": 2 the position of the first message, 3 how many messages a compaction put at the head, then for each
 --         message: its id, empty for none, its record. Returns {0}.
 --       1 "commit": 2 token, 3 TTL in milliseconds, empty for none, 4 the user, empty for none, 5 an idempotency key,
---         6 the number of messages, 7 how many of them a compaction put at the head. Returns {version, 0}, or {version, -1}
---         if it was committed before; {-1, version} if there is another session; {-4} if the part built aside is gone;
+--         6 the number of messages, 7 how many of them a compaction put at the head. Returns {version, 0}, or
+--         {version, -1} if it was committed before; {-1, version} if there is another session; {-4} if the part built
+--         aside is gone;
 --         {-9, why} if the session is torn, see session.lua.
 -- What is built aside expires if its builder does not come back.
 local aside, names_aside = KEYS[4], KEYS[5]

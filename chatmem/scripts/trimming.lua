@@ -40,9 +40,10 @@ local function trimming()
     return kind, has(flags, CALLS_TOOLS)
   end
 
-  -- Compares a stored record with a given one of the same id. Returns "same" if they differ at most in their times and in
-  -- which fields were set explicitly, "other" if not, "stale" if the stored one has another id, and nil if that cannot be
-  -- told here: records may be compressed, encrypted, or hold classes that a reader without them stores as plain data.
+  -- Compares a stored record with a given one of the same id. Returns "same" if they differ at most in their times and
+  -- in which fields were set explicitly, "other" if not, "stale" if the stored one has another id, and nil if that
+  -- cannot be told here: records may be compressed, encrypted, or hold classes that a reader without them stores as
+  -- plain data.
   local function beside(stored, given)
     local form = string.sub(given, 1, 1)
     if stored == given then
@@ -111,8 +112,8 @@ local function trimming()
     in_slices('HDEL', ids, names)
   end
 
-  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns whether it removed
-  -- any.
+  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns whether it
+  -- removed any.
   local function trim(session, most)
     local length = redis.call('LLEN', list)
     if length <= most then

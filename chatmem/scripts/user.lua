@@ -1,14 +1,14 @@
 -- The index of a user's sessions: their ids, by the time of their last write, and their deadlines.
 -- KEYS: a sorted set of times; a sorted set of deadlines, for the sessions that have one.
--- ARGV: 1 "add": 2 the time in microseconds since 1970, empty for now, 3 the session's id, 4 its TTL in milliseconds, empty
---                for none, 5 "CH" to add it or set its time, "NX" to add it unless it is there, "XX" to set its time if it
---                is there, "TTL" to set only its TTL if it is there. Returns 1, or 0 if it is not there.
+-- ARGV: 1 "add": 2 the time in microseconds since 1970, empty for now, 3 the session's id, 4 its TTL in milliseconds,
+--                empty for none, 5 "CH" to add it or set its time, "NX" to add it unless it is there, "XX" to set its
+--                time if it is there, "TTL" to set only its TTL if it is there. Returns 1, or 0 if it is not there.
 --       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first.
 --                Returns ids and times in turn.
 --       1 "get": 2 a session's id. Returns its time, empty if it is not there.
 --       1 "drop": then for each session: a time, its id. Removes it unless its time has changed.
--- Times come from this server's clock, and only grow. So a reader that saw a session expire can drop it by the time that
--- it had before, and never drops one that was written since, whatever clocks the writers have.
+-- Times come from this server's clock, and only grow. So a reader that saw a session expire can drop it by the time
+-- that it had before, and never drops one that was written since, whatever clocks the writers have.
 local index, deadlines = KEYS[1], KEYS[2]
 local PIECE, SLICE = 5000, 1000 -- sessions
 
