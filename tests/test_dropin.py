@@ -35,7 +35,7 @@ from redis.crc import key_slot
 import chatmem
 from chatmem.codec import record
 from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
-from chatmem.dropin.connections import connection_to
+from chatmem.dropin.connections import shared_connection_to
 from chatmem.dropin.lists import _companion
 from tests import samples
 from tests.clusters import Cluster, cluster
@@ -360,7 +360,7 @@ class TestLists:
 
 
 async def _close(wire: Wire) -> None:
-    await connection_to(wire.url).aclose()
+    await shared_connection_to(wire.url).aclose()
 
 
 class TestLangChainJS:
@@ -605,7 +605,7 @@ class TestCommunity:
             await names.add(*TURN)
             assert await names.read() == list(TURN)
             await names.clear()
-        await connection_to(url).aclose()
+        await shared_connection_to(url).aclose()
 
 
 class TestMemorystore:

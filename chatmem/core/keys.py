@@ -1,8 +1,8 @@
 """The names of keys, and how ids are written in them. Pure functions.
 
 A session has three keys, `prefix:{session}:m`, `:i` and `:s`. They share a hash tag, so that a cluster keeps them on
-one node. The tag holds the session's id as it is, except for characters that would break the tag or be ambiguous (`%`, `}`)
-or that UTF-8 cannot encode. So two ids never share a key, and a key can be turned back into its id.
+one node. The tag holds the session's id as it is, except for characters that would break the tag or be ambiguous (`%`,
+`}`) or that UTF-8 cannot encode. So two ids never share a key, and a key can be turned back into its id.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@ from typing import Any
 
 from chatmem.backends.base import UrlBackend
 from chatmem.backends.cluster import ClusterBackend
-from chatmem.backends.connection import Connection, address_at
+from chatmem.backends.connection import Connection, backend_at
 from chatmem.backends.redis import RedisBackend
 from chatmem.transports.base import Transport
-from chatmem.transports.following import FollowingTransport
+from chatmem.transports.wrappers import ServerOrClusterTransport
 
 
 @cache
-def connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
+def shared_connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
     """Return the process's connection to a URL; options are redis-py's. Forks and event loops get clients of their own.
 
     Raises:
@@ -35,7 +35,7 @@ def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend
     if options:
         names = ", ".join(options)
         raise ValueError(f"with this url write {names} as its query options, or pass a client")
-    return address_at(url, token)
+    return backend_at(url, token)
 
 
 class _ServerOrCluster(RedisBackend):
@@ -46,7 +46,7 @@ class _ServerOrCluster(RedisBackend):
         self._cluster = ClusterBackend(url)
 
     def asynchronous(self) -> Transport:
-        return FollowingTransport(super().asynchronous(), self._cluster.asynchronous())
+        return ServerOrClusterTransport(super().asynchronous(), self._cluster.asynchronous())
 
     def blocking(self) -> Transport:
-        return FollowingTransport(super().blocking(), self._cluster.blocking())
+        return ServerOrClusterTransport(super().blocking(), self._cluster.blocking())

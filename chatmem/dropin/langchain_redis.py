@@ -15,11 +15,10 @@ import redis.asyncio
 from anyio import to_thread
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
-from chatmem.backends.connection import Client
-from chatmem.backends.connection import connection_to as connection_of
+from chatmem.backends.connection import Client, connection_to
 from chatmem.core.policy import Policy
 from chatmem.core.steps import run_with_checkpoints
-from chatmem.dropin.connections import client_of, connection_to
+from chatmem.dropin.connections import client_of, shared_connection_to
 from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
@@ -61,7 +60,9 @@ class RedisChatMessageHistory(Facade):
         policy = Policy(key_prefix, ttl or None, on_unstorable="repr")
         self._given = redis_client
         self._address = (redis_url, kwargs)
-        connection = connection_to(redis_url, **kwargs) if redis_client is None else connection_of(client=redis_client)
+        connection = (
+            shared_connection_to(redis_url, **kwargs) if redis_client is None else connection_to(client=redis_client)
+        )
         super().__init__(connection, lambda transport: _All(transport, policy, session_id))
         self._policy = policy
         self.session_id = session_id
