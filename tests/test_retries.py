@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -50,6 +50,9 @@ class Failing:
 
     async def wait(self) -> None:
         await asyncio.sleep(self._seconds)
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
 
     async def checkpoint(self) -> None:
         """Do nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from chatmem.errors import UnsupportedError
@@ -39,6 +39,12 @@ class AnyLoopTransport:
         if self.closed:
             raise closed()
         return self._here().run(commands)
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        if self.closed:
+            raise closed()
+        return self._here().scan(match)
 
     def _here(self) -> Transport:
         try:

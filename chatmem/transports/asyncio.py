@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
 from chatmem.transports.commands import run_scripts
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.per_loop import PerLoop
@@ -54,6 +54,15 @@ class AsyncioTransport:
                 raise closed() from None
             raise translate(error) from error
         return checked(replies)
+
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        try:
+            sender = self._senders.opened() or await self._senders.open()
+            async for key in sender.client.scan_iter(match, count=KEYS_AT_ONCE):
+                yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
 
     async def checkpoint(self) -> None:
         """Let other tasks of the loop run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Protocol
 
 from chatmem import scripts
@@ -11,6 +11,8 @@ from chatmem.errors import UnavailableError
 Command = tuple[str | bytes, ...]
 """A Redis command: its name and arguments. `Script.call(...)` returns the command that runs a script."""
 
+KEYS_AT_ONCE = 1000
+"""How many keys a round trip of `Transport.scan` looks at."""
 LONGEST_CALL = 60.0
 """Seconds, from the start of a call, within which the clients that chatmem opens may still retry its commands.
 
@@ -34,6 +36,16 @@ class Transport(Protocol):
 
         Raises:
             ChatMemError: a command failed. The error is the first one's, raised from the client's own error.
+        """
+        ...
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over the keys on the server, or on all nodes of a cluster, that match a glob.
+
+        A key may come up more than once. Each round trip looks at about 1,000 keys.
+
+        Raises:
+            ChatMemError: the server did not answer, or does not allow SCAN.
         """
         ...
 

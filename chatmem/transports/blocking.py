@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from chatmem.transports import replicated
-from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
 from chatmem.transports.commands import options_of, run_scripts, waits_for_replicas
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.shared_clients import SharedClients
@@ -51,6 +51,17 @@ class BlockingTransport:
             if client is not None:
                 self._clients.leave()
         return checked(replies)
+
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        client = self._clients.enter()
+        try:
+            for key in client.scan_iter(match, count=KEYS_AT_ONCE):
+                yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            self._clients.leave()
 
     async def checkpoint(self) -> None:
         """Do nothing: no other task runs in this thread."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -19,7 +19,7 @@ from upstash_redis.errors import UpstashError
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
-from chatmem.transports.base import Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, Command, KnownScripts, closed
 from chatmem.transports.per_loop import PerLoop
 from chatmem.transports.shared_clients import SharedClients
 
@@ -93,6 +93,16 @@ class UpstashTransport:
         if len(replies) != len(sent):
             raise ValueError(f"{len(replies)} replies to {len(sent)} commands")
         return replies
+
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        cursor = b"0"
+        while True:
+            ((cursor, keys),) = await self.run([("SCAN", cursor, b"MATCH", match, b"COUNT", b"%d" % KEYS_AT_ONCE)])
+            for key in keys:
+                yield key
+            if cursor == b"0":
+                return
 
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""

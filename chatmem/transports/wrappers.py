@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from anyio import lowlevel, to_thread
@@ -10,7 +10,7 @@ from redis.exceptions import MovedError
 
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.transports.base import Command, Transport
-from chatmem.transports.driving import drive
+from chatmem.transports.driving import drive, iterate
 from chatmem.transports.errors import Retry, retry_of
 
 
@@ -26,6 +26,10 @@ class TransportWrapper:
         """
         self._transport = transport
         self.longest = longest
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        return self._transport.scan(match)
 
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""
@@ -49,6 +53,11 @@ class ThreadedTransport(TransportWrapper):
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         return await to_thread.run_sync(lambda: drive(self._transport.run(commands)))
+
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`. It reads all of them before the first."""
+        for key in await to_thread.run_sync(lambda: list(iterate(self._transport.scan(match)))):
+            yield key
 
     async def checkpoint(self) -> None:
         """Let other tasks of the running loop run: the blocking transport knows none."""
