@@ -80,7 +80,7 @@ class Seen:
     def objects(self, memory: Any) -> None:
         """Take what the memory and all that is chatmem's below it say of themselves."""
         whole, found = getattr(memory, "_wrapped", memory), list[Any]()
-        pending = [whole, whole.history("a"), whole._policy, whole._connection]
+        pending = [whole, whole.history("a"), whole.core.policy, whole.core.connection]
         while pending:
             one = pending.pop()
             if any(one is other for other in found):
