@@ -157,15 +157,23 @@ class Reader:
         There are fewer of them, but at least one, if they have more than `size` bytes.
         """
         page, _ = await self.ask(self.session.reads.page(after, before, limit, newest=newest, size=size))
+        return await self.slice_of(page, after, before)
+
+    async def slice_of(self, page: Page, after: int | None = None, before: int | None = None) -> Slice:
+        """Return the slice that an answer of `read.lua` holds."""
         entries = await self.decoder.entries(page.elements, page.first, after=after, before=before)
         return Slice(entries, page.elements, page)
 
-    async def stored(self) -> AsyncIterator[tuple[Entry, bytes]]:
-        """Iterate over all entries and the elements that they were decoded from; see `History.entries`."""
+    async def stored(self, first: Slice | None = None) -> AsyncIterator[tuple[Entry, bytes]]:
+        """Iterate over all entries and the elements that they were decoded from; see `History.entries`.
+
+        Args:
+            first: the first slice, if it has been read already.
+        """
         last, more = -1, True
         while more:
-            part = await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
-            more, entries = part.more, part.entries
+            part = first or await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
+            first, more, entries = None, part.more, part.entries
             read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
             end = max(read) if read else entries[-1].seq if entries else last
             if more and end <= last:
@@ -182,11 +190,17 @@ class Reader:
         entries = await self.decoder.entries(elements, None if how == b"id" else int(what))
         return entries[0] if entries else None
 
-    async def search(self, query: Query, best: Best[Match]) -> int:
-        """Offer what matches a query to `best`; return how many messages could not be read."""
+    async def search(self, query: Query, best: Best[Match], first: Slice | None = None) -> int:
+        """Offer what matches a query to `best`; return how many messages could not be read.
+
+        Args:
+            query: what to look for.
+            best: takes the matches.
+            first: the session's first slice, if it has been read already.
+        """
         unreadable = characters = 0
         checkpoint = self.session.transport.checkpoint
-        async for entry, _ in self.stored():
+        async for entry, _ in self.stored(first):
             if entry.message is None:
                 unreadable += 1
                 continue
