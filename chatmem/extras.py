@@ -1,4 +1,4 @@
-"""What is said where a package of an extra is not installed."""
+"""The error for a package that is not installed because it belongs to an extra."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from chatmem.errors import UnsupportedError
 
 @contextmanager
 def needed(what: str, extra: str, package: str) -> Iterator[None]:
-    """Turn a failed import of a package into an error that names the extra.
+    """Turn a failed import into an error that names the extra to install.
 
     Args:
-        what: who needs it, with the verb.
-        extra: the extra of chatmem that installs it.
-        package: its top-level module.
+        what: the subject and verb of the error's sentence, such as "Upstash needs".
+        extra: the extra of chatmem-redis that installs the package.
+        package: the package's top-level module.
 
     Raises:
         UnsupportedError: the package is not installed.

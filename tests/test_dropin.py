@@ -392,8 +392,8 @@ class TestLangChainJS:
         [
             ('{"type": "human"}', "it has neither data nor text"),  # a class that is not serializable there
             ('{"type": "human", "data": null}', "it has neither data nor text"),
-            ('{"type": "human", "text": null}', "it is no LangChain message"),
-            ('{"type": "generic", "text": "x"}', "it is no LangChain message"),
+            ('{"type": "human", "text": null}', "it is not a LangChain message"),
+            ('{"type": "generic", "text": "x"}', "it is not a LangChain message"),
             ('{"type": "tool", "text": "x"}', "it lacks 'tool_call_id'"),
             ('{"text": "x"}', "it lacks 'type'"),
             ('{"type": ["human"], "text": "x"}', "Got unexpected message type"),

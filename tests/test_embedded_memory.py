@@ -108,7 +108,7 @@ async def test_starting_it_does_not_block_the_loop(folder: Path) -> None:
 def test_without_the_extra(facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is said what to install, and what to do instead."""
     monkeypatch.setitem(sys.modules, "platformdirs", None)
-    with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem\[embedded\]'.*CHATMEM_URL"):
+    with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem-redis\[embedded\]'.*CHATMEM_URL"):
         facade.connect()
 
 

@@ -12,7 +12,7 @@ from chatmem.codec import record
 from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.session import ATTEMPTS, Session
-from chatmem.core.steps import AT_ONCE
+from chatmem.core.steps import STEP_CHARACTERS
 from chatmem.core.window import Selection, Window
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match
@@ -206,7 +206,7 @@ class Reader:
                 continue
             text = text_of(entry.message)
             characters += len(text)
-            if characters >= AT_ONCE:  # several short messages take as long as a long one
+            if characters >= STEP_CHARACTERS:  # several short messages take as long as a long one
                 await checkpoint()
                 characters = 0
             found = await query.match_with_checkpoints(text, checkpoint)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.core.steps import AT_ONCE, Steps
+from chatmem.core.steps import STEP_CHARACTERS, Steps
 from chatmem.search import text_of
 
 _WORD, _BETWEEN = re.compile(r"\w+"), re.compile(r"\W")
@@ -62,7 +62,7 @@ def _parts(text: str) -> Iterator[str]:
     """Cut a text between words into parts of about one step."""
     start = 0
     while start < len(text):
-        between = _BETWEEN.search(text, start + AT_ONCE)
+        between = _BETWEEN.search(text, start + STEP_CHARACTERS)
         end = between.start() if between else len(text)
         yield text[start:end]
         start = end
