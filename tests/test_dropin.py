@@ -34,9 +34,9 @@ from redis.crc import key_slot
 
 import chatmem
 from chatmem.codec import record
+from chatmem.core.keys import recent_calls_key
 from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
 from chatmem.dropin.connections import connection_to
-from chatmem.dropin.lists import _companion
 from tests import samples
 from tests.clusters import Cluster, cluster
 from tests.servers import run_server
@@ -564,16 +564,16 @@ def test_json_is_what_langchain_writes(message: lc.BaseMessage) -> None:
 
 
 @given(samples.text)
-def test_companions_share_the_slot(key: str) -> None:
+def test_recent_calls_share_the_lists_slot(key: str) -> None:
     """A list and the tokens of its last calls are in one slot of a cluster, whatever braces the key has."""
     name = key.encode("utf-8", "replace") or b"x"
-    assert key_slot(_companion(name)) == key_slot(name)
+    assert key_slot(recent_calls_key(name)) == key_slot(name)
 
 
 @pytest.mark.parametrize("key", ["a", "{a}b", "a}b", "{}a", "a{b", "}{", "{a", "x{y}{z}"])
-def test_companions_of_braces(key: str) -> None:
+def test_recent_calls_of_keys_with_braces(key: str) -> None:
     """The odd cases, by name."""
-    assert key_slot(_companion(key.encode())) == key_slot(key.encode())
+    assert key_slot(recent_calls_key(key.encode())) == key_slot(key.encode())
 
 
 class TestCommunity:

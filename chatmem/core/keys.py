@@ -7,13 +7,23 @@ cannot carry. So two ids never share a key, and a key can be turned back into it
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import crc_hqx
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 _UUID = b"%~"
 _UUID_LENGTH, _PACKED_LENGTH = 36, 24
+_RECENT = b"chatmem:recent:"
+_OWN = {
+    b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
+    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
+    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
+    b"string": rb".+:dictionary:\d+|" + _RECENT + rb".+",
+}
+"""Patterns of chatmem's keys, by the keys' type."""
 
 
 class SessionKeys(NamedTuple):
@@ -92,6 +102,34 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     return SessionKeys(head + b"m", head + b"i", head + b"s")
 
 
+def session_glob(prefix: str, sessions: bytes = b"*") -> bytes:
+    """Return a glob that matches the keys of sessions.
+
+    Args:
+        prefix: what every key of the memory begins with.
+        sessions: a glob that matches the sessions' ids as they stand in keys; see `escape` and `literal`.
+    """
+    return literal(prefix.encode() + b":{") + sessions + b"}:[mis]"
+
+
+def session_of(prefix: str, key: bytes) -> str | None:
+    """Return the id of the session that a key belongs to, or None if it is not one of a session's three keys."""
+    head, tail = prefix.encode() + b":{", key[-3:]
+    if not key.startswith(head) or tail not in (b"}:m", b"}:i", b"}:s"):
+        return None
+    escaped = key[len(head) : -len(tail)]
+    try:
+        session = unescape(escaped)
+    except UnicodeDecodeError:
+        return None
+    return session if session and escape(session) == escaped else None
+
+
+def literal(text: bytes) -> bytes:
+    """Return a glob that matches this text only."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)
+
+
 def user_name(user: str) -> bytes:
     """Return a user's name as it stands in keys and sessions.
 
@@ -127,6 +165,37 @@ def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:
 def dictionary_key(prefix: str, number: int) -> bytes:
     """Return the key of a dictionary that records under this prefix are compressed with."""
     return b"%b:dictionary:%d" % (prefix.encode(), number)
+
+
+def recent_calls_key(list_key: bytes) -> bytes:
+    """Return the key that remembers the recent pushes to a list of another layout than chatmem's.
+
+    It is in the list's own slot of a cluster, so that one script can use both keys.
+    """
+    name = _RECENT + list_key
+    if _hash_tag(list_key):
+        return name
+    if b"}" not in list_key:
+        return _RECENT + b"{" + list_key + b"}"
+    slot = _slot(list_key)  # braces that are no hash tag: find a tag that leads to the same slot
+    tag = next(tag for number in range(1_000_000) if _slot(tag := b"%d" % number) == slot)
+    return _RECENT + b"{%b}:%b" % (tag, list_key)
+
+
+def _hash_tag(key: bytes) -> bytes:
+    """Return the part of a key that a cluster hashes, or nothing if it hashes the whole key."""
+    _, brace, rest = key.partition(b"{")
+    tag, closing, _ = rest.partition(b"}")
+    return tag if brace and closing else b""
+
+
+def _slot(key: bytes) -> int:
+    return crc_hqx(_hash_tag(key) or key, 0) % 16384
+
+
+def looks_own(key: bytes, key_type: bytes) -> bool:
+    """Return whether a key has the name and the type of one of chatmem's, under any prefix."""
+    return key_type in _OWN and re.fullmatch(_OWN[key_type], key, re.DOTALL) is not None
 
 
 def check_prefix(prefix: str) -> str:

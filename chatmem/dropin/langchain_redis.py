@@ -6,8 +6,7 @@ documents there.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import redis
@@ -17,6 +16,7 @@ from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
 from chatmem.backends.connection import Client
 from chatmem.backends.connection import connection_to as connection_of
+from chatmem.core.keys import session_glob, session_keys, session_of
 from chatmem.core.policy import Policy
 from chatmem.core.steps import run_with_checkpoints
 from chatmem.dropin.connections import client_of, connection_to
@@ -115,8 +115,9 @@ class RedisChatMessageHistory(Facade):
     def delete(self) -> None:
         """Remove all sessions under `key_prefix`, as this method always did. Scans the keys of the whole database."""
         client = self.redis_client
-        for keys in _sessions(client.scan_iter(self._pattern(), count=1000)):
-            client.unlink(*keys)
+        glob = session_glob(self.key_prefix)
+        for session in _sessions(self.key_prefix, client.scan_iter(glob, count=1000)):
+            client.unlink(*session_keys(self.key_prefix, session))
 
     async def adelete(self) -> None:
         """Remove all sessions under `key_prefix`; see `delete`."""
@@ -124,12 +125,9 @@ class RedisChatMessageHistory(Facade):
         if not isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster):
             await to_thread.run_sync(self.delete)
             return
-        for keys in _sessions([key async for key in client.scan_iter(self._pattern(), count=1000)]):
-            await client.unlink(*keys)
-
-    def _pattern(self) -> bytes:
-        prefix = re.sub(r"([*?\[\]\\])", r"\\\1", self.key_prefix)
-        return f"{prefix}:{{*}}:[mis]".encode()
+        glob = session_glob(self.key_prefix)
+        for session in _sessions(self.key_prefix, [key async for key in client.scan_iter(glob, count=1000)]):
+            await client.unlink(*session_keys(self.key_prefix, session))
 
     def _history(self, transport: Transport) -> History:
         return History(transport, self._policy, self.session_id)
@@ -158,11 +156,6 @@ def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
     return messages
 
 
-def _sessions(keys: Any) -> Iterator[tuple[bytes, ...]]:
-    """Yield the three keys of each session of which a key was found, once."""
-    seen: set[bytes] = set()
-    for key in keys:
-        head = (key.encode() if isinstance(key, str) else key)[:-1]
-        if head not in seen:
-            seen.add(head)
-            yield tuple(head + end for end in (b"m", b"i", b"s"))
+def _sessions(prefix: str, keys: Iterable[bytes | str]) -> set[str]:
+    found = (session_of(prefix, key.encode() if isinstance(key, str) else key) for key in keys)
+    return {session for session in found if session is not None}

@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
-from redis.crc import key_slot
 
 from chatmem.codec import record
 from chatmem.core.checks import milliseconds
 from chatmem.core.in_flight import Calls
+from chatmem.core.keys import recent_calls_key
 from chatmem.dropin import jsons
 from chatmem.errors import ChatMemError, CorruptRecordError
 from chatmem.scripts import calls
@@ -78,7 +78,7 @@ class ListHistory:
         with self._named():
             elements = list(_encode_all(messages))
             push = b"LPUSH" if self._layout.newest_first else b"RPUSH"
-            keys = (self._layout.key, _companion(self._layout.key))
+            keys = (self._layout.key, recent_calls_key(self._layout.key))
             call = _in_flight.begin(self._layout.key)
             try:
                 await self._transport.run([calls.push(keys, push, call.token, self._layout.ttl, elements)])
@@ -124,22 +124,3 @@ def _encode_all(messages: Sequence[BaseMessage]) -> Iterator[bytes]:
         if not isinstance(message, BaseMessage):
             raise ValueError(f"messages[{index}] must be a LangChain message, not {type(message).__name__}")
         yield jsons.encode(message, index)
-
-
-def _companion(key: bytes) -> bytes:
-    """Return the key of the tokens of a list's last calls, which is in the list's own slot of a cluster."""
-    name = b"chatmem:recent:" + key
-    if _tag(key):
-        return name
-    if b"}" not in key:
-        return b"chatmem:recent:{" + key + b"}"
-    slot = key_slot(key)  # braces that are no tag: find one that leads there
-    tag = next(number for number in map(str, range(1_000_000)) if key_slot(number.encode()) == slot)
-    return b"chatmem:recent:{%b}:%b" % (tag.encode(), key)
-
-
-def _tag(key: bytes) -> bytes:
-    """Return what a cluster hashes instead of the whole key; empty where it hashes all."""
-    _, brace, rest = key.partition(b"{")
-    tag, closing, _ = rest.partition(b"}")
-    return tag if brace and closing else b""

@@ -8,17 +8,12 @@ from itertools import islice
 from typing import TypeVar
 
 from chatmem.backends.admin import Server
+from chatmem.core.keys import looks_own
 
 T = TypeVar("T")
 
 AT_ONCE = 200
 """How many keys are asked for in one round trip."""
-_OWN = {
-    b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
-    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
-    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
-    b"string": rb".+:dictionary:\d+|chatmem:recent:.+",
-}
 _GLOB = re.compile(rb"\\(?P<plain>.)|\[(?P<not>\^?)(?P<set>(?:\\.|[^\]])+)\]|(?P<many>\*+)|(?P<one>\?)", re.DOTALL)
 _RANGE = re.compile(rb"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
@@ -32,7 +27,7 @@ def typed(server: Server, prefix: bytes, pattern: bytes) -> Iterator[tuple[bytes
 
 
 def _is_own(server: Server, key: bytes, kind: bytes) -> bool:
-    if kind not in _OWN or not re.fullmatch(_OWN[kind], key, re.DOTALL):
+    if not looks_own(key, kind):
         return False
     return kind != b"list" or re.match(rb"\d+:", b"".join(*server.run(("LRANGE", key, b"0", b"0")))) is not None
 
