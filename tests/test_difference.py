@@ -16,7 +16,7 @@ from langchain_core import messages as lc
 from langchain_core.documents import Document
 
 from chatmem.codec import record
-from chatmem.langchain.difference import difference, digests, is_summary, with_gone
+from chatmem.langgraph.difference import difference, digests, is_summary, with_dropped
 from tests import samples
 
 SUMMARY = {"lc_source": "summarization"}
@@ -123,12 +123,12 @@ def test_a_call_that_its_tool_stored() -> None:
     assert names(written([said("a"), call], messages, found)) == ["a", "x", "b", "d"]
 
 
-def test_what_is_gone_comes_before_what_is_new() -> None:
+def test_what_was_dropped_comes_before_what_is_new() -> None:
     stored, new = said("a"), said("b")
     known = digests([stored])
-    assert names(with_gone([summary(), stored, new], [said("g")], known)) == ["summary", "a", "g", "b"]
-    assert names(with_gone([summary(), stored], [said("g")], known)) == ["summary", "a", "g"]
-    assert with_gone([stored], [], known) == [stored]
+    assert names(with_dropped([summary(), stored, new], [said("g")], known)) == ["summary", "a", "g", "b"]
+    assert names(with_dropped([summary(), stored], [said("g")], known)) == ["summary", "a", "g"]
+    assert with_dropped([stored], [], known) == [stored]
 
 
 @given(samples.messages)

@@ -35,8 +35,8 @@ from redis.crc import key_slot
 import chatmem
 from chatmem.codec import record
 from chatmem.core.keys import recent_calls_key
-from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
-from chatmem.dropin.connections import connection_to
+from chatmem.dropin import json_messages, langchain_community, langchain_redis, memorystore
+from chatmem.dropin.connections import shared_connection_to
 from tests import samples
 from tests.clusters import Cluster, cluster
 from tests.servers import run_server
@@ -360,7 +360,7 @@ class TestLists:
 
 
 async def _close(wire: Wire) -> None:
-    await connection_to(wire.url).aclose()
+    await shared_connection_to(wire.url).aclose()
 
 
 class TestLangChainJS:
@@ -517,7 +517,7 @@ class TestWhatTheOldClassesTook:
             with pytest.raises((TypeError, ValueError)):
                 json.dumps(messages_to_dict([message]))
             with pytest.raises(chatmem.EncodingError, match=r"message 3 .*, field '") as caught:
-                jsons.encode(message, 3)
+                json_messages.encode(message, 3)
             assert caught.value.index == 3
             assert str(caught.value.field).startswith(
                 ("artifact", "additional_", "response_", "tool_", "own", "content")
@@ -531,8 +531,8 @@ class TestWhatTheOldClassesTook:
         for _ in range(100_000):
             deep = [deep]
         for value in (loop, deep):
-            with pytest.raises(chatmem.EncodingError, match="field 'artifact': it is nested too deep"):
-                jsons.encode(lc.ToolMessage("x", tool_call_id="c", artifact=value), 0)
+            with pytest.raises(chatmem.EncodingError, match="field 'artifact': it is nested too deeply"):
+                json_messages.encode(lc.ToolMessage("x", tool_call_id="c", artifact=value), 0)
 
     def test_classes_of_the_callers_own(self, url: str, raw: Any, prefix: str) -> None:
         """A type that no reader knows would cost old code its whole session: it is stored as the class' base."""
@@ -556,9 +556,9 @@ def test_json_is_what_langchain_writes(message: lc.BaseMessage) -> None:
         element = json.dumps(messages_to_dict([message])[0]).encode()
     except (TypeError, ValueError):
         with pytest.raises(chatmem.EncodingError):
-            jsons.encode(message, 3)
+            json_messages.encode(message, 3)
         return
-    assert jsons.encode(message, 3) == element
+    assert json_messages.encode(message, 3) == element
     (old,) = messages_from_dict([json.loads(element)])
     assert samples.same(record.decode(element).message.model_dump(), old.model_dump())
 
@@ -605,7 +605,7 @@ class TestCommunity:
             await names.add(*TURN)
             assert await names.read() == list(TURN)
             await names.clear()
-        await connection_to(url).aclose()
+        await shared_connection_to(url).aclose()
 
 
 class TestMemorystore:

@@ -1,4 +1,4 @@
-"""A conversation in a list of JSON messages, where the classes that chatmem replaces keep it: shared with them."""
+"""A conversation in a list of JSON messages, in the layout of the replaced classes, which may use it too."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatmem.codec import record
 from chatmem.core.checks import milliseconds
 from chatmem.core.in_flight import Calls
 from chatmem.core.keys import recent_calls_key
-from chatmem.dropin import jsons
+from chatmem.dropin import json_messages
 from chatmem.errors import ChatMemError, CorruptRecordError
 from chatmem.scripts import calls
 from chatmem.transports.base import Transport
@@ -22,23 +22,23 @@ from chatmem.transports.base import Transport
 logger = logging.getLogger("chatmem")
 
 _in_flight = Calls()
-"""of this process, to lists of any server"""
+"""this process's calls under way, to lists on any server"""
 
 
 class Layout(NamedTuple):
-    """Where a conversation is and how it lies there."""
+    """Where a conversation is stored, and in which form."""
 
     key: bytes
     newest_first: bool
     ttl: bytes
-    """milliseconds, as the script takes them; empty for none"""
+    """milliseconds, as the script takes them; empty for no TTL"""
 
 
 def key_of(session_id: str, prefix: str = "") -> bytes:
     """Return the key of a conversation's list.
 
     Raises:
-        ValueError: an argument is no string, or UTF-8 cannot carry it.
+        ValueError: an argument is not a string, cannot be encoded in UTF-8, or both are empty.
     """
     for name, value in (("session_id", session_id), ("key_prefix", prefix)):
         if not isinstance(value, str):
@@ -52,28 +52,28 @@ def key_of(session_id: str, prefix: str = "") -> bytes:
 
 
 def ttl_argument(ttl: float | timedelta | None) -> bytes:
-    """Return the time to live as a layout holds it; 0 and None are none, as they are to the classes replaced.
+    """Return a TTL as `Layout` holds it; 0 and None mean no TTL, as in the replaced classes.
 
     Raises:
-        ValueError: it is less than 0 or no time.
+        ValueError: the TTL is negative, or is neither a number of seconds nor a timedelta.
     """
     return milliseconds("ttl", ttl) if ttl else b""
 
 
 class ListHistory:
-    """One conversation in a list. Making one costs no round trip."""
+    """One conversation in a list."""
 
     def __init__(self, transport: Transport, layout: Layout) -> None:
         self._transport = transport
         self._layout = layout
 
     async def append(self, *messages: BaseMessage) -> None:
-        """Push messages, all or none, with the list's time to live. One round trip; a resend pushes nothing twice.
+        """Push messages, all or none, and restart the list's TTL. One round trip; a retry pushes nothing twice.
 
         Raises:
-            EncodingError: JSON cannot carry a message. Nothing was sent.
-            UnavailableError: the server did not confirm. The messages are stored all or none.
-            ValueError: a value is no message.
+            EncodingError: a message cannot be written as JSON. Nothing was sent.
+            UnavailableError: the server did not confirm; all of the messages may be stored, or none.
+            ValueError: a value is not a LangChain message.
         """
         with self._named():
             elements = list(_encode_all(messages))
@@ -88,7 +88,7 @@ class ListHistory:
     async def messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip.
 
-        An element that cannot be read is left out, and a warning with key and index is logged.
+        Elements that cannot be read are left out; a warning in the log names the key and the index of each.
 
         Raises:
             UnavailableError: the server did not answer.
@@ -123,4 +123,4 @@ def _encode_all(messages: Sequence[BaseMessage]) -> Iterator[bytes]:
     for index, message in enumerate(messages):
         if not isinstance(message, BaseMessage):
             raise ValueError(f"messages[{index}] must be a LangChain message, not {type(message).__name__}")
-        yield jsons.encode(message, index)
+        yield json_messages.encode(message, index)
