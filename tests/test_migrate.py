@@ -278,7 +278,7 @@ class TestTrouble:
         self, run: Run, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A run that dies after any slice is gone on with: every message is there once."""
-        monkeypatch.setattr(migration, "SLICE", 10)
+        monkeypatch.setattr(migration, "BATCH", 10)
         messages: list[lc.BaseMessage] = [lc.HumanMessage(str(number)) for number in range(55)]
         push(source, "message_store:a", messages)
         original = Writer.store
@@ -575,9 +575,9 @@ class TestDocuments:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ({"timestamp": None}, "it is no document of a message"),
-            ({"timestamp": 1e300}, "it is no document of a message"),
-            ({"timestamp": "soon"}, "it is no document of a message"),
+            ({"timestamp": None}, "not a document with a message"),
+            ({"timestamp": 1e300}, "not a document with a message"),
+            ({"timestamp": "soon"}, "not a document with a message"),
             ({"data": 5}, "must be a mapping"),
             ({"type": "tool"}, "it lacks 'tool_call_id'"),  # which it did not store up to 0.2.3
             ({"type": "wizard"}, "Got unexpected message type: wizard"),

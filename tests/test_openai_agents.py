@@ -268,7 +268,7 @@ class TestSession:
         session = ChatmemSession(memory, "s")
         wrong: Any
         for wrong in ("hi", 5, None, ["role"]):
-            with pytest.raises(ValueError, match="an item is a dict"):
+            with pytest.raises(ValueError, match="an item must be a dict"):
                 await session.add_items([ITEMS[0], wrong])
         assert await session.get_items() == []
 
@@ -608,7 +608,9 @@ def test_large_arguments(layout: dict[str, Any], ascii_only: bool) -> None:
     item = {**ITEMS[4], "arguments": json.dumps(args, ensure_ascii=ascii_only, **layout)}
     items, size = stored(item)
     assert items == [item]
-    assert message_of(item).tool_calls[0]["args"] == args  # type: ignore[attr-defined]
+    message = message_of(item)
+    assert isinstance(message, lc.AIMessage)
+    assert message.tool_calls[0]["args"] == args
     assert size <= 1.2 * size_of(item)
 
 

@@ -650,7 +650,7 @@ class TestOthers:
     )
     async def test_what_no_item_says(self, memory: chatmem.ChatMemory, wrong: pm.ModelMessage) -> None:
         await ModelMessageHistory(memory, "s").append([wrong])
-        with pytest.raises(chatmem.UnsupportedError, match="no item"):
+        with pytest.raises(chatmem.UnsupportedError, match="cannot be written as an item"):
             await ChatmemSession(memory, "s").get_items()
 
     async def test_both_kinds_in_one_session(self, memory: chatmem.ChatMemory) -> None:

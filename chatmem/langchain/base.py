@@ -34,9 +34,9 @@ class MessageStore(Protocol):
 class StoredChatMessageHistory(BaseChatMessageHistory):
     """A conversation with LangChain's methods, both the synchronous and the asynchronous ones.
 
-    Synchronous methods use a blocking client, asynchronous ones an asyncio client; neither uses a thread for the other.
-    If you passed a client of `redis.asyncio`, synchronous methods raise ValueError. If you passed a blocking client,
-    asynchronous methods run it in worker threads.
+    Synchronous methods use a blocking client, asynchronous ones an asyncio client. If the memory has only your client
+    of `redis.asyncio`, synchronous methods raise ValueError; if it has your blocking client, asynchronous methods run
+    that in worker threads.
     """
 
     def __init__(self, connection: Connection, store: Callable[[Transport], MessageStore]) -> None:
