@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -11,6 +12,7 @@ from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
+from chatmem.core.all_sessions import all_sessions
 from chatmem.core.policy import Policy, Refresh
 from chatmem.history import History
 from chatmem.model import Match, SessionPage
@@ -137,6 +139,21 @@ class ChatMemory:
             ValueError: `query` contains no word, or another argument is wrong.
         """
         return await self.core.of_user(user).search(query, limit=limit)
+
+    def all_sessions(self, match: str = "*") -> AsyncIterator[str]:
+        """Iterate over the ids of all sessions, whoever they belong to, in no order. For maintenance and migration.
+
+        This looks at every key on the server, about 1,000 in each round trip, so it takes long on a large one. It needs
+        the right to SCAN. Sessions that begin or end meanwhile may or may not come up.
+
+        Args:
+            match: a glob that the ids must match: `*`, `?` and `[...]` as in Redis.
+
+        Raises:
+            UnavailableError: the server did not answer, or does not allow SCAN.
+            ValueError: `match` is not a non-empty string.
+        """
+        return all_sessions(self.core.transport(blocking=False), self.core.policy.prefix, match)
 
     async def forget(self, user: str) -> int:
         """Erase all sessions of a user. Three round trips for each 100 sessions.

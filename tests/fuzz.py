@@ -21,7 +21,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -222,6 +222,9 @@ class Nowhere:
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         return [None] * len(commands)
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
 
     async def checkpoint(self) -> None:
         """Do nothing: nobody else runs."""

@@ -139,6 +139,11 @@ class TestArguments:
             connect(url)
         assert "s3cret" not in str(caught.value)
 
+    def test_a_url_without_its_scheme(self, connect: Any) -> None:
+        """A host and port alone get a hint."""
+        with pytest.raises(ValueError, match=r"did you mean redis://localhost:6379\?$"):
+            connect("localhost:6379")
+
     @pytest.mark.parametrize(
         "url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://:s3c#ret@host/0"]
     )

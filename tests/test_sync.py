@@ -150,3 +150,24 @@ def test_a_coroutine_that_suspends_is_a_bug() -> None:
 
     with pytest.raises(RuntimeError, match="bug in chatmem"):
         drive(suspends())
+
+
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"),
+    [(chatmem.sync.History, chatmem.History), (chatmem.sync.ChatMemory, chatmem.ChatMemory)],
+)
+def test_the_facades_say_and_take_the_same(blocking: type, asynchronous: type) -> None:
+    """Each method of one facade has its twin in the other, with the same parameters and the same docstring."""
+    names = {name for name in vars(blocking) if not name.startswith("_")}
+    public = {name for name in dir(asynchronous) if not name.startswith("_")}
+    assert names - {"close"} == public - {"aclose"}
+    for name in names - {"close"}:
+        own, twin = getattr(blocking, name), getattr(asynchronous, name)
+        assert inspect.signature(own).parameters == inspect.signature(twin).parameters, name
+        assert inspect.getdoc(own) == inspect.getdoc(twin), name
+
+
+def test_both_ways_to_connect_take_and_say_the_same() -> None:
+    """Whoever changes from one facade to the other changes an import."""
+    assert inspect.signature(chatmem.sync.connect).parameters == inspect.signature(chatmem.connect).parameters
+    assert inspect.getdoc(chatmem.sync.connect) == inspect.getdoc(chatmem.connect)

@@ -296,8 +296,8 @@ class TestAddress:
     def test_urls(self, url: str, token: str | None, read: tuple[str, str]) -> None:
         """The token is in the URL or beside it."""
         memory: Any = chatmem.connect(url, token=token)
-        address = memory._connection._address
-        assert (address._url, address._token) == read
+        backend = memory.core.connection._backend
+        assert (backend._url, backend._token) == read
 
     @pytest.mark.parametrize(
         ("url", "token", "said"),
@@ -305,15 +305,15 @@ class TestAddress:
             ("https://host", None, "url needs a token"),
             ("upstash://host", None, "url needs a token"),
             ("upstash://:s3cret@host", "s3cret", "not both"),
-            ("upstash://:s3cret@", None, "not a valid address"),
-            ("upstash://:s3cret@host:port", None, "not a valid address"),
-            ("upstash://:s3cret@[host", None, "not a valid address"),
+            ("upstash://:s3cret@", None, "not a valid URL"),
+            ("upstash://:s3cret@host:port", None, "not a valid URL"),
+            ("upstash://:s3cret@[host", None, "not a valid URL"),
             ("https://host?_token=s3cret", "x", "url has options"),
             ("https://host", "s3cret\n", "without blanks"),
             ("https://host", "s3crét", "without blanks"),
             ("https://host", "", "without blanks"),
-            ("redis://host", "s3cret", "goes with the https:// url"),
-            (None, "s3cret", "goes with the https:// url"),
+            ("redis://host", "s3cret", "pass it with an https:// url"),
+            (None, "s3cret", "pass it with an https:// url"),
         ],
     )
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
@@ -332,7 +332,7 @@ class TestAddress:
     def test_the_variables(self, rest: RestServer, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without URL and client, the vendor's own variables serve, unless CHATMEM_URL is there."""
         monkeypatch.setenv("UPSTASH_REDIS_REST_URL", rest.url)
-        with pytest.raises(ValueError, match="UPSTASH_REDIS_REST_TOKEN one is set alone"):
+        with pytest.raises(ValueError, match="UPSTASH_REDIS_REST_TOKEN is set: set both"):
             chatmem.connect()
         monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", TOKEN)
         with chatmem.sync.connect(prefix=prefix) as memory:
@@ -347,10 +347,10 @@ class TestAddress:
         """CHATMEM_URL holds the token, or `token` says it."""
         monkeypatch.setenv("CHATMEM_URL", "upstash://:t0ken@host")
         memory: Any = chatmem.connect()
-        assert memory._connection._address._token == "t0ken"
+        assert memory.core.connection._backend._token == "t0ken"
         monkeypatch.setenv("CHATMEM_URL", "https://host")
         memory = chatmem.connect(token="other")
-        assert memory._connection._address._token == "other"
+        assert memory.core.connection._backend._token == "other"
 
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
     def test_without_the_package(self, facade: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -358,7 +358,7 @@ class TestAddress:
         for name in ("chatmem.backends.upstash", "chatmem.transports.upstash"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         monkeypatch.setitem(sys.modules, "upstash_redis", None)
-        with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem\[upstash\]'"):
+        with pytest.raises(chatmem.UnsupportedError, match=r"pip install 'chatmem-redis\[upstash\]'"):
             facade("upstash://:t0ken@host")
 
     def test_the_package_is_imported_on_use(self, url: str) -> None:

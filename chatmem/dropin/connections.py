@@ -7,10 +7,10 @@ from typing import Any
 
 from chatmem.backends.base import UrlBackend
 from chatmem.backends.cluster import ClusterBackend
-from chatmem.backends.connection import Connection, address_at
+from chatmem.backends.connection import Connection, backend_at
 from chatmem.backends.redis import RedisBackend
 from chatmem.transports.base import Transport
-from chatmem.transports.following import FollowingTransport
+from chatmem.transports.wrappers import ServerOrClusterTransport
 
 
 @cache
@@ -40,7 +40,7 @@ def _backend(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend
     if options:
         names = ", ".join(options)
         raise ValueError(f"{names}: only redis:// URLs take options; put them into the URL's query, or pass a client")
-    return address_at(url, token)
+    return backend_at(url, token)
 
 
 class _ServerOrCluster(RedisBackend):
@@ -51,7 +51,7 @@ class _ServerOrCluster(RedisBackend):
         self._cluster = ClusterBackend(url)
 
     def asynchronous(self) -> Transport:
-        return FollowingTransport(super().asynchronous(), self._cluster.asynchronous())
+        return ServerOrClusterTransport(super().asynchronous(), self._cluster.asynchronous())
 
     def blocking(self) -> Transport:
-        return FollowingTransport(super().blocking(), self._cluster.blocking())
+        return ServerOrClusterTransport(super().blocking(), self._cluster.blocking())

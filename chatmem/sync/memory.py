@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal, Self
@@ -11,11 +12,12 @@ from chatmem.codec.compression import Dictionary, compression_of
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
+from chatmem.core.all_sessions import all_sessions
 from chatmem.core.policy import Policy, Refresh
 from chatmem.model import Match, SessionPage
 from chatmem.sessions import Sessions
 from chatmem.sync.history import History
-from chatmem.transports.driving import drive
+from chatmem.transports.driving import drive, iterate
 
 if TYPE_CHECKING:
     from chatmem.langchain import ChatMessageHistory
@@ -136,6 +138,21 @@ class ChatMemory:
             ValueError: `query` contains no word, or another argument is wrong.
         """
         return drive(self.core.of_user(user, blocking=True).search(query, limit=limit))
+
+    def all_sessions(self, match: str = "*") -> Iterator[str]:
+        """Iterate over the ids of all sessions, whoever they belong to, in no order. For maintenance and migration.
+
+        This looks at every key on the server, about 1,000 in each round trip, so it takes long on a large one. It needs
+        the right to SCAN. Sessions that begin or end meanwhile may or may not come up.
+
+        Args:
+            match: a glob that the ids must match: `*`, `?` and `[...]` as in Redis.
+
+        Raises:
+            UnavailableError: the server did not answer, or does not allow SCAN.
+            ValueError: `match` is not a non-empty string.
+        """
+        return iterate(all_sessions(self.core.transport(blocking=True), self.core.policy.prefix, match))
 
     def forget(self, user: str) -> int:
         """Erase all sessions of a user. Three round trips for each 100 sessions.
