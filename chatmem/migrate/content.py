@@ -21,7 +21,7 @@ class Source(NamedTuple):
         return self.keys[0].decode("utf-8", "backslashreplace")
 
 
-class Left(NamedTuple):
+class OtherKey(NamedTuple):
     """A key among those of the sessions that does not belong to this layout, so it is left alone."""
 
     key: bytes

@@ -10,7 +10,7 @@ from typing import Any
 from chatmem.backends.admin import Server
 from chatmem.codec.record import to_datetime
 from chatmem.errors import CorruptRecordError
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.keys import batches, matcher, typed
 from chatmem.migrate.lists import langchain_message
 
@@ -32,7 +32,7 @@ class Documents:
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix.encode()
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
         """Yield the sessions whose ids match a glob, and the keys that are not documents. Keeps all keys in memory."""
         sessions: dict[str, list[bytes]] = defaultdict(list)
         wanted, about = matcher(match.encode()), matcher(match.encode() + b":*")
@@ -48,7 +48,7 @@ class Documents:
                     continue
                 rest = key[len(self._prefix) :]
                 if wanted.fullmatch(rest) or about.fullmatch(rest):
-                    yield Left(key, "JSON that names no session" if key in named else kind.decode())
+                    yield OtherKey(key, "JSON that names no session" if key in named else kind.decode())
         for name, keys in sessions.items():
             yield Source(name, tuple(sorted(keys)))
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from chatmem.backends.admin import Server
-from chatmem.migrate.content import Content, Left, Source
+from chatmem.migrate.content import Content, OtherKey, Source
 from chatmem.migrate.documents import Documents
 from chatmem.migrate.lists import Lists
 from chatmem.openai_agents import items as openai_items
@@ -15,7 +15,7 @@ from chatmem.openai_agents import items as openai_items
 class Layout(Protocol):
     """How a package stores its sessions."""
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
         """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         ...
 

@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.backends.admin import Server
 from chatmem.codec import record
 from chatmem.errors import CorruptRecordError
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.keys import matcher, typed
 
 _REMOVE = b"""
@@ -59,7 +59,7 @@ class Lists:
         self._beside = beside or {}
         self._message = read
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
         """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         glob = match.encode()
         wanted = matcher(glob)
@@ -69,7 +69,7 @@ class Lists:
                 if wanted.fullmatch(session):
                     yield Source(session.decode("utf-8", "surrogateescape"), (key,))
             elif not any(kind == other and self._session(key, end) is not None for end, other in self._beside.items()):
-                yield Left(key, kind.decode())
+                yield OtherKey(key, kind.decode())
 
     def _session(self, key: bytes, suffix: bytes) -> bytes | None:
         """Return the session's id in a key; None if the key does not end with the suffix."""

@@ -14,7 +14,7 @@ from chatmem.codec.record import Encoded
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotYoursError, UnavailableError
 from chatmem.history import History
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.layouts import Layout
 from chatmem.sessions import Sessions
 from chatmem.transports.driving import drive
@@ -77,7 +77,7 @@ class Migration:
         self._prefix = prefix
         self._owner = owner
 
-    def find(self, match: str) -> Iterator[Source | Left]:
+    def find(self, match: str) -> Iterator[Source | OtherKey]:
         """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         return self._layout.find(self._server, match)
 

@@ -218,7 +218,7 @@ def _style(arguments: Any, args: Any) -> Any:
 
 
 def _original(rest: Any, message: BaseMessage) -> dict[str, Any] | None:
-    """Return the item that a message was made from, with the message's content of now; None if they do not fit."""
+    """Return the item that a message was made from, with the message's present content; None if they do not fit."""
     if rest is None:
         return _item_in_block(message)
     if not isinstance(rest, dict):
@@ -240,7 +240,7 @@ def _item_in_block(message: BaseMessage) -> dict[str, Any] | None:
     return item if isinstance(item, dict) else None
 
 
-def _filled_call(rest: dict[str, Any], calls: list[Any]) -> dict[str, Any] | None:
+def _filled_call(rest: dict[str, Any], calls: list[Any]) -> dict[str, Any]:
     (call,), arguments = calls, rest.get("arguments")
     if arguments is None:
         arguments = call["args"]
