@@ -19,7 +19,7 @@ from chatmem.embedded.server import EmbeddedServer
 from tests.coroutines import AsCoroutines
 from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 
-pytest_plugins = ["tests.peers.fixtures"]
+pytest_plugins = ["pytester", "tests.peers.fixtures"]
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
