@@ -26,7 +26,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
-    """Every source file, every script, `py.typed`, the licence, `chatmem demo`'s application, the pytest plugin; no test and no data."""
+    """The sources, the scripts, `py.typed`, the licence, the demo, the pytest plugin; no test and no data."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     command = ["git", "ls-files", "chatmem", "examples/fastapi_chat", "pytest_chatmem.py"]
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
