@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import sys
 from pathlib import Path
 
 import pytest
 import redis
+from fastapi.testclient import TestClient
 from typer.main import get_command
 
+import chatmem.sync
 from chatmem.cli.app import app
 from tests.pages import DOCS, ROOT, blocks_of, run, run_program, write_files
 
@@ -17,6 +20,10 @@ PAGES = {str(page.relative_to(DOCS)): page for page in sorted(DOCS.rglob("*.md")
 TEXTS = {**{name: page.read_text() for name, page in PAGES.items()}, "README.md": (ROOT / "README.md").read_text()}
 PROGRAMS = [name for name, page in PAGES.items() if any(not block.title for block in blocks_of(page))]
 FILES = [name for name, page in PAGES.items() if any(block.title for block in blocks_of(page))]
+BESIDE = {"testing.md": "fastapi.md"}
+"""Pages whose files are to lie beside those of another page."""
+TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
+"""Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
 AGENTS = ["langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
 
 
@@ -43,6 +50,8 @@ def test_a_page_is_one_program(server: str, tmp_path: Path, name: str) -> None:
 def test_the_files_of_a_page(server: str, tmp_path: Path, name: str) -> None:
     """Each file prints what the page shows, or is used by the page's tests, which pass."""
     files = write_files(PAGES[name], tmp_path)
+    if name in BESIDE:
+        write_files(PAGES[BESIDE[name]], tmp_path)
     for block in files:
         if block.output:
             done = run([sys.executable, str(block.title)], tmp_path, server)
@@ -51,10 +60,24 @@ def test_the_files_of_a_page(server: str, tmp_path: Path, name: str) -> None:
     if tests:
         done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], tmp_path, server)
         assert done.returncode == 0, done.stdout + done.stderr
-    for block in files:
-        module = str(block.title).removesuffix(".py")
-        used = any(re.search(rf"^\s*(from|import) {module}\b", other.code, re.MULTILINE) for other in files)
-        assert block.output or block in tests or used or module == "conftest", f"nothing runs {block.title} of {name}"
+    assert {str(block.title) for block in files if not block.output and block not in tests} <= TESTED
+
+
+@pytest.mark.parametrize("module", ["streaming", "serve"])
+def test_the_applications_of_the_page_on_fastapi(
+    server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str
+) -> None:
+    """A question is answered, streamed or by an agent, and both are stored."""
+    write_files(DOCS / "fastapi.md", tmp_path)
+    monkeypatch.setenv("CHATMEM_URL", server)
+    monkeypatch.syspath_prepend(tmp_path)
+    application = importlib.import_module(module).app
+    with TestClient(application, headers={"x-user": "alice"}) as client:
+        answer = client.post("/chats/a", params={"text": "Hi"})
+    assert answer.text == {"streaming": "Lima is foggy today.", "serve": '"Hello!"'}[module]
+    with chatmem.sync.connect(server) as memory:
+        messages = memory.history("a", user="alice").messages()
+        assert [message.text for message in messages] == ["Hi", answer.text.strip('"')]
 
 
 @pytest.mark.parametrize("name", AGENTS)
