@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-_BLOCK = re.compile(r'^```python(?: title="([^"]+)")?\n(.+?)^```\n(?:\n?```text\n(.*?)^```$)?', re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r'^```python(?: title="([^"]+)")?\n(.+?)^```\n(?:\n?```text\n(.*?)^```$)?', re.DOTALL | re.MULTILINE
+)
 _END = "--- end of block ---"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,8 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = (".ci", "benchmarks", "chatmem", "docs", "examples", "tests")
+SUFFIXES = {"", ".html", ".js", ".lua", ".md", ".mjs", ".py", ".toml", ".yaml", ".yml"}
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +39,15 @@ def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
     assert "pytest_chatmem.py" in held
     assert {"chatmem/examples/fastapi_chat/app.py", "chatmem/examples/fastapi_chat/static/index.html"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
+
+
+def test_every_text_names_this_distribution() -> None:
+    """The distribution is chatmem-redis: the one named like the package is somebody else's, with other extras."""
+    files = [*ROOT.glob("*.*"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*"))]
+    texts = {file: file.read_text() for file in files if file.suffix in SUFFIXES and file.is_file()}
+    assert len(texts) > 300
+    for file, text in texts.items():
+        assert not re.search(r"\bchatmem(?!-redis)\\?\[", text), file
 
 
 def test_its_metadata(wheel: Path) -> None:
