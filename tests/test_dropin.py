@@ -765,6 +765,17 @@ class TestConnections:
                 assert len(asyncio.run(history.aget_messages())) == 2 * number
                 assert wire.connections == 2 * number
 
+    @pytest.mark.parametrize("query", ["", "?timeout=5"])
+    def test_what_a_cluster_does_not_have(self, url: str, query: str) -> None:
+        """A database other than 0, and an option of single servers: the list lies in that database."""
+        database = url.removesuffix("/0") + "/6"
+        history = langchain_community.RedisChatMessageHistory("a", database + query, ttl=60)
+        history.add_user_message("hi")
+        assert [message.content for message in history.messages] == ["hi"]
+        with redis.Redis.from_url(database) as raw:
+            assert raw.llen("message_store:a") == 1
+        history.clear()
+
     def test_forked_workers(self, url: str, raw: Any, prefix: str) -> None:
         """A forked worker opens connections of its own, and its parent's stay usable."""
         history = langchain_community.RedisChatMessageHistory("a", url, prefix)

@@ -48,10 +48,16 @@ class _ServerOrCluster(RedisBackend):
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self._cluster = ClusterBackend(url)
+        self._cluster: ClusterBackend | None
+        try:
+            self._cluster = ClusterBackend(url)
+        except ValueError:  # the URL names a database, or an option, that clusters do not have
+            self._cluster = None
 
     def asynchronous(self) -> Transport:
-        return ServerOrClusterTransport(super().asynchronous(), self._cluster.asynchronous())
+        server = super().asynchronous()
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.asynchronous())
 
     def blocking(self) -> Transport:
-        return ServerOrClusterTransport(super().blocking(), self._cluster.blocking())
+        server = super().blocking()
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.blocking())
