@@ -119,7 +119,7 @@ class UnavailableError(ChatMemError):
     ids or it had an `idempotency_key`.
 
     Attributes:
-        lacks_right: whether the server did not let this user run a command; docs/guarantees.md lists what is needed.
+        lacks_right: whether the server did not let this user run a command; docs/deployment.md lists what is needed.
     """
 
     lacks_right = False

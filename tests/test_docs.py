@@ -24,6 +24,7 @@ BESIDE = {"testing.md": "fastapi.md"}
 """Pages whose files are to lie beside those of another page."""
 TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
+_COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
 AGENTS = ["langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
 
 
@@ -103,7 +104,7 @@ def test_commands_and_options_exist() -> None:
     found = 0
     for name, text in TEXTS.items():
         for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            for command, rest in re.findall(r"\bchatmem ([a-z]+)\b([^\n|&]*)", block):
+            for command, rest in re.findall(_COMMAND, block, re.MULTILINE):
                 assert command in commands, (name, command)
                 known = {option for parameter in commands[command].params for option in parameter.opts}
                 assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known | {"--help"}, (name, command, rest)

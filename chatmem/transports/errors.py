@@ -34,7 +34,7 @@ class _Kind(NamedTuple):
     again: Again = Again.NO
 
 
-_NO_RIGHTS = "the server refused this user, who lacks a right that chatmem needs (docs/guarantees.md lists them)"
+_NO_RIGHTS = "the server refused this user, who lacks a right that chatmem needs (docs/deployment.md lists them)"
 _KINDS = (
     _Kind(
         r"NOAUTH|WRONGPASS|unauthenticated|invalid (?:username-)?password|AUTH\b.*(?:no password|without any password)"
