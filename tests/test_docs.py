@@ -74,11 +74,15 @@ def test_the_applications_of_the_page_on_fastapi(
     monkeypatch.syspath_prepend(tmp_path)
     application = importlib.import_module(module).app
     with TestClient(application, headers={"x-user": "alice"}) as client:
-        answer = client.post("/chats/a", params={"text": "Hi"})
-    assert answer.text == {"streaming": "Lima is foggy today.", "serve": '"Hello!"'}[module]
+        chat, route = "a", "/chats/a"
+        if module == "serve":
+            chat = client.post("/chats", params={"title": "A"}).json()["session_id"]
+            route = f"/chats/{chat}/stream"
+        answer = client.post(route, params={"text": "Hi"})
+    assert answer.text == {"streaming": "Lima is foggy today.", "serve": "Hello!"}[module]
     with chatmem.sync.connect(server) as memory:
-        messages = memory.history("a", user="alice").messages()
-        assert [message.text for message in messages] == ["Hi", answer.text.strip('"')]
+        messages = memory.history(chat, user="alice").messages()
+        assert [message.text for message in messages] == ["Hi", answer.text]
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -116,3 +120,22 @@ def test_what_pip_installs() -> None:
     """On PyPI `chatmem` is somebody else's package: no page installs that."""
     for name, text in TEXTS.items():
         assert not re.search(r"pip install [^\n`]*\bchatmem(?![-\w])(?!\s+(demo|chat)\b)", text), name
+
+
+def test_links_outside_of_the_site() -> None:
+    """Files and headings that the pages beside docs/ link to exist; MkDocs checks those inside."""
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "benchmarks/README.md",
+        "examples/fastapi_chat/README.md",
+    ):
+        text = (ROOT / page).read_text()
+        links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text)
+        for path, anchor in ((path, anchor) for path, anchor in links if "://" not in path):
+            file = (ROOT / page).parent / path if path else ROOT / page
+            assert file.exists(), (page, path)
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+            slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert not anchor or anchor in slugs, (page, path, anchor)
