@@ -1,14 +1,17 @@
-"""History: the operations on one conversation. This is the core, and it awaits nothing but its transport."""
+"""History: the operations on one conversation."""
 
 from __future__ import annotations
 
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
+from chatmem.core.checks import check_count, target
 from chatmem.core.forking import build, slices
-from chatmem.core.policy import Policy, check_count
+from chatmem.core.policy import Policy
+from chatmem.core.reader import ENTRIES_PER_CALL, Reader
 from chatmem.core.reading import Reads
-from chatmem.core.session import ATTEMPTS, SLICE, Session, target
+from chatmem.core.session import ATTEMPTS, Session
 from chatmem.core.telemetry import observed
+from chatmem.core.writer import Writer
 from chatmem.core.writing import Writes
 from chatmem.deprecated import renamed_argument
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
@@ -17,12 +20,18 @@ from chatmem.transports.base import Transport
 
 
 class History(Reads, Writes):
-    """One conversation. Made by `ChatMemory.history`; making one costs no round trip and needs no event loop."""
+    """One conversation. `ChatMemory.history` makes it, without a round trip and without an event loop.
+
+    Attributes:
+        session_id: the id of the conversation.
+    """
 
     def __init__(
         self, transport: Transport, policy: Policy, session_id: str, user: str | None = None, *, claim: bool = False
     ) -> None:
         self._session = Session(transport, policy, session_id, user, claim=claim)
+        self._reader = Reader(self._session)
+        self._writer = Writer(self._session, self._reader)
         self.session_id = session_id
 
     def __repr__(self) -> str:
@@ -35,22 +44,24 @@ class History(Reads, Writes):
     ) -> History:
         """Copy the conversation, or its beginning, into a new session of the same user.
 
-        The copy is of one moment and is stored whole or not at all. Positions begin at 0 there; ids and times stay.
-        The same fork may be done again after an error. Two round trips for up to 256 messages, and two for each 256 of
-        a longer conversation, which is built aside: nobody else waits for it.
+        The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at 0;
+        ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages; a
+        longer copy is built aside, so nobody else has to wait for it.
 
         Args:
-            new_session_id: the new session's id; there must be no such session.
-            up_to: the id or position of the last message to copy; all by default.
-            expected_version: this session's version as the caller knows it.
+            new_session_id: the id of the new session, which must not exist.
+            up_to: the id or position of the last message to copy; by default all are copied.
+            expected_version: this session's version as you know it.
 
         Returns:
             The new conversation.
 
         Raises:
-            ConflictError: there is a session of the new id, or this one is not at `expected_version`.
+            ConflictError: the new session exists, or this one is not at `expected_version`.
             NotFoundError: there is no message `up_to`.
-            UnavailableError: the server did not confirm.
+            NotYoursError: this session does not belong to this history's user.
+            TornSessionError: this session has lost its messages.
+            UnavailableError: the server did not confirm; you can repeat the call.
             ValueError: an argument is wrong.
         """
         session = self._session
@@ -58,25 +69,27 @@ class History(Reads, Writes):
         if up_to is not None:
             target("up_to", up_to)
         for _ in range(ATTEMPTS):
-            fork = await build(slices(session, up_to, expected_version), session, new_session_id, self._copy)
+            source = slices(self._reader, up_to, expected_version)
+            fork = await build(source, session, new_session_id, self._writer.copy_of)
             if fork is not None:
                 return History(session.transport, session.policy, new_session_id, fork.user)
         with session.named:
-            raise UnavailableError("others change the session faster than it can be copied: fork again")
+            raise UnavailableError("the session changes faster than it can be copied: fork it again")
 
     @observed
     async def reencrypt(self) -> int:
-        """Seal with the newest key of the memory's ring what another key sealed, or none; title and metadata too.
+        """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.
 
-        Positions, ids and times stay. One round trip to look, and one for each message that is sealed anew; where
-        others write meanwhile, it looks again.
+        Positions, ids and times stay. One round trip for each 256 messages, and one for each message that is encrypted
+        anew. If others write meanwhile, more round trips read those messages again.
 
         Returns:
-            How many messages were sealed. Those that cannot be read stay as they are, and so do those whose place the
-            session's index of ids does not know.
+            The number of messages that were encrypted. Messages that cannot be read stay as they are, and so do
+            messages that the session's index of ids does not know.
 
         Raises:
-            UnavailableError: the server did not confirm; do it again for the rest.
+            NotYoursError: the session does not belong to this history's user.
+            UnavailableError: the server did not confirm; repeat the call to encrypt the remaining messages.
             ValueError: the memory has no `encryption`.
         """
         sealer = self._session.sealer
@@ -87,35 +100,37 @@ class History(Reads, Writes):
             await self.update(title=info.title, metadata=info.metadata or None)
         count, after, more, left = 0, -1, True, set[int]()
         while more:
-            further, elements, first, version, *_ = await self._session.raw_slice(after, None, SLICE, newest=False)
-            entries = await self._session.entries(elements, first)
-            pairs = zip(entries, elements, strict=True)
+            part = await self._reader.slice(after, None, ENTRIES_PER_CALL, newest=False)
+            version, pairs = part.page.version, zip(part.entries, part.elements, strict=True)
             for entry, element in [one for one in pairs if _is_stale(*one, sealer.ring.newest)]:
                 if entry.seq in left:
                     continue
-                where, part = target("message", entry.seq), self._copy(entry, element)
                 try:
-                    done = await self._edit(
-                        b"replace", *where, parts=[part], places=[entry.seq], expected_version=version
-                    )
-                except ConflictError:  # somebody wrote
+                    version = await self._reencrypt_one(entry, element, version)
+                except ConflictError:  # somebody else wrote: read again
                     break
                 except NotFoundError:
                     left.add(entry.seq)
                 else:
-                    version, count = done.version, count + 1
+                    count += 1
             else:
-                more, after = bool(further), entries[-1].seq if entries else after
+                more, after = part.more, part.entries[-1].seq if part.entries else after
         return count
 
-    def _copy(self, entry: Entry, element: bytes) -> record.Encoded:
-        if entry.message is None:  # unreadable there, and no less so here
-            _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
-            return record.Encoded(b"", rest)
-        return record.copied(element, self._session.policy.compression, self._session.sealer)
+    async def _reencrypt_one(self, entry: Entry, element: bytes, version: int) -> int:
+        """Encrypt one message anew; return the session's new version."""
+        done = await self._writer.edit(
+            b"replace",
+            *target("message", entry.seq),
+            parts=[self._writer.copy_of(entry, element)],
+            places=[entry.seq],
+            expected_version=version,
+        )
+        return done.version
 
 
 def _is_stale(entry: Entry, element: bytes, newest: bytes) -> bool:
+    """Return whether a readable message is not encrypted with the newest key, or not bound to its position."""
     if entry.message is None or element[:1] == b"{":
         return entry.message is not None
     sealed = record.record_of(element)

@@ -42,6 +42,10 @@ class AsCoroutines:
         for entry in self._wrapped.entries(**options):
             yield entry
 
+    async def all_sessions(self, *args: Any) -> AsyncIterator[str]:
+        for session in self._wrapped.all_sessions(*args):
+            yield session
+
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._wrapped, name)
         if not callable(method):

@@ -17,7 +17,7 @@ import redis
 
 from tests.servers import debian_binary, free_port, run_server, wait_until
 
-Backend = tuple[str, int]
+Address = tuple[str, int]
 
 WEIGHTS = {
     "cut before": 4,
@@ -145,7 +145,7 @@ class FaultProxy:
 
     def __init__(
         self,
-        server: Callable[[], Backend],
+        server: Callable[[], Address],
         schedule: Schedule,
         *,
         patience: float,
@@ -302,7 +302,7 @@ class Pair:
         """Where the master is."""
         return self._urls[self._master]
 
-    def address(self) -> Backend:
+    def address(self) -> Address:
         return "127.0.0.1", int(self.url.rsplit(":", 1)[1].split("/", maxsplit=1)[0])
 
     def fail_over(self) -> None:
@@ -325,7 +325,7 @@ class Pair:
 
 @contextmanager
 def failing(
-    server: Callable[[], Backend], schedule: Schedule, *, patience: float, **options: Any
+    server: Callable[[], Address], schedule: Schedule, *, patience: float, **options: Any
 ) -> Iterator[FaultProxy]:
     with closing(FaultProxy(server, schedule, patience=patience, **options)) as proxy:
         yield proxy

@@ -21,7 +21,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,11 +30,12 @@ from langchain_core import messages as lc
 
 from chatmem.codec import compression, record
 from chatmem.codec.compression import Compression, UnknownDictionaryError
+from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from tests import samples
 
 GOLDEN = [Path(__file__).parent / "golden" / name for name in ("format-1.json", "values-1.json")]
@@ -222,6 +223,9 @@ class Nowhere:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         return [None] * len(commands)
 
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
+
     async def checkpoint(self) -> None:
         """Do nothing: nobody else runs."""
 
@@ -262,7 +266,7 @@ def fuzz(seed: int, inputs: int) -> Outcome:
 
 
 def _fuzz(seed: int, inputs: int) -> Outcome:
-    rng, ways, session = random.Random(seed), makers(), Session(Nowhere(), Policy(), "fuzzed", None)
+    rng, ways, decoder = random.Random(seed), makers(), Decoder(Session(Nowhere(), Policy(), "fuzzed"))
     _warm_up(ways)
     before, modules = _size(), set(sys.modules)
     counts: Counter[str] = Counter()
@@ -283,7 +287,7 @@ def _fuzz(seed: int, inputs: int) -> Outcome:
         assert took < SLOW_SECONDS, f"{name} took {took:.1f} s: {element[:200].hex()}"
         batch.append(element)
         if len(batch) == 64:
-            _read_together(session, batch)
+            _read_together(decoder, batch)
             batch.clear()
     return Outcome(counts, slowest, peak, _size() - before, sorted(set(sys.modules) - modules))
 
@@ -321,13 +325,13 @@ def _says_compressed(element: bytes) -> bool:
     return head[:1] == b"A" or bool(head[1:] and head[1] & record.COMPRESSED)
 
 
-def _read_together(session: Session, elements: list[bytes]) -> None:
+def _read_together(decoder: Decoder, elements: list[bytes]) -> None:
     """Assert that a session's reading gives each element its entry, a message or an error."""
-    entries = drive(session.entries(elements))
+    entries = drive(decoder.entries(elements))
     assert len(entries) == len(elements)
     for entry in entries:
         assert (entry.message is None) == (entry.error is not None)
-    assert len(session.messages_of(entries)) == sum(entry.error is None for entry in entries)
+    assert len(decoder.readable(entries)) == sum(entry.error is None for entry in entries)
 
 
 def _size() -> int:

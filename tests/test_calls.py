@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from chatmem.core.calls import MOST_SEEN, Call, Calls, Seen
+from chatmem.core.in_flight import MOST_SEEN, Call, Calls, Seen
 
 
 def told(call: Call) -> tuple[bytes, int, int]:

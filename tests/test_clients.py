@@ -140,6 +140,11 @@ class TestArguments:
             connect(url)
         assert "s3cret" not in str(caught.value)
 
+    def test_a_url_without_its_scheme(self, connect: Any) -> None:
+        """A host and port alone get a hint."""
+        with pytest.raises(ValueError, match=r"did you mean redis://localhost:6379\?$"):
+            connect("localhost:6379")
+
     @pytest.mark.parametrize(
         "url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://:s3c#ret@host/0"]
     )
@@ -164,7 +169,7 @@ def test_url_options_reach_redis_py(url: str, prefix: str) -> None:
     """A query option that redis-py knows is used, and wins over chatmem's own."""
     with chatmem.sync.connect(f"{url}?socket_timeout=1.5&client_name=chatmem-test&max_connections=3") as memory:
         memory.ping()
-        transport: Any = memory._connection.blocking()
+        transport: Any = memory.core.connection.blocking()
         pool = transport._transport._clients._clients[os.getpid(), 0].connection_pool
         assert pool.connection_kwargs["socket_timeout"] == 1.5
         assert pool.max_connections == 3

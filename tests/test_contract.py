@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 import chatmem
 from chatmem.codec import registry
 from chatmem.core.keys import session_keys
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests import samples
 from tests.conftest import Connect
 from tests.entries import ttl_of

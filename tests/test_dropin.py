@@ -35,7 +35,7 @@ from redis.crc import key_slot
 import chatmem
 from chatmem.codec import record
 from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
-from chatmem.dropin.connections import connection_to
+from chatmem.dropin.connections import shared_connection_to
 from chatmem.dropin.lists import _companion
 from tests import samples
 from tests.clusters import Cluster, cluster
@@ -45,7 +45,7 @@ from tests.wire import Wire, watched
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The class `ConversationBuffer")
 
-TURN = (lc.HumanMessage("Hi, my name is Alice."), lc.AIMessage("Hello Alice!", tool_calls=[]))
+TURN = (lc.HumanMessage("Hi, my name is Alice."), lc.AIMessage("Hello Alice!", tool_in_flight=[]))
 
 
 @pytest.fixture(scope="module")
@@ -360,7 +360,7 @@ class TestLists:
 
 
 async def _close(wire: Wire) -> None:
-    await connection_to(wire.url).aclose()
+    await shared_connection_to(wire.url).aclose()
 
 
 class TestLangChainJS:
@@ -376,8 +376,8 @@ class TestLangChainJS:
         ('{"type": "human", "data": {"content": "Hi", "role": "u"}, "text": "x"}', lc.HumanMessage("Hi", role="u")),
         ('{"type": "generic", "data": {"content": "Arr", "role": "p"}}', lc.ChatMessage(content="Arr", role="p")),
         (
-            '{"type": "ai", "data": {"tool_calls": [{"name": "f", "args": {}, "id": "c"}]}}',
-            lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}]),
+            '{"type": "ai", "data": {"tool_in_flight": [{"name": "f", "args": {}, "id": "c"}]}}',
+            lc.AIMessage("", tool_in_flight=[{"name": "f", "args": {}, "id": "c"}]),
         ),
     ]
 
@@ -490,7 +490,7 @@ def holding(value: Any) -> Iterator[lc.BaseMessage]:
     yield lc.ToolMessage("x", tool_call_id="c", artifact=value)
     yield lc.AIMessage("x", additional_kwargs={"parsed": value})
     yield lc.AIMessage("x", response_metadata={"usage": [value]})
-    yield lc.AIMessage("x", tool_calls=[{"name": "f", "args": {"a": value}, "id": "c"}])
+    yield lc.AIMessage("x", tool_in_flight=[{"name": "f", "args": {"a": value}, "id": "c"}])
     yield lc.HumanMessage("x", own=value)
     yield lc.HumanMessage([{"type": "custom", "value": value}])
 
@@ -605,7 +605,7 @@ class TestCommunity:
             await names.add(*TURN)
             assert await names.read() == list(TURN)
             await names.clear()
-        await connection_to(url).aclose()
+        await shared_connection_to(url).aclose()
 
 
 class TestMemorystore:

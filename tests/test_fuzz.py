@@ -18,7 +18,7 @@ from msgspec.msgpack import Ext
 import chatmem
 from chatmem.codec import messages, record
 from chatmem.codec.extensions import CONTAINERS
-from chatmem.codec.hashes import _Walk
+from chatmem.codec.hostile import _Walk
 from tests import samples
 from tests.fuzz import _artifact, fuzz
 

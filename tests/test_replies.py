@@ -17,91 +17,91 @@ from hypothesis import strategies as st
 
 import chatmem
 import chatmem.sync
-from chatmem.transports.errors import Again, again, translate
+from chatmem.transports.errors import Retry, retry_of, translate
 from tests.coroutines import Connect, as_coroutines
 from tests.faults import resp_end
 from tests.servers import debian_binary, run_server, wait_until
 
 UNAVAILABLE, UNSUPPORTED = chatmem.UnavailableError, chatmem.UnsupportedError
 REPLIES = [
-    ("NOAUTH Authentication required.", UNAVAILABLE, "refused this user or password", Again.NO),
-    ("WRONGPASS invalid username-password pair or user is disabled.", UNAVAILABLE, "correct the login", Again.NO),
-    ("ERR invalid password", UNAVAILABLE, "correct the login", Again.NO),
-    ("ERR Client sent AUTH, but no password is set", UNAVAILABLE, "correct the login", Again.NO),
+    ("NOAUTH Authentication required.", UNAVAILABLE, "refused this user or password", Retry.NO),
+    ("WRONGPASS invalid username-password pair or user is disabled.", UNAVAILABLE, "correct the login", Retry.NO),
+    ("ERR invalid password", UNAVAILABLE, "correct the login", Retry.NO),
+    ("ERR Client sent AUTH, but no password is set", UNAVAILABLE, "correct the login", Retry.NO),
     (
         "NOPERM User x has no permissions to run the 'evalsha' command",
         UNAVAILABLE,
         "lacks a right",
-        Again.NO,
+        Retry.NO,
     ),
     (
         "ERR ACL failure in script: User x has no permissions to run",
         UNAVAILABLE,
         "lacks a right",
-        Again.NO,
+        Retry.NO,
     ),
     (
         "ERR The user executing the script can't run this command or",
         UNAVAILABLE,
         "lacks a right",
-        Again.NO,
+        Retry.NO,
     ),
-    ("NOPERM No permissions to access a key", UNAVAILABLE, "lacks a right", Again.NO),
-    ("DENIED Redis is running in protected mode because", UNAVAILABLE, "until it has a password", Again.NO),
-    ("OOM command not allowed when used memory > 'maxmemory'.", UNAVAILABLE, "raise its maxmemory", Again.NO),
-    ("ERR Error running script (call to f_1): @user_script:3: -OOM command", UNAVAILABLE, "maxmemory", Again.NO),
-    ("MISCONF Redis is configured to save RDB snapshots, but", UNAVAILABLE, "cannot save to its disk", Again.NO),
-    ("MISCONF Errors writing to the AOF file: No space left on device", UNAVAILABLE, "to its disk", Again.NO),
-    ("LOADING Redis is loading the dataset in memory", UNAVAILABLE, "reading its data", Again.LATER),
-    ("BUSY Redis is busy running a script. You can only", UNAVAILABLE, "long script", Again.LATER),
-    ("READONLY You can't write against a read only replica.", UNAVAILABLE, "its master", Again.LATER),
-    ("ERR script: 1, on @user_script:1. -READONLY You can't", UNAVAILABLE, "its master", Again.LATER),
-    ("REDIRECT 127.0.0.1:6380", UNAVAILABLE, "its master", Again.LATER),
-    ("MASTERDOWN Link with MASTER is down and", UNAVAILABLE, "failing over", Again.LATER),
-    ("NOMASTERLINK Can't SYNC while failing over", UNAVAILABLE, "failing over", Again.LATER),
-    ("INPROG Failover already in progress", UNAVAILABLE, "failing over", Again.LATER),
-    ("NOREPLICAS Not enough good replicas to write.", UNAVAILABLE, "fewer replicas", Again.LATER),
-    ("UNBLOCKED client unblocked via CLIENT UNBLOCK", UNAVAILABLE, "not confirmed", Again.LATER),
-    ("UNBLOCKED force unblock from blocking operation, instance state", UNAVAILABLE, "not confirmed", Again.LATER),
-    ("ERR WAIT cannot be used with replica instances.", UNAVAILABLE, "its master", Again.LATER),
-    ("CLUSTERDOWN The cluster is down", UNAVAILABLE, "failing over or moves slots", Again.LATER),
-    ("CLUSTERDOWN Hash slot not served", UNAVAILABLE, "failing over or moves slots", Again.LATER),
-    ("TRYAGAIN Multiple keys request during rehashing of slot", UNAVAILABLE, "moves slots", Again.LATER),
-    ("MOVED 12182 127.0.0.1:7002", UNSUPPORTED, r"redis\+cluster://", Again.NO),
-    ("ASK 12182 127.0.0.1:7002", UNSUPPORTED, r"redis\+cluster://", Again.NO),
-    ("CROSSSLOT Keys in request don't hash to the same slot", UNSUPPORTED, "behind a proxy", Again.NO),
-    ("ERR max number of clients reached", UNAVAILABLE, "maxclients", Again.LATER),
-    ("ERR max number of clients + cluster connections reached", UNAVAILABLE, "maxclients", Again.LATER),
-    ("ERR max concurrent connections exceeded", UNAVAILABLE, "maxclients", Again.LATER),
-    ("NOPROTO unsupported protocol version", UNSUPPORTED, "protocol=2", Again.NO),
-    ("ERR unknown command `HELLO`, with args beginning with: `3`,", UNSUPPORTED, "protocol=2", Again.NO),
-    ("ERR unknown command 'EVAL', with args beginning with: 'x'", UNSUPPORTED, "lacks a command", Again.NO),
-    ("ERR unknown command `WAIT`, with args beginning with: `1`", UNSUPPORTED, "lacks a command", Again.NO),
-    ("ERR unknown subcommand 'X'. Try SCRIPT HELP.", UNSUPPORTED, "lacks a command", Again.NO),
-    ("unsupported command 'eval'", UNSUPPORTED, "lacks a command", Again.NO),
-    ("ERR command 'EVAL' is not supported", UNSUPPORTED, "lacks a command", Again.NO),
-    ("ERR DB index is out of range", UNSUPPORTED, "database of this number", Again.NO),
-    ("ERR SELECT is not allowed in cluster mode", UNSUPPORTED, "database of this number", Again.NO),
-    ("ERR Protocol error: invalid bulk length", UNSUPPORTED, "of this size", Again.NO),
-    ("ERR Protocol error: too big mbulk count string", UNSUPPORTED, "of this size", Again.NO),
-    ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", UNSUPPORTED, "of this size", Again.NO),
-    ("ERR max request size exceeded. Limit: 1048576 bytes", UNSUPPORTED, "of this size", Again.NO),
-    ("ERR Error running script (call to f_1): Script killed by user with SCRIPT KILL", UNAVAILABLE, "ended", Again.NO),
-    ("ERR max daily request limit exceeded. Limit: 10000", UNAVAILABLE, "plan allows no more", Again.NO),
-    ("LIMITED try later", UNAVAILABLE, "plan allows no more", Again.NO),
-    ("no upstream host", UNAVAILABLE, "the proxy before it", Again.LATER),
-    ("upstream failure", UNAVAILABLE, "the proxy before it", Again.LATER),
-    ("ERR Connection timed out", UNAVAILABLE, "the proxy before it", Again.LATER),
-    ("ERR Connection refused", UNAVAILABLE, "the proxy before it", Again.LATER),
-    ("ERR Host is down", UNAVAILABLE, "the proxy before it", Again.LATER),
-    ("EXECABORT Transaction discarded because of previous errors.", UNSUPPORTED, "does not know", Again.NO),
-    ("BUSYKEY Target key name already exists.", UNSUPPORTED, "does not know", Again.NO),
-    ("NOTBUSY No scripts in execution right now.", UNSUPPORTED, "does not know", Again.NO),
-    ("UNKILLABLE Sorry the script already executed write commands", UNSUPPORTED, "does not know", Again.NO),
-    ("IOERR error or timeout writing to target instance", UNSUPPORTED, "does not know", Again.NO),
-    ("ERR value is not an integer or out of range", UNSUPPORTED, "does not know", Again.NO),
-    ("ERR user_script:12: attempt to index a nil value", UNSUPPORTED, "does not know", Again.NO),
-    ("something else", UNSUPPORTED, "does not know", Again.NO),
+    ("NOPERM No permissions to access a key", UNAVAILABLE, "lacks a right", Retry.NO),
+    ("DENIED Redis is running in protected mode because", UNAVAILABLE, "until it has a password", Retry.NO),
+    ("OOM command not allowed when used memory > 'maxmemory'.", UNAVAILABLE, "raise its maxmemory", Retry.NO),
+    ("ERR Error running script (call to f_1): @user_script:3: -OOM command", UNAVAILABLE, "maxmemory", Retry.NO),
+    ("MISCONF Redis is configured to save RDB snapshots, but", UNAVAILABLE, "cannot save to its disk", Retry.NO),
+    ("MISCONF Errors writing to the AOF file: No space left on device", UNAVAILABLE, "to its disk", Retry.NO),
+    ("LOADING Redis is loading the dataset in memory", UNAVAILABLE, "reading its data", Retry.LATER),
+    ("BUSY Redis is busy running a script. You can only", UNAVAILABLE, "long script", Retry.LATER),
+    ("READONLY You can't write against a read only replica.", UNAVAILABLE, "its master", Retry.LATER),
+    ("ERR script: 1, on @user_script:1. -READONLY You can't", UNAVAILABLE, "its master", Retry.LATER),
+    ("REDIRECT 127.0.0.1:6380", UNAVAILABLE, "its master", Retry.LATER),
+    ("MASTERDOWN Link with MASTER is down and", UNAVAILABLE, "failing over", Retry.LATER),
+    ("NOMASTERLINK Can't SYNC while failing over", UNAVAILABLE, "failing over", Retry.LATER),
+    ("INPROG Failover already in progress", UNAVAILABLE, "failing over", Retry.LATER),
+    ("NOREPLICAS Not enough good replicas to write.", UNAVAILABLE, "fewer replicas", Retry.LATER),
+    ("UNBLOCKED client unblocked via CLIENT UNBLOCK", UNAVAILABLE, "not confirmed", Retry.LATER),
+    ("UNBLOCKED force unblock from blocking operation, instance state", UNAVAILABLE, "not confirmed", Retry.LATER),
+    ("ERR WAIT cannot be used with replica instances.", UNAVAILABLE, "its master", Retry.LATER),
+    ("CLUSTERDOWN The cluster is down", UNAVAILABLE, "failing over or moves slots", Retry.LATER),
+    ("CLUSTERDOWN Hash slot not served", UNAVAILABLE, "failing over or moves slots", Retry.LATER),
+    ("TRYAGAIN Multiple keys request during rehashing of slot", UNAVAILABLE, "moves slots", Retry.LATER),
+    ("MOVED 12182 127.0.0.1:7002", UNSUPPORTED, r"redis\+cluster://", Retry.NO),
+    ("ASK 12182 127.0.0.1:7002", UNSUPPORTED, r"redis\+cluster://", Retry.NO),
+    ("CROSSSLOT Keys in request don't hash to the same slot", UNSUPPORTED, "behind a proxy", Retry.NO),
+    ("ERR max number of clients reached", UNAVAILABLE, "maxclients", Retry.LATER),
+    ("ERR max number of clients + cluster connections reached", UNAVAILABLE, "maxclients", Retry.LATER),
+    ("ERR max concurrent connections exceeded", UNAVAILABLE, "maxclients", Retry.LATER),
+    ("NOPROTO unsupported protocol version", UNSUPPORTED, "protocol=2", Retry.NO),
+    ("ERR unknown command `HELLO`, with args beginning with: `3`,", UNSUPPORTED, "protocol=2", Retry.NO),
+    ("ERR unknown command 'EVAL', with args beginning with: 'x'", UNSUPPORTED, "lacks a command", Retry.NO),
+    ("ERR unknown command `WAIT`, with args beginning with: `1`", UNSUPPORTED, "lacks a command", Retry.NO),
+    ("ERR unknown subcommand 'X'. Try SCRIPT HELP.", UNSUPPORTED, "lacks a command", Retry.NO),
+    ("unsupported command 'eval'", UNSUPPORTED, "lacks a command", Retry.NO),
+    ("ERR command 'EVAL' is not supported", UNSUPPORTED, "lacks a command", Retry.NO),
+    ("ERR DB index is out of range", UNSUPPORTED, "database of this number", Retry.NO),
+    ("ERR SELECT is not allowed in cluster mode", UNSUPPORTED, "database of this number", Retry.NO),
+    ("ERR Protocol error: invalid bulk length", UNSUPPORTED, "of this size", Retry.NO),
+    ("ERR Protocol error: too big mbulk count string", UNSUPPORTED, "of this size", Retry.NO),
+    ("ERR string exceeds maximum allowed size (proto-max-bulk-len)", UNSUPPORTED, "of this size", Retry.NO),
+    ("ERR max request size exceeded. Limit: 1048576 bytes", UNSUPPORTED, "of this size", Retry.NO),
+    ("ERR Error running script (call to f_1): Script killed by user with SCRIPT KILL", UNAVAILABLE, "ended", Retry.NO),
+    ("ERR max daily request limit exceeded. Limit: 10000", UNAVAILABLE, "plan allows no more", Retry.NO),
+    ("LIMITED try later", UNAVAILABLE, "plan allows no more", Retry.NO),
+    ("no upstream host", UNAVAILABLE, "the proxy before it", Retry.LATER),
+    ("upstream failure", UNAVAILABLE, "the proxy before it", Retry.LATER),
+    ("ERR Connection timed out", UNAVAILABLE, "the proxy before it", Retry.LATER),
+    ("ERR Connection refused", UNAVAILABLE, "the proxy before it", Retry.LATER),
+    ("ERR Host is down", UNAVAILABLE, "the proxy before it", Retry.LATER),
+    ("EXECABORT Transaction discarded because of previous errors.", UNSUPPORTED, "does not know", Retry.NO),
+    ("BUSYKEY Target key name already exists.", UNSUPPORTED, "does not know", Retry.NO),
+    ("NOTBUSY No scripts in execution right now.", UNSUPPORTED, "does not know", Retry.NO),
+    ("UNKILLABLE Sorry the script already executed write commands", UNSUPPORTED, "does not know", Retry.NO),
+    ("IOERR error or timeout writing to target instance", UNSUPPORTED, "does not know", Retry.NO),
+    ("ERR value is not an integer or out of range", UNSUPPORTED, "does not know", Retry.NO),
+    ("ERR user_script:12: attempt to index a nil value", UNSUPPORTED, "does not know", Retry.NO),
+    ("something else", UNSUPPORTED, "does not know", Retry.NO),
 ]
 
 
@@ -174,7 +174,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 
 @pytest.mark.parametrize(("text", "kind", "said", "then"), REPLIES, ids=[reply[0][:24] for reply in REPLIES])
-def test_each_reply(text: str, kind: type[Exception], said: str, then: Again) -> None:
+def test_each_reply(text: str, kind: type[Exception], said: str, then: Retry) -> None:
     """As redis-py makes an error of it, and as chatmem's own lanes do: the same leaf, which says what to do."""
     from redis._parsers.base import BaseParser
 
@@ -185,7 +185,7 @@ def test_each_reply(text: str, kind: type[Exception], said: str, then: Again) ->
         found.__cause__ = error
         assert type(found) is kind
         assert said.replace("\\", "") in str(found)
-        assert again(found) is then
+        assert retry_of(found) is then
         assert "stored" not in str(found)
 
 
@@ -195,7 +195,7 @@ def test_any_reply(text: str) -> None:
     assert type(translate(redis.ResponseError(text))) is not chatmem.ChatMemError
 
 
-@pytest.mark.parametrize(("text", "kind", "said"), [reply[:3] for reply in REPLIES if reply[3] is Again.NO])
+@pytest.mark.parametrize(("text", "kind", "said"), [reply[:3] for reply in REPLIES if reply[3] is Retry.NO])
 async def test_what_no_other_try_helps(
     answering: Answering, connect: Connect, prefix: str, text: str, kind: type[Exception], said: str
 ) -> None:
@@ -209,7 +209,7 @@ async def test_what_no_other_try_helps(
     await memory.aclose()
 
 
-@pytest.mark.parametrize("text", [reply[0] for reply in REPLIES if reply[3] is Again.LATER])
+@pytest.mark.parametrize("text", [reply[0] for reply in REPLIES if reply[3] is Retry.LATER])
 async def test_what_passes(answering: Answering, connect: Connect, prefix: str, text: str) -> None:
     """Nothing was done, or it is recognised: the call is tried again, and served once."""
     memory = connect(answering.url, prefix=prefix)

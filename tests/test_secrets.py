@@ -80,7 +80,7 @@ class Seen:
     def objects(self, memory: chatmem.ChatMemory) -> None:
         """Take what the memory and all that is chatmem's below it say of themselves."""
         whole, found = getattr(memory, "_wrapped", memory), list[Any]()
-        pending = [whole, whole.history("a"), whole._policy, whole._connection]
+        pending = [whole, whole.history("a"), whole.core.policy, whole.core.connection]
         while pending:
             one = pending.pop()
             if any(one is other for other in found):
@@ -145,7 +145,7 @@ def urls(address: str, secret: str) -> list[str]:
 @pytest.mark.parametrize("kind", range(7))
 async def test_nobody_listens(connect: Connect, seen: Seen, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection, with every scheme; the sentinel's own password is looked for too."""
-    monkeypatch.setattr(chatmem.backends.sentinel, "TRIES", 0)
+    monkeypatch.setattr(chatmem.backends.sentinel, "RETRIES", 0)
     await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen, once=True)
     seen.check(SECRET, WRITTEN, errors=1)
 

@@ -16,7 +16,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 import chatmem
 from chatmem.core.window import Window
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from tests import providers
 from tests.logs import heads, is_a_persons, logs
 from tests.samples import conversations, same

@@ -50,8 +50,8 @@ async def test_failover(watched: Watched, facade: str) -> None:
     ("url", "text"),
     [
         ("redis+sentinel://host:26379", "service's name"),
-        ("redis+sentinel:///service/0", "names no sentinel"),
-        ("redis+sentinel://host:x/service/0", "names no sentinel"),
+        ("redis+sentinel:///service/0", "must name sentinels"),
+        ("redis+sentinel://host:x/service/0", "must name sentinels"),
         ("redis+sentinel://:s3cret@host/service/x", "database must be a number"),
     ],
 )

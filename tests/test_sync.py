@@ -16,7 +16,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 
 @pytest.fixture
@@ -152,10 +152,22 @@ def test_a_coroutine_that_suspends_is_a_bug() -> None:
         drive(suspends())
 
 
-def test_the_core_imports_no_transport() -> None:
-    """The core awaits nothing but its transport: it imports no asyncio, anyio, redis or HTTP client."""
-    for module in ("history", "policy", "keys", "model", "errors", "codec.record", "codec.messages", "codec.kinds"):
-        source = inspect.getsource(__import__(f"chatmem.{module}", fromlist=["_"]))
-        for forbidden in ("asyncio", "anyio", "redis", "httpx"):
-            assert f"import {forbidden}" not in source
-            assert f"from {forbidden}" not in source
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"),
+    [(chatmem.sync.History, chatmem.History), (chatmem.sync.ChatMemory, chatmem.ChatMemory)],
+)
+def test_the_facades_say_and_take_the_same(blocking: type, asynchronous: type) -> None:
+    """Each method of one facade has its twin in the other, with the same parameters and the same docstring."""
+    names = {name for name in vars(blocking) if not name.startswith("_")}
+    public = {name for name in dir(asynchronous) if not name.startswith("_")}
+    assert names - {"close"} == public - {"aclose"}
+    for name in names - {"close"}:
+        own, twin = getattr(blocking, name), getattr(asynchronous, name)
+        assert inspect.signature(own).parameters == inspect.signature(twin).parameters, name
+        assert inspect.getdoc(own) == inspect.getdoc(twin), name
+
+
+def test_both_ways_to_connect_take_and_say_the_same() -> None:
+    """Whoever changes from one facade to the other changes an import."""
+    assert inspect.signature(chatmem.sync.connect).parameters == inspect.signature(chatmem.connect).parameters
+    assert inspect.getdoc(chatmem.sync.connect) == inspect.getdoc(chatmem.connect)

@@ -21,7 +21,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem.backends.upstash import UpstashBackend
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests import samples
 from tests.conftest import check_ttls
 from tests.coroutines import Connect, as_coroutines
@@ -286,7 +286,7 @@ class TestTrouble:
 
 
 def backend_at(url: str | None = None, *, token: str | None = None) -> UpstashBackend:
-    backend = chatmem.connect(url, token=token)._connection._backend
+    backend = chatmem.connect(url, token=token).core.connection._backend
     assert isinstance(backend, UpstashBackend)
     return backend
 
@@ -315,15 +315,15 @@ class TestAddress:
             ("https://host", None, "url needs a token"),
             ("upstash://host", None, "url needs a token"),
             ("upstash://:s3cret@host", "s3cret", "not both"),
-            ("upstash://:s3cret@", None, "not a valid address"),
-            ("upstash://:s3cret@host:port", None, "not a valid address"),
-            ("upstash://:s3cret@[host", None, "not a valid address"),
+            ("upstash://:s3cret@", None, "not a valid URL"),
+            ("upstash://:s3cret@host:port", None, "not a valid URL"),
+            ("upstash://:s3cret@[host", None, "not a valid URL"),
             ("https://host?_token=s3cret", "x", "url has options"),
             ("https://host", "s3cret\n", "without blanks"),
             ("https://host", "s3crét", "without blanks"),
             ("https://host", "", "without blanks"),
-            ("redis://host", "s3cret", "goes with the https:// url"),
-            (None, "s3cret", "goes with the https:// url"),
+            ("redis://host", "s3cret", "pass it with an https:// url"),
+            (None, "s3cret", "pass it with an https:// url"),
         ],
     )
     @pytest.mark.parametrize("facade", [chatmem.connect, chatmem.sync.connect])
@@ -342,7 +342,7 @@ class TestAddress:
     def test_the_variables(self, rest: RestServer, prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
         """Without URL and client, the vendor's own variables serve, unless CHATMEM_URL is there."""
         monkeypatch.setenv("UPSTASH_REDIS_REST_URL", rest.url)
-        with pytest.raises(ValueError, match="UPSTASH_REDIS_REST_TOKEN one is set alone"):
+        with pytest.raises(ValueError, match="UPSTASH_REDIS_REST_TOKEN is set: set both"):
             chatmem.connect()
         monkeypatch.setenv("UPSTASH_REDIS_REST_TOKEN", TOKEN)
         with chatmem.sync.connect(prefix=prefix) as memory:

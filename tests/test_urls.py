@@ -13,7 +13,7 @@ import redis.asyncio
 import chatmem
 import chatmem.sync
 from chatmem.backends import options
-from chatmem.backends.connection import address_at
+from chatmem.backends.connection import backend_at
 from chatmem.backends.redis import open_async, open_blocking
 
 SCHEMES = {
@@ -43,11 +43,11 @@ class TestWrongOptions:
 
     def test_a_misspelled_one(self, connect: Callable[..., object], scheme: str) -> None:
         """The nearest one is named."""
-        with pytest.raises(ValueError, match=r"'socket_timout'.*do you mean 'socket_timeout'\?"):
+        with pytest.raises(ValueError, match=r"'socket_timout'.*did you mean 'socket_timeout'\?"):
             connect(f"{SCHEMES[scheme]}?socket_timout=2")
 
     def test_an_unknown_one(self, connect: Callable[..., object], scheme: str) -> None:
-        with pytest.raises(ValueError, match=r"'x'.*known are .*socket_timeout"):
+        with pytest.raises(ValueError, match=r"'x'.*known options are .*socket_timeout"):
             connect(f"{SCHEMES[scheme]}?x=s3cret")
 
     @pytest.mark.parametrize("name", WRONG)
@@ -78,7 +78,7 @@ async def test_each_option_is_taken_by_both_clients(scheme: str, name: str) -> N
     """Or it is said at once that there is none: nothing is left to raise a TypeError when a connection opens."""
     values = {"protocol": "3", "ssl_cert_reqs": "none", "ssl_min_version": "1.2", "db": "0"}
     try:
-        address: Any = address_at(f"{SCHEMES[scheme]}?{name}={values.get(name, '1')}")
+        address: Any = backend_at(f"{SCHEMES[scheme]}?{name}={values.get(name, '1')}")
     except ValueError as error:
         assert name in str(error)  # noqa: PT017 - some kinds have it and some have not
         return
@@ -127,7 +127,7 @@ def test_a_database_of_a_cluster() -> None:
 
 
 def test_tls_options_without_tls() -> None:
-    with pytest.raises(ValueError, match="begin it with rediss"):
+    with pytest.raises(ValueError, match="begin the url with rediss"):
         chatmem.connect("redis://host?ssl_ca_certs=ca.pem")
 
 

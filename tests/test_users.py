@@ -201,6 +201,36 @@ class TestSessions:
             await memory.sessions("alice", **options)
 
 
+class TestAllSessions:
+    """All sessions of a memory, whoever they belong to."""
+
+    NAMES = ("a", "b{}", "c*", "d\ud800", "e:m", "user-1", "user-2")
+
+    async def test_each_once(self, memory: Any, raw: Any, prefix: str, request: pytest.FixtureRequest) -> None:
+        """With ids of any characters, with and without users; nothing else under the prefix is one."""
+        for number, name in enumerate(self.NAMES):
+            await memory.history(name, user="alice" if number % 2 else None).append("x")
+        raw.set(f"{prefix}:{{broken%ZZ}}:m", "x", px=60_000)
+        raw.set(f"{prefix}:other", "x", px=60_000)
+        if "least rights" in request.node.name:
+            with pytest.raises(chatmem.UnavailableError, match="'scan' command"):
+                [one async for one in memory.all_sessions()]
+            return
+        assert sorted([one async for one in memory.all_sessions()]) == sorted(self.NAMES)
+
+    async def test_that_match(self, memory: Any, request: pytest.FixtureRequest) -> None:
+        """A glob chooses among them; what it says literally is escaped by brackets."""
+        for name in self.NAMES:
+            await memory.history(name).append("x")
+        if "least rights" in request.node.name:
+            return  # see above
+        assert sorted([one async for one in memory.all_sessions("user-?")]) == ["user-1", "user-2"]
+        assert [one async for one in memory.all_sessions("c[*]")] == ["c*"]
+        assert [one async for one in memory.all_sessions("nobody")] == []
+        with pytest.raises(ValueError, match="match must be a glob"):
+            [one async for one in memory.all_sessions("")]
+
+
 class TestErasure:
     async def test_nothing_is_left(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """The whole keyspace is as it was before the user came."""

@@ -30,6 +30,7 @@ from langchain_core.prompts import ChatPromptTemplate, MessagesPlaceholder, Prom
 from msgspec.msgpack import Ext
 
 import chatmem
+import chatmem.sync
 from chatmem.codec import names, record, registry, standard
 from chatmem.codec.extensions import Code
 from chatmem.codec.values import MAX_DEPTH, OnUnstorable

@@ -10,7 +10,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests.coroutines import as_coroutines
 from tests.wire import Wire, watched
 

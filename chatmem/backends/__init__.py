@@ -1,1 +1,1 @@
-"""Where a memory is kept: from URLs and clients to transports."""
+"""Backends: where sessions are stored. Each module serves one kind of URL or client."""

@@ -1,4 +1,4 @@
-"""The server that conversations are moved from."""
+"""Direct access to a server for tools: any command, and SCAN over keys."""
 
 from __future__ import annotations
 
@@ -6,35 +6,41 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from chatmem.backends.connection import address_at
+from chatmem.backends.connection import backend_at
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from chatmem.transports.errors import REDIS_ERRORS, translate
 
 
 class Server:
-    """A server by its URL, of any kind that chatmem knows."""
+    """A server at a URL of any kind that chatmem knows, for commands beyond those of a memory."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         """Connect to nothing yet.
 
         Raises:
-            ValueError: the URL is none that chatmem knows.
+            ValueError: chatmem does not know the URL's scheme, or the URL or token is wrong.
         """
-        self._address = address_at(url, token)
-        self._transport = self._address.blocking()
+        self._backend = backend_at(url, token)
+        self._transport = self._backend.blocking()
 
     def run(self, *commands: Command) -> list[Any]:
-        """Run commands in one round trip; text replies are bytes.
+        """Run commands in one round trip and return their replies; strings in them are bytes.
 
         Raises:
-            ChatMemError: of the first command that failed.
+            ChatMemError: a command failed; it is the first one's error.
         """
         replies = drive(self._transport.run(commands))
         return [reply.encode() if isinstance(reply, str) else reply for reply in replies]
 
     def scan(self, prefix: bytes, pattern: bytes, suffix: bytes) -> Iterator[bytes]:
-        """Yield the keys that lie between prefix and suffix, each once; the pattern between them is a glob."""
+        """Yield the keys that match, each once.
+
+        Args:
+            prefix: what keys begin with, taken literally.
+            pattern: a glob for what stands between prefix and suffix.
+            suffix: what keys end with, taken literally.
+        """
         match = literally(prefix) + pattern + literally(suffix)
         seen: set[bytes] = set()
         for key in self._keys(match):
@@ -43,9 +49,9 @@ class Server:
                 yield key
 
     def _keys(self, match: bytes) -> Iterator[bytes]:
-        client = self._address.open_blocking()
+        client = self._backend.open_blocking()
         try:
-            if not hasattr(client, "scan_iter"):  # Upstash's has none
+            if not hasattr(client, "scan_iter"):  # Upstash's client has none
                 yield from self._scan(match)
                 return
             for key in client.scan_iter(match, count=1000):
@@ -64,11 +70,11 @@ class Server:
                 return
 
     def close(self) -> None:
-        """Close what was opened."""
+        """Close the connections."""
         drive(self._transport.aclose())
-        self._address.release()
+        self._backend.release()
 
 
 def literally(text: bytes) -> bytes:
-    """Return a glob that matches this text alone."""
+    """Return a glob that matches exactly this text."""
     return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)

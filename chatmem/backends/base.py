@@ -1,4 +1,4 @@
-"""Where a memory's sessions may be: a file for each kind, which makes the transports that lead there."""
+"""The `Backend` protocol. A backend is a place where sessions are stored; it makes the transports that lead there."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chatmem.transports.base import Transport
 
 
 class Backend(Protocol):
-    """A place that transports lead to. Making one, and making its transports, does no I/O."""
+    """A place where sessions are stored. Neither it nor its transports do any I/O when they are made."""
 
     def asynchronous(self) -> Transport:
         """Return a new transport for coroutines."""
@@ -18,12 +18,12 @@ class Backend(Protocol):
         """Return a new transport whose coroutines never suspend, for synchronous callers.
 
         Raises:
-            ValueError: there is none.
+            ValueError: the backend has none.
         """
         ...
 
     def release(self) -> None:
-        """Let go of what the backend itself holds; its transports are closed before."""
+        """Release what the backend itself holds. Close its transports first."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""A client of the caller's own: it is used as it is, and stays open."""
+"""Backends for a caller's own redis-py client, which is used as it is and stays open."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from chatmem.backends.base import Backend
 from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.threaded import ThreadedTransport
+from chatmem.transports.wrappers import ThreadedTransport
 
 if TYPE_CHECKING:
     import upstash_redis.asyncio
@@ -24,7 +24,7 @@ Client = Union[AsyncClient, BlockingClient, "upstash_redis.Redis", "upstash_redi
 
 
 class AsyncClientBackend:
-    """Where a redis.asyncio client leads."""
+    """The server or cluster of a redis.asyncio client."""
 
     def __init__(self, client: AsyncClient) -> None:
         self._client = client
@@ -48,7 +48,7 @@ class AsyncClientBackend:
 
 
 class BlockingClientBackend:
-    """Where a blocking redis-py client leads."""
+    """The server or cluster of a blocking redis-py client."""
 
     def __init__(self, client: BlockingClient) -> None:
         self._client = client
@@ -66,10 +66,10 @@ class BlockingClientBackend:
 
 
 def backend_of(client: Client) -> Backend:
-    """Return the backend that a client leads to.
+    """Return the backend of a client.
 
     Raises:
-        ValueError: it is no client that chatmem knows.
+        ValueError: it is not a client that chatmem knows.
     """
     if isinstance(client, AsyncClient):
         return AsyncClientBackend(client)
@@ -92,7 +92,7 @@ def _upstash(client: object) -> Backend | None:
 
 
 def _longest(client: BlockingClient) -> float:
-    """Return for how many seconds a client may send one command again: it opens a connection as often for each try."""
+    """Return for how many seconds a client may retry one command; for each retry it may retry to connect, too."""
     retry: Retry | None
     if isinstance(client, redis.RedisCluster):
         nodes: Any = client.nodes_manager

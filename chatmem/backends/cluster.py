@@ -1,7 +1,7 @@
-"""redis+cluster:// and rediss+cluster://: a Redis or Valkey Cluster, through redis-py's cluster clients.
+"""Backend for redis+cluster:// and rediss+cluster://: a Redis or Valkey Cluster, on redis-py's cluster clients.
 
 A session's keys are in one slot, so every operation goes to one node. redis-py follows moved slots (MOVED, ASK,
-TRYAGAIN) and finds a new master after a failover; what it sends again is safe to send again.
+TRYAGAIN) and finds the new master after a failover. It retries, which is safe for everything that chatmem sends.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import FAILOVER, FAILOVER_RETRIES, AsyncClock, BlockingClock, RetryingTransport
 from chatmem.transports.tls import mismatch
 
 _CLUSTER: dict[str, Any] = {"max_connections": 64}
@@ -28,30 +28,30 @@ _NOT_HERE = ("timeout", *options.lacking(redis.asyncio.RedisCluster))
 
 
 class ClusterBackend:
-    """One cluster, by the URL of any of its nodes."""
+    """A cluster, given the URL of any of its nodes."""
 
     def __init__(self, url: str) -> None:
         self._url, given = options.read(url.replace("+cluster", "", 1), without=_NOT_HERE)
         if given.pop("db", 0):
-            raise ValueError("url names a database, and a cluster has only 0: leave it out")
+            raise ValueError("url names a database, but a cluster has only 0: leave the number out")
         self._options = {**CONNECTION, **_CLUSTER, **given}
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio's cluster client."""
         transport = AsyncioTransport(self._open_async, close_client)
-        return RetriedTransport(
-            transport, AsyncClock(), retries=FAILOVER_TRIES, backoff=FAILOVER, explain=self._mismatch
+        return RetryingTransport(
+            transport, AsyncClock(), retries=FAILOVER_RETRIES, backoff=FAILOVER, explain=self._mismatch
         )
 
     def blocking(self) -> Transport:
         """Return a transport on redis-py's blocking cluster client."""
         transport = BlockingTransport(self._open_once, owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=FAILOVER_TRIES,
+            retries=FAILOVER_RETRIES,
             backoff=FAILOVER,
-            longest=2 * longest(self._options),  # it may be looked up anew, or have moved, in a try
+            longest=2 * longest(self._options),  # one try may look up the slots and follow a redirection
             explain=self._mismatch,
         )
 
@@ -67,8 +67,8 @@ class ClusterBackend:
         return redis.RedisCluster.from_url(self._url, retry=Retry(NoBackoff(), 0), **self._options)
 
     def open_blocking(self) -> redis.RedisCluster:
-        """Return a new blocking client, which is the caller's to close."""
-        return redis.RedisCluster.from_url(self._url, retry=Retry(FAILOVER, FAILOVER_TRIES), **self._options)
+        """Return a new blocking client. The caller closes it."""
+        return redis.RedisCluster.from_url(self._url, retry=Retry(FAILOVER, FAILOVER_RETRIES), **self._options)
 
     def release(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: this backend holds nothing."""

@@ -1,8 +1,9 @@
-"""A URL or a client -> the transports that lead there. Nothing here does any I/O before the first round trip."""
+"""The connection to a URL or a client. Nothing here does any I/O before the first round trip."""
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from chatmem.backends.base import Backend, UrlBackend
@@ -12,12 +13,13 @@ from chatmem.backends.embedded import EmbeddedBackend
 from chatmem.backends.redis import RedisBackend
 from chatmem.backends.sentinel import SentinelBackend
 from chatmem.extras import needed
-from chatmem.transports.anyloop import AnyLoopTransport
+from chatmem.transports.any_loop import AnyLoopTransport
 from chatmem.transports.base import Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
-__all__ = ["Client", "Connection", "address_at", "connection_to"]
+__all__ = ["Client", "Connection", "backend_at", "connection_to"]
 
+_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+", re.ASCII)
 _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "redis": RedisBackend,
     "rediss": RedisBackend,
@@ -28,15 +30,15 @@ _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "rediss+sentinel": SentinelBackend,
     "embedded": lambda url: EmbeddedBackend(url.partition("://")[2]),
 }
-_REST = ("upstash", "https", "http")
+_REST_SCHEMES = ("upstash", "https", "http")
 
 
 class Connection:
-    """Where a memory's sessions are. Its transports are opened on first use and shared by its histories."""
+    """A memory's backend and its transports, which are made on first use and shared by the memory's histories."""
 
     def __init__(self, backend: Backend) -> None:
         self._backend = backend
-        # by `setdefault`, so that threads which come at once, and what interrupts them, get the same
+        # filled by `setdefault`, so that concurrent threads and signal handlers get the same transport
         self._asynchronous: dict[None, AnyLoopTransport] = {}
         self._blocking: dict[None, Transport] = {}
         self._closed = False
@@ -54,7 +56,7 @@ class Connection:
         """Return the transport for synchronous callers.
 
         Raises:
-            ValueError: the caller gave an asyncio client only.
+            ValueError: the backend is a caller's asyncio client, which cannot be used without a loop.
         """
         transport = self._blocking.get(None)
         if transport is None:
@@ -65,14 +67,14 @@ class Connection:
         return transport
 
     async def aclose(self) -> None:
-        """Close what was opened here, and refuse further calls; a client that was given stays open."""
+        """Close the connections that were opened here, and refuse further calls. A caller's client stays open."""
         self._closed = True
         for transport in self._asynchronous.values():
             await transport.aclose()
         await self.close()
 
     async def close(self) -> None:
-        """Close as `aclose` does, without an event loop: what was opened in one is closed when that ends."""
+        """Do what `aclose` does, without an event loop. What was opened in a loop is closed when the loop ends."""
         self._closed = True
         for transport in self._asynchronous.values():
             transport.closed = True
@@ -82,45 +84,44 @@ class Connection:
 
 
 def connection_to(url: str | None = None, client: Client | None = None, token: str | None = None) -> Connection:
-    """Return a connection to where a URL, the caller's client, or the environment says.
+    """Return a connection to a URL or a caller's client; without either, to what the environment names.
 
     Raises:
         ValueError: an argument is wrong.
     """
     if client is not None and (url is not None or token is not None):
         raise ValueError(f"pass {'url=' if token is None else 'token='} or client=, not both")
-    return Connection(address_at(url, token) if client is None else backend_of(client))
+    return Connection(backend_at(url, token) if client is None else backend_of(client))
 
 
-def address_at(url: str | None, token: str | None = None) -> UrlBackend:
-    """Return where a URL, or the environment, leads.
+def backend_at(url: str | None, token: str | None = None) -> UrlBackend:
+    """Return the backend at a URL; without one, the backend that the environment names.
 
     Raises:
-        ValueError: it is no URL of those chatmem knows.
+        ValueError: chatmem does not know the URL's scheme, or the URL or token is wrong.
     """
     url = url or os.environ.get("CHATMEM_URL") or ""
     scheme, colon, _ = url.partition("://")
-    if colon and scheme in _REST:
+    if colon and scheme in _REST_SCHEMES:
         return _upstash(url, token)
     if token is not None:
-        raise ValueError("token= goes with the https:// url of Upstash's REST API")
+        raise ValueError("token is only for Upstash's REST API: pass it with an https:// url, or leave it out")
     if not url:
         return _default()
     if not colon or scheme not in _SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST[:2]))
-        raise ValueError(f"url must begin with one of {known}; this one does not")
+        known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST_SCHEMES[:2]))
+        hint = f": did you mean redis://{url}?" if _HOST_AND_PORT.fullmatch(url) else ""
+        raise ValueError(f"url must begin with one of {known}{hint}")
     return _SCHEMES[scheme](url)
 
 
 def _default() -> UrlBackend:
-    """Return the database that Upstash's own variables name, else the embedded server."""
+    """Return the database that Upstash's own environment variables name, or else the embedded server."""
     url, token = (os.environ.get(f"UPSTASH_REDIS_REST_{name}") for name in ("URL", "TOKEN"))
     if not url and not token:
         return EmbeddedBackend("")
     if not url or not token:
-        raise ValueError(
-            "of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN one is set alone: set both, or neither"
-        )
+        raise ValueError("only one of UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN is set: set both, or neither")
     return _upstash(url, token)
 
 

@@ -1,4 +1,4 @@
-"""The query options of redis://, rediss://, unix:// and their relatives: which there are, and how each is written."""
+"""The query options of redis://, rediss:// and unix:// URLs, and of the cluster and sentinel URLs that extend them."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ import redis.asyncio
 
 
 def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[str, Any]]:
-    """Return a url without its query and database, and these as redis-py's options.
+    """Return a URL without its query and database, and these two as redis-py's options.
 
     Args:
-        url: redis://, rediss:// or unix://, with a single host.
-        more: names of options, as text, that this kind of url has beside the usual ones.
-        without: names of options that it has not.
+        url: redis://, rediss:// or unix://, with one host.
+        more: names of further options, with text as values, that this kind of URL has.
+        without: names of options that this kind of URL does not have.
 
     Raises:
-        ValueError: redis-py could not read the url, or an option is unknown or wrong. No text shows a password.
+        ValueError: redis-py could not read the URL, or an option is unknown or wrong. No message shows a password.
     """
     scheme = url.partition("://")[0]
     bare, _, query = url.partition("?")
     if "#" in url or not _is_well_formed(bare):
-        # outside of `except`: the original, which would be this error's context, says what it read, maybe a password
+        # raised outside of `except`: the original error would be its context, and may show a password
         raise ValueError(
             f"url is not a valid {scheme}:// address: write {scheme}://user:password@host:6379/0, with special "
             "characters percent-encoded"
@@ -39,7 +39,7 @@ def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[s
     for name, text in parse_qsl(query, keep_blank_values=True):
         _check_name(name, known, scheme)
         options[name] = _value(name, text, known[name])
-    options.pop("retry_on_timeout", None)  # that is done anyway
+    options.pop("retry_on_timeout", None)  # chatmem retries anyway
     if scheme != "unix":
         bare, database = _database(bare)
         options = database | options
@@ -47,7 +47,7 @@ def read(url: str, *more: str, without: Iterable[str] = ()) -> tuple[str, dict[s
 
 
 def lacking(client: type) -> tuple[str, ...]:
-    """Return the options that a class of this release of redis-py does not take."""
+    """Return the options that a client class does not take in the installed release of redis-py."""
     taken = {name for kind in client.__mro__ for name in signature(vars(kind).get("__init__", id)).parameters}
     return tuple(name for name in _PARSERS if name not in taken and name not in _POOLS)
 
@@ -63,15 +63,15 @@ def _is_well_formed(url: str) -> bool:
 def _check_name(name: str, known: Iterable[str], scheme: str) -> None:
     if name not in known:
         near = get_close_matches(name, known, n=1)
-        hint = f"do you mean {near[0]!r}?" if near else "known are " + ", ".join(sorted(known))
-        raise ValueError(f"url has an option that {scheme}:// does not know, {_shown(name)}: {hint}")
+        hint = f"did you mean {near[0]!r}?" if near else "known options are " + ", ".join(sorted(known))
+        raise ValueError(f"url has {_shown(name)}, which {scheme}:// does not know: {hint}")
     if name.startswith("ssl_") and scheme != "rediss":
-        raise ValueError(f"url has the option {name}, which is for TLS: begin it with rediss")
+        raise ValueError(f"url has the option {name}, which is for TLS: begin the url with rediss")
 
 
 def _shown(name: str) -> str:
-    """Return a name to show: not one that may be the end of a password with a question mark."""
-    return repr(name) if name.replace("_", "").isalnum() and len(name) < 40 else "a strange one"
+    """Return an option's name for an error, unless it may be the end of a password with a question mark in it."""
+    return f"an option {name!r}" if name.replace("_", "").isalnum() and len(name) < 40 else "an option"
 
 
 def _value(name: str, text: str, parser: Callable[[str], Any]) -> Any:
@@ -79,7 +79,7 @@ def _value(name: str, text: str, parser: Callable[[str], Any]) -> Any:
         return parser(text)
     except (ValueError, KeyError):
         wanted = _WANTED.get(parser, "another value")
-    raise ValueError(f"url's option {name} must be {wanted}")  # outside of `except`, as above
+    raise ValueError(f"url's option {name} must be {wanted}")  # outside of `except`, as in `read`
 
 
 def _database(url: str) -> tuple[str, dict[str, int]]:
@@ -88,7 +88,7 @@ def _database(url: str) -> tuple[str, dict[str, int]]:
     if not number:
         return url, {}
     if not (number.isascii() and number.isdigit()):
-        raise ValueError("url's path must be the number of a database, as in redis://host:6379/0")
+        raise ValueError("url's path must be the number of a database, such as redis://host:6379/0")
     return url.removesuffix(path), {"db": int(number)}
 
 

@@ -1,4 +1,4 @@
-"""redis://, rediss://, unix://: one server, on connections that chatmem opens."""
+"""Backend for redis://, rediss:// and unix://: one server, on connections that chatmem opens."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.asyncio import AsyncioTransport, close_client
 from chatmem.transports.base import LONGEST_CALL, Transport
 from chatmem.transports.blocking import BlockingTransport
-from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import RETRY_SECONDS, SOON, AsyncClock, BlockingClock, RetryingTransport
 from chatmem.transports.tls import BlockingTlsConnection, TlsConnection, mismatch
 
-TRIES = 3
+RETRIES = 3
 
 CONNECTION: dict[str, Any] = {
-    # RESP2 needs no HELLO, which Redis 5 lacks, and no CLIENT command
+    # RESP2 needs neither HELLO, which Redis 5 lacks, nor a CLIENT command
     "protocol": 2,
     "socket_timeout": 5.0,
     "socket_connect_timeout": 5.0,
 }
-"""What chatmem's own connections are opened with; a URL's query options win over it."""
+"""redis-py's options for the connections that chatmem opens. A URL's query options override them."""
 try:
     from redis.driver_info import DriverInfo  # noqa: F401
 except ImportError:
@@ -44,14 +44,14 @@ _POOL: dict[str, Any] = {
 
 
 class RedisBackend:
-    """One server."""
+    """One server at a URL."""
 
     def __init__(self, url: str, **options: Any) -> None:
         """Check the URL.
 
         Args:
             url: redis://, rediss:// or unix://.
-            options: of redis-py, beside those in the URL.
+            options: redis-py's options beside those in the URL, which override them.
         """
         self._url, given = query.read(url)
         self._options = {**options, **given}
@@ -59,15 +59,15 @@ class RedisBackend:
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio."""
         transport = AsyncioTransport(self._open_async, close_client)
-        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=SOON, explain=self._mismatch)
+        return RetryingTransport(transport, AsyncClock(), retries=RETRIES, backoff=SOON, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py."""
         transport = BlockingTransport(self._open_once, owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=TRIES,
+            retries=RETRIES,
             backoff=SOON,
             longest=longest(_POOL | self._options),
             explain=self._mismatch,
@@ -86,15 +86,15 @@ class RedisBackend:
         return open_blocking(self._url, **{"retry": Retry(NoBackoff(), 0), **self._options})
 
     def open_blocking(self) -> redis.Redis:
-        """Return a new blocking client, which is the caller's to close."""
+        """Return a new blocking client. The caller closes it."""
         return open_blocking(self._url, **self._options)
 
     def release(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: this backend holds nothing."""
 
 
 def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
-    """Return an asyncio client with a bounded pool of its own, which tries once."""
+    """Return an asyncio client with a bounded pool, which does not retry."""
     once = AsyncRetry(NoBackoff(), 0)
     pool = redis.asyncio.BlockingConnectionPool.from_url(url, **{**CONNECTION, **_POOL, "retry": once, **options})
     if url.startswith("rediss://"):
@@ -103,8 +103,8 @@ def open_async(url: str, **options: Any) -> redis.asyncio.Redis:
 
 
 def open_blocking(url: str, **options: Any) -> redis.Redis:
-    """Return a blocking client with a bounded pool of its own."""
-    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), TRIES)
+    """Return a blocking client with a bounded pool, which retries."""
+    retry = Retry(ExponentialBackoff(cap=0.5, base=0.02), RETRIES)
     options = {**CONNECTION, **_POOL, "retry": retry, **options}
     if url.startswith("rediss://"):
         options |= {"redis_connect_func": _ping_once, "connection_class": BlockingTlsConnection}
@@ -112,29 +112,29 @@ def open_blocking(url: str, **options: Any) -> redis.Redis:
 
 
 def port_of(url: str) -> tuple[tuple[str, int], bool]:
-    """Return a URL's host and port, and whether it is to speak TLS."""
+    """Return a URL's host and port, and whether they should speak TLS."""
     parts = urlsplit(url)
     return (unquote(parts.hostname or "localhost"), parts.port or 6379), parts.scheme == "rediss"
 
 
 def longest(options: dict[str, Any]) -> float:
-    """Return for how many seconds a call may send its commands again, over a blocking client that tries once.
+    """Return the seconds within which a call may retry its commands, over a blocking client that does not retry.
 
-    A last try that begins in time may wait for a free connection, open it at two addresses, log in and choose a
-    database, before it sends.
+    Before the last retry sends anything, it may wait for a free connection, connect to two addresses, log in and select
+    a database.
     """
     options = CONNECTION | options
     waits = options.get("timeout", 0.0), options["socket_connect_timeout"], options["socket_timeout"]
     if None in waits:
         return math.inf
-    return max(LONGEST_CALL, float(TRIES_SECONDS + waits[0] + 2 * waits[1] + 2 * waits[2]))
+    return max(LONGEST_CALL, float(RETRY_SECONDS + waits[0] + 2 * waits[1] + 2 * waits[2]))
 
 
 def _ping_once(connection: AbstractConnection) -> None:
-    """Complete a new TLS connection, and read what the server sends of its own accord.
+    """Set up a new TLS connection and read the session tickets that a server sends under TLS 1.3.
 
-    redis-py takes a connection for broken that has something to read before the first command, as one of TLS 1.3 has:
-    the server's session tickets. Reading a reply reads them too.
+    redis-py takes a connection for broken if there is something to read before the first command. Reading PING's reply
+    reads the tickets, too.
     """
     connection.on_connect()
     connection.send_command("PING", check_health=False)

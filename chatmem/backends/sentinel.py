@@ -1,7 +1,7 @@
-"""redis+sentinel:// and rediss+sentinel://: the master that Redis Sentinel names.
+"""Backend for redis+sentinel:// and rediss+sentinel://: the master that Redis Sentinel names.
 
-`redis+sentinel://user:password@host:26379,host2:26379/service/0`: user and password are the servers' own; those of the
-sentinels, if they have any, are the query options `sentinel_username` and `sentinel_password`.
+In `redis+sentinel://user:password@host:26379,host2:26379/service/0` user and password are those of the Redis servers.
+Those of the sentinels, if they need any, are the query options `sentinel_username` and `sentinel_password`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from chatmem.transports.asyncio import AsyncioTransport
 from chatmem.transports.base import Transport
 from chatmem.transports.blocking import BlockingTransport
 from chatmem.transports.errors import REDIS_ERRORS
-from chatmem.transports.links import Client
-from chatmem.transports.retried import FAILOVER, FAILOVER_TRIES, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.retrying import FAILOVER, FAILOVER_RETRIES, AsyncClock, BlockingClock, RetryingTransport
+from chatmem.transports.senders import Client
 from chatmem.transports.tls import mismatch
 
 _PORT = 26379
-TRIES = FAILOVER_TRIES
+RETRIES = FAILOVER_RETRIES
 
 
 class SentinelBackend:
-    """One master and its replicas, by the addresses of their sentinels."""
+    """A master and its replicas, given the addresses of their sentinels."""
 
     def __init__(self, url: str) -> None:
         scheme, _, rest = url.replace("+sentinel", "", 1).partition("://")
@@ -47,7 +47,7 @@ class SentinelBackend:
         if not service:
             raise ValueError(f"url needs the service's name: {scheme}+sentinel://host:26379,host2:26379/service/0")
         if database and not database.isdigit():
-            raise ValueError("url's database must be a number: .../service/0")
+            raise ValueError("url's database must be a number, such as .../service/0")
         self._service = service
         self._sentinels = [_host_and_port(host) for host in hosts.split(",")]
         login = urlsplit(head)
@@ -65,19 +65,19 @@ class SentinelBackend:
 
     def asynchronous(self) -> Transport:
         """Return a transport on redis.asyncio, which follows the master."""
-        # redis.asyncio's own retries stay with the address that failed; a new call asks the sentinels again
+        # no retries by redis.asyncio: they would use the address that failed, while a new call asks the sentinels
         transport = AsyncioTransport(self._open_async, _close)
-        return RetriedTransport(transport, AsyncClock(), retries=TRIES, backoff=FAILOVER, explain=self._mismatch)
+        return RetryingTransport(transport, AsyncClock(), retries=RETRIES, backoff=FAILOVER, explain=self._mismatch)
 
     def blocking(self) -> Transport:
         """Return a transport on blocking redis-py, which follows the master."""
         transport = BlockingTransport(lambda: self._open_blocking(Retry(NoBackoff(), 0)), owned=True)
-        return RetriedTransport(
+        return RetryingTransport(
             transport,
             BlockingClock(),
-            retries=TRIES,
+            retries=RETRIES,
             backoff=FAILOVER,
-            longest=longest(self._options) + 10.0 * len(self._sentinels),  # each is asked where the master is
+            longest=longest(self._options) + 10.0 * len(self._sentinels),  # each may be asked for the master
             explain=self._mismatch,
         )
 
@@ -93,22 +93,22 @@ class SentinelBackend:
         return sentinel.master_for(self._service, retry=once, **self._options)  # type: ignore[no-any-return]
 
     def open_blocking(self) -> redis.Redis:
-        """Return a new blocking client, which is the caller's to close."""
-        return self._open_blocking(Retry(FAILOVER, TRIES))
+        """Return a new blocking client. The caller closes it."""
+        return self._open_blocking(Retry(FAILOVER, RETRIES))
 
     def _open_blocking(self, retry: Retry) -> redis.Redis:
         return self._sentinel().master_for(self._service, retry=retry, **self._options)  # type: ignore[no-any-return]
 
     def _sentinel(self) -> Sentinel:
-        once = Retry(NoBackoff(), 0)  # a sentinel that is gone: the next one is asked
+        once = Retry(NoBackoff(), 0)  # if a sentinel is gone, ask the next one instead of retrying
         return Sentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
 
     def release(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: this backend holds nothing."""
 
 
 async def _close(client: Client) -> None:
-    """Close the client of the master, and those of the sentinels, which redis-py leaves open."""
+    """Close the master's client, and those of the sentinels, which redis-py leaves open."""
     await client.aclose()
     if isinstance(client, redis.asyncio.Redis):
         pool: Any = client.connection_pool
@@ -123,5 +123,5 @@ def _host_and_port(text: str) -> tuple[str, int]:
     except ValueError:
         port = 0
     if not parts.hostname or port == 0:
-        raise ValueError("url names no sentinel: redis+sentinel://host:26379,host2:26379/service/0")
+        raise ValueError("url must name sentinels: redis+sentinel://host:26379,host2:26379/service/0")
     return parts.hostname, port or _PORT

@@ -1,6 +1,6 @@
-"""upstash:// and https://: a database at Upstash by its REST API, or the caller's own client of the vendor's.
+"""Backends for Upstash's REST API: upstash://:TOKEN@host, https://host with `token=`, or a caller's Upstash client.
 
-`upstash://:TOKEN@host`, or `https://host` with `token=`. Imported on use only: the vendor's package is an extra.
+This module is imported when it is needed: the vendor's package is an extra.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from upstash_redis.asyncio import Redis as AsyncClient
 
 from chatmem.backends.base import Backend
 from chatmem.transports.base import Transport
-from chatmem.transports.retried import SOON, TRIES_SECONDS, AsyncClock, BlockingClock, Clock, RetriedTransport
-from chatmem.transports.threaded import ThreadedTransport
+from chatmem.transports.retrying import RETRY_SECONDS, SOON, AsyncClock, BlockingClock, Clock, RetryingTransport
 from chatmem.transports.upstash import AsyncRequests, BlockingRequests, Requests, UpstashTransport
+from chatmem.transports.wrappers import ThreadedTransport
 
 TIMEOUTS = {"timeout": 5.0, "pool": 10.0}  # seconds; the vendor's clients set none
 _RETRIES, _INTERVAL = 2, 0.2
@@ -28,14 +28,14 @@ _HEADER = re.compile(r"[!-~]+")
 
 
 class UpstashBackend:
-    """One database, by URL and token."""
+    """A database, given its URL and token."""
 
     def __init__(self, url: str, token: str | None = None) -> None:
         self._url, self._token = _read(url, token)
 
     def asynchronous(self) -> Transport:
         """Return a transport on the vendor's asyncio client."""
-        return _retried(
+        return _retrying(
             AsyncRequests(self._open_async, AsyncClient.close),
             AsyncClock(),
             _own_longest(),
@@ -43,7 +43,7 @@ class UpstashBackend:
 
     def blocking(self) -> Transport:
         """Return a transport on the vendor's blocking client."""
-        return _retried(
+        return _retrying(
             BlockingRequests(self.open_blocking, BlockingClient.close),
             BlockingClock(),
             _own_longest(),
@@ -55,17 +55,17 @@ class UpstashBackend:
         return client
 
     def open_blocking(self) -> BlockingClient:
-        """Return a new blocking client, which is the caller's to close."""
+        """Return a new blocking client. The caller closes it."""
         client = BlockingClient(self._url, self._token, **_CLIENT)
         client._http._client.timeout = httpx.Timeout(**TIMEOUTS)
         return client
 
     def release(self) -> None:
-        """Do nothing: it holds nothing."""
+        """Do nothing: this backend holds nothing."""
 
 
 class AsyncUpstashClientBackend:
-    """Where an `upstash_redis.asyncio.Redis` leads."""
+    """The database of an `upstash_redis.asyncio.Redis`."""
 
     def __init__(self, client: AsyncClient) -> None:
         _check_token(_token_of(client))
@@ -73,7 +73,7 @@ class AsyncUpstashClientBackend:
 
     def asynchronous(self) -> Transport:
         """Return a transport on the client."""
-        return _retried(AsyncRequests(lambda: self._client, None), AsyncClock(), _longest(self._client))
+        return _retrying(AsyncRequests(lambda: self._client, None), AsyncClock(), _longest(self._client))
 
     def blocking(self) -> Transport:
         """Raise a ValueError that says what to pass."""
@@ -87,7 +87,7 @@ class AsyncUpstashClientBackend:
 
 
 class BlockingUpstashClientBackend:
-    """Where an `upstash_redis.Redis` leads."""
+    """The database of an `upstash_redis.Redis`."""
 
     def __init__(self, client: BlockingClient) -> None:
         _check_token(_token_of(client))
@@ -99,23 +99,23 @@ class BlockingUpstashClientBackend:
 
     def blocking(self) -> Transport:
         """Return a transport on the client."""
-        return _retried(BlockingRequests(lambda: self._client, None), BlockingClock(), _longest(self._client))
+        return _retrying(BlockingRequests(lambda: self._client, None), BlockingClock(), _longest(self._client))
 
     def release(self) -> None:
         """Do nothing: the client is the caller's."""
 
 
 def backend_of(client: object) -> Backend | None:
-    """Return the backend that a client of the vendor's leads to, or None where it is none."""
+    """Return the backend of one of the vendor's clients, or None if it is another object."""
     if isinstance(client, AsyncClient):
         return AsyncUpstashClientBackend(client)
     return BlockingUpstashClientBackend(client) if isinstance(client, BlockingClient) else None
 
 
-def _retried(requests: Requests, clock: Clock, longest: float) -> Transport:
-    """Return a transport that also waits where the server says that it cannot serve now; the clients do the rest."""
-    longest = 2 * longest + TRIES_SECONDS  # twice, where a script's text has to be sent too
-    return RetriedTransport(UpstashTransport(requests, longest), clock, retries=0, backoff=SOON, longest=longest)
+def _retrying(requests: Requests, clock: Clock, longest: float) -> Transport:
+    """Return a transport that retries when the server says that it cannot serve now; clients do their own retries."""
+    longest = 2 * longest + RETRY_SECONDS  # twice: a second request may send a script's text
+    return RetryingTransport(UpstashTransport(requests, longest), clock, retries=0, backoff=SOON, longest=longest)
 
 
 def _own_longest() -> float:
@@ -123,7 +123,7 @@ def _own_longest() -> float:
 
 
 def _longest(client: AsyncClient | BlockingClient) -> float:
-    """Return for how many seconds a client sends one request again."""
+    """Return the seconds within which a client retries one request."""
     http: Any = client._http
     return _seconds(http._client.timeout, max(0, http._retries), http._retry_interval)
 
@@ -136,17 +136,17 @@ def _seconds(timeout: httpx.Timeout, retries: int, interval: float) -> float:
 
 
 def _read(url: str, token: str | None) -> tuple[str, str]:
-    """Return the REST API's URL and the token, and never show either in an error."""
+    """Return the REST API's URL and the token. No error shows either."""
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
         own, _ = parts.password, parts.port
     except ValueError:
-        raise ValueError(f"url is not a valid address of Upstash's REST API: {_HOW}") from None
+        raise ValueError(f"url is not a valid URL of Upstash's REST API: {_HOW}") from None
     if parts.query:
-        raise ValueError("url has options, and that of Upstash's REST API takes none: leave out what follows the ?")
+        raise ValueError("url has options, but Upstash's REST API takes none: leave out everything from the ? on")
     if not parts.hostname or parts.fragment:
-        raise ValueError(f"url is not a valid address of Upstash's REST API: {_HOW}")
+        raise ValueError(f"url is not a valid URL of Upstash's REST API: {_HOW}")
     if own is not None and token is not None:
         raise ValueError("pass the token in url or as token=, not both")
     given = token if own is None else unquote(own)
@@ -157,9 +157,13 @@ def _read(url: str, token: str | None) -> tuple[str, str]:
 
 
 def _check_token(token: str) -> str:
-    """Return the token, or raise a ValueError where HTTP cannot carry it, whose own error would show it."""
+    """Return the token.
+
+    Raises:
+        ValueError: it cannot stand in an HTTP header. The HTTP client's own error would show it.
+    """
     if not _HEADER.fullmatch(token):
-        raise ValueError("token must be the REST token as the console shows it, without blanks or line ends")
+        raise ValueError("token must be the REST token as Upstash's console shows it, without blanks or line breaks")
     return token
 
 

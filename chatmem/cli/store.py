@@ -15,12 +15,15 @@ from chatmem.cli.complaints import Complaints
 from chatmem.cli.terminal import console
 from chatmem.core.keys import escape, session_keys, unescape
 from chatmem.core.policy import Policy
-from chatmem.core.session import STATE_FIELDS, to_info
+from chatmem.core.reader import Reader
+from chatmem.core.state import to_info
+from chatmem.core.writer import Writer
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.history import History
-from chatmem.scripts import READ
+from chatmem.scripts.calls import Info, Reads, refusal
+from chatmem.sessions import Sessions
 from chatmem.sync import ChatMemory
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 T = TypeVar("T")
 Broken = Callable[[ChatMemError], None]
@@ -48,8 +51,8 @@ class Store:
         self.policy = Policy(prefix, encryption=KeyRing.parse(keys) if keys else None)
         self.server = Server(url or "")
         """for what a memory does not do: SCAN, sizes, times to live"""
-        self._connection = connection_to(url)
-        self.memory = ChatMemory(self._connection, self.policy)
+        self.sessions = Sessions(connection_to(url), self.policy)
+        self.memory = ChatMemory(self.sessions)
         self.err = console(stderr=True)
         self.complaints = Complaints(self.err)
 
@@ -72,8 +75,20 @@ class Store:
             user: whose it is, or is to be where it is nobody's.
             ttl: seconds that a write gives it; None leaves the one it has.
         """
-        policy = self.policy if ttl is None else Policy(self.policy.prefix, ttl, encryption=self.policy.encryption)
-        return History(self._connection.blocking(), policy, session, user, claim=user is not None)
+        return self._sessions(ttl).history(session, user, claim=user is not None, blocking=True)
+
+    def reader(self, session: str) -> Reader:
+        """Return what reads a session below the level of `History`."""
+        return self.sessions.reader(session, blocking=True)
+
+    def writer(self, session: str, *, user: str | None = None, ttl: float | None = None) -> Writer:
+        """Return what writes to a session below the level of `History`; the arguments are those of `core`."""
+        return self._sessions(ttl).writer(session, user, claim=user is not None, blocking=True)
+
+    def _sessions(self, ttl: float | None) -> Sessions:
+        if ttl is None:
+            return self.sessions
+        return Sessions(self.sessions.connection, Policy(self.policy.prefix, ttl, encryption=self.policy.encryption))
 
     def find(self, match: str = "*") -> Iterator[str]:
         """Yield the ids of the sessions that match a glob, each once, by SCAN: in a cluster on all masters.
@@ -93,7 +108,7 @@ class Store:
         """Yield what is known of those sessions that exist; by default it complains of those that are broken."""
         for part in slices(sessions, SLICE):
             keys = [session_keys(self.policy.prefix, one) for one in part]
-            replies = self.server.run(*(READ.call(one, b"", b"", b"info", *STATE_FIELDS) for one in keys))
+            replies = self.server.run(*(Reads(one, b"", b"").info().command for one in keys))
             for session, reply in zip(part, replies, strict=True):
                 try:
                     info = self._info(session, reply)
@@ -121,7 +136,7 @@ class Store:
 
     def _info(self, session: str, reply: list[Any]) -> SessionInfo:
         """Return what is known of a session by what `read.lua` says; a torn one is mended where that is possible."""
-        return to_info(self.policy, session, reply[1:]) if reply[0] == 0 else drive(self.core(session).info())
+        return drive(self.core(session).info()) if refusal(reply) else to_info(self.policy, session, Info(*reply[1:]))
 
     def of_user(self, user: str) -> Iterator[SessionInfo]:
         """Yield what is known of a user's sessions, the one written last first."""

@@ -15,7 +15,7 @@ import msgspec
 
 from chatmem.codec import names, standard
 from chatmem.codec.families import family_of
-from chatmem.codec.hashes import check_hashes
+from chatmem.codec.hostile import check_hashes
 
 
 class Code:

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from chatmem.codec import registry
 from chatmem.codec.extensions import CONTAINERS
 from chatmem.codec.fields import dump_field, load_field
-from chatmem.codec.hashes import check_keys
+from chatmem.codec.hostile import check_keys
 from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
 from chatmem.codec.models import default_of, private_of
 from chatmem.codec.values import NotStorableError, OnUnstorable, Writer

@@ -36,9 +36,9 @@ from langchain_core.messages import BaseMessage, RemoveMessage, messages_from_di
 from pydantic import ValidationError
 
 from chatmem.codec import messages
-from chatmem.codec.arguments import check_arguments
 from chatmem.codec.compression import Compression, decompress
 from chatmem.codec.encryption import SEALED, Sealer, is_bound, no_key, not_sealed
+from chatmem.codec.hostile import check_arguments
 from chatmem.codec.kinds import BY_CODE
 from chatmem.codec.values import NotStorableError, OnUnstorable
 from chatmem.core.keys import field

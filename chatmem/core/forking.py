@@ -1,4 +1,4 @@
-"""Copying a conversation, or its beginning, into a new session: of one moment, and whole or not at all."""
+"""Forks: a copy of a session, built aside in slices and put in place in one step."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from chatmem import scripts
 from chatmem.codec.record import Encoded
+from chatmem.core.healing import mend
 from chatmem.core.keys import aside, field, unescape
-from chatmem.core.session import SLICE, Session
+from chatmem.core.reader import ENTRIES_PER_CALL, Reader
+from chatmem.core.session import Session
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.model import Entry
+from chatmem.scripts import calls
+from chatmem.scripts.calls import Code
 from chatmem.transports.base import Command
+
+Copy = Callable[[Entry, bytes], Encoded]
+"""Returns a stored message, from its entry and its element, as it is stored in the fork."""
 
 
 class Slice(NamedTuple):
@@ -21,112 +27,114 @@ class Slice(NamedTuple):
     entries: list[Entry]
     elements: list[bytes]
     more: bool
-    """whether others follow"""
-    version: int
     user: str | None
     edited: int
-    """the version of the last change of the session that was no append"""
+    """the version of the session's last change that was not an append"""
     pinned: int
-    """before which position stands what a compaction put at the head"""
+    """the position before which the messages stand that a compaction put at the head"""
 
 
-async def slices(session: Session, up_to: str | int | None, expected_version: int | None) -> AsyncIterator[Slice]:
-    """Iterate over the messages that a copy holds, oldest first.
+async def slices(reader: Reader, up_to: str | int | None, expected_version: int | None) -> AsyncIterator[Slice]:
+    """Iterate over the messages to copy, oldest first.
 
     Raises:
         ConflictError: the session is not at `expected_version`.
         NotFoundError: there is no message `up_to`.
     """
-    after, more = -1, True
+    session, after, more = reader.session, -1, True
     while more:
-        left, elements, first, version, user, edited, pinned = await session.raw_slice(after, None, SLICE, newest=False)
-        if after < 0 and expected_version is not None and version != expected_version:
+        page, _ = await reader.ask(session.reads.page(after, None, ENTRIES_PER_CALL, newest=False))
+        if after < 0 and expected_version is not None and page.version != expected_version:
             with session.named:
-                what = f"the session is at version {version}, not at {expected_version}: read it again, then fork"
-                raise ConflictError(what, expected=expected_version, actual=version)
-        entries, more = await session.entries(elements, first), bool(left)
+                what = f"the session is at version {page.version}, not at {expected_version}: read it again, then fork"
+                raise ConflictError(what, expected=expected_version, actual=page.version)
+        entries, more = await reader.decoder.entries(page.elements, page.first), bool(page.more)
         ends = [index for index, entry in enumerate(entries) if up_to is not None and up_to in (entry.seq, entry.id)]
         if ends:
             entries, more = entries[: ends[0] + 1], False
         elif up_to is not None and not more:
             with session.named:
                 raise NotFoundError(f"the session holds no message {up_to!r}")
-        owner = unescape(user) if user else session.user
-        yield Slice(entries, elements, more, version, owner, edited, pinned)
+        user = unescape(page.user) if page.user else session.user
+        yield Slice(entries, page.elements, more, user, page.edited, page.pinned)
         if entries:
             after = entries[-1].seq
 
 
-def name_of_fork(session: Session, end: Slice) -> str:
-    """Return the idempotency key of a copy: the same for as long as the same messages are copied."""
-    last = end.entries[-1].seq if end.entries else -1
-    return f"fork of {session.id!r}, edited at {end.edited}, up to {last}"
-
-
-def sealed(part: Encoded, entry: Entry, position: int, target: Session) -> bytes:
-    """Return the record of a copy, sealed where the memory has keys, and where it could be read."""
-    readable = target.sealer is not None and entry.message is not None
-    return target.sealer.seal(part.record, position) if readable and target.sealer else part.record
-
-
-async def build(
-    source: AsyncIterator[Slice], session: Session, new_id: str, copy: Callable[[Entry, bytes], Encoded]
-) -> Session | None:
-    """Build a copy aside, a slice a round trip, and put it in its place in one step with the last slice.
+async def build(source: AsyncIterator[Slice], session: Session, new_id: str, copy: Copy) -> Session | None:
+    """Build a fork aside, a slice in each round trip, and put it in place with the last one.
 
     Returns:
-        The copy; None where its source was changed meanwhile, other than by appends.
+        The fork; None if its source was edited meanwhile.
 
     Raises:
-        ConflictError: there is a session of the new id.
-        UnavailableError: what was built aside is gone.
+        ConflictError: there is a session with the new id.
+        UnavailableError: what was built aside has disappeared.
     """
-    name, position, edited, heads = secrets.token_hex(4).encode(), 0, None, 0
+    name, position, edited, pinned = secrets.token_hex(4).encode(), 0, None, 0
     async for part in source:
         if edited not in (None, part.edited):
             return None
         edited = part.edited
-        heads = heads or sum(entry.seq < part.pinned for entry in part.entries)
-        target = Session(session.transport, session.policy, new_id, part.user)
-        keys = (*target.keys, *aside(target.keys, name))
-        command = scripts.STAGE.call(
-            keys, b"add", b"%d" % position, b"%d" % heads, *_copies(part, position, target, copy)
-        )
+        pinned = pinned or sum(entry.seq < part.pinned for entry in part.entries)
+        fork = Session(session.transport, session.policy, new_id, part.user)
+        keys = (*fork.keys, *aside(fork.keys, name))
+        command = calls.stage_add(keys, position, pinned, _copies(part, position, fork, copy))
         position += len(part.entries)
         if part.more:
-            await target.send(command)
-        elif await _commit(target, keys, command, field(name_of_fork(session, part)), position, heads):
-            return target
+            await fork.send(command)
+        elif await _commit(fork, keys, command, _idempotency_key(session, part), position, pinned):
+            return fork
     return None
 
 
-def _copies(part: Slice, position: int, target: Session, copy: Callable[[Entry, bytes], Encoded]) -> Iterator[bytes]:
+def _copies(part: Slice, position: int, fork: Session, copy: Copy) -> Iterator[bytes]:
+    """Yield id and record of each message, encrypted for its new position if the memory has keys."""
     for place, (entry, element) in enumerate(zip(part.entries, part.elements, strict=False), position):
         one = copy(entry, element)
-        yield from (one.id, sealed(one, entry, place, target))
+        unreadable = entry.message is None
+        yield from (one.id, one.record if fork.sealer is None or unreadable else fork.sealer.seal(one.record, place))
+
+
+def _idempotency_key(session: Session, end: Slice) -> bytes:
+    """Return the same key for as long as the same messages would be copied."""
+    last = end.entries[-1].seq if end.entries else -1
+    return field(f"fork of {session.id!r}, edited at {end.edited}, up to {last}")
 
 
 async def _commit(
-    target: Session, keys: Sequence[bytes], command: Command, name: bytes, count: int, heads: int
+    fork: Session, keys: Sequence[bytes], command: Command, idempotency_key: bytes, count: int, pinned: int
 ) -> bool:
-    call = target.policy.calls.begin(target.keys.messages)
+    """Send the last slice and put the fork in its place. Return False if it has to be built again."""
+    policy = fork.policy
+    call = policy.calls.begin(fork.keys.messages)
     try:
-        told = (call.token, target.policy.ttl_argument, target.user_name, name, b"%d" % count, b"%d" % heads)
-        commands = [command, scripts.STAGE.call(keys, b"commit", *told)]
-        if target.user is not None and target.policy.wait is None:
-            commands.append(target.registration(target.user_name, "CH"))
-        _, reply, *_ = await target.confirmed(*commands)
-        if target.user is not None and target.policy.wait is not None:
-            await target.run(target.registration(target.user_name, "CH"))
+        commit = calls.stage_commit(
+            keys,
+            call.token,
+            ttl=policy.ttl_argument,
+            user=fork.user_name,
+            idempotency_key=idempotency_key,
+            count=count,
+            pinned=pinned,
+        )
+        commands = [command, commit]
+        if fork.user is not None and policy.wait is None:
+            commands.append(fork.register(fork.user_name, "CH"))
+        _, reply, *_ = await fork.confirmed(*commands)
+        if fork.user is not None and policy.wait is not None:
+            await fork.run(fork.register(fork.user_name, "CH"))
     finally:
-        target.policy.calls.end(call)
-    with target.named:
-        if reply[0] == -1:
-            what = f"there is a session of this id already, at version {reply[1]}: fork to another, or clear it first"
-            raise ConflictError(what, expected=0, actual=reply[1])
-        if reply[0] == -4:
-            raise UnavailableError("what was copied so far is gone (expired, or evicted): fork again")
-    if reply[0] < 0:
-        await target.mend(reply)
-        return False
-    return True
+        policy.calls.end(call)
+    refusal = calls.refusal(reply)
+    if refusal is None:
+        return True
+    with fork.named:
+        if refusal.code == Code.CONFLICT:
+            version = refusal.details[0]
+            what = f"there is a session with this id, at version {version}: fork to another id, or clear it first"
+            raise ConflictError(what, expected=0, actual=version)
+        if refusal.code == Code.MISSING:
+            raise UnavailableError("what was copied so far has disappeared (it expired, or was evicted): fork again")
+    await mend(fork, refusal)
+    return False

@@ -1,12 +1,13 @@
-"""The names of a session's keys; pure functions.
+"""The names of keys, and how ids are written in them. Pure functions.
 
-A session is three keys with one hash tag, so that a cluster keeps them together: `prefix:{session}:m`, `:i`, `:s`.
-The session's id stands there as it is, except for what would break the tag or be ambiguous: `%`, `}`, and what UTF-8
-cannot carry. So two ids never share a key, and a key can be turned back into its id.
+A session has three keys, `prefix:{session}:m`, `:i` and `:s`. They share a hash tag, so that a cluster keeps them on
+one node. The tag holds the session's id as it is, except for characters that would break the tag or be ambiguous (`%`,
+`}`) or that UTF-8 cannot encode. So two ids never share a key, and a key can be turned back into its id.
 """
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -22,13 +23,13 @@ class SessionKeys(NamedTuple):
     messages: bytes
     """list: the records, oldest first"""
     ids: bytes
-    """hash: message id -> position, idempotency key -> what its append did"""
+    """hash: message id -> position, idempotency key -> result of its append"""
     state: bytes
-    """hash: version, next position, times, recent appends"""
+    """hash: version, next position, times, user, title, metadata, recent calls"""
 
 
 def escape(session_id: str) -> bytes:
-    """Return the session's id as it stands inside the hash tag."""
+    """Return a session's id as the hash tag holds it."""
     escaped = session_id.replace("%", "%25").replace("}", "%7D")
     try:
         return escaped.encode()
@@ -43,10 +44,10 @@ def _percent(char: str) -> str:
 
 
 def field(name: str) -> bytes:
-    """Return a message's id or an idempotency key as the scripts get it: UTF-8, since REST carries nothing else.
+    """Return a message's id or an idempotency key as a field of a hash: always UTF-8, since REST carries nothing else.
 
-    It stands as it is, except where it holds lone surrogates, or begins with the `%` that marks such a one. A UUID, of
-    which a server may hold millions, stands in base64.
+    A UUID, of which a server may hold millions, is packed in base64. A name with lone surrogates, or one that begins
+    with `%`, is escaped behind a `%`. Any other name stays as it is.
     """
     if len(name) == _UUID_LENGTH and (packed := _pack_uuid(name)):
         return packed
@@ -58,7 +59,7 @@ def field(name: str) -> bytes:
 
 
 def name_of(field: bytes) -> str:
-    """Return what `field` was given."""
+    """Return the name that `field` was given."""
     text = field.decode()
     if field.startswith(_UUID) and len(field) == _PACKED_LENGTH:
         return str(UUID(bytes=urlsafe_b64decode(field[len(_UUID) :] + b"==")))
@@ -72,7 +73,7 @@ def _pack_uuid(name: str) -> bytes | None:
         return None
     digits = data.hex()
     if f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}" != name:
-        return None  # capitals, or dashes elsewhere: another name
+        return None  # capitals, or dashes elsewhere: unpacking would change it
     return _UUID + urlsafe_b64encode(data)[:-2]
 
 
@@ -80,11 +81,11 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     """Return the keys of a session.
 
     Args:
-        prefix: what every key of the memory begins with; see `check_prefix`.
-        session_id: the session's id; any non-empty string, taken exactly.
+        prefix: the beginning of all of the memory's keys; see `check_prefix`.
+        session_id: any non-empty string, taken exactly.
 
     Raises:
-        ValueError: the id is empty or no string.
+        ValueError: the id is empty or not a string.
     """
     if not isinstance(session_id, str) or not session_id:
         raise ValueError(f"session_id must be a non-empty string, not {_describe(session_id)}")
@@ -92,11 +93,39 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     return SessionKeys(head + b"m", head + b"i", head + b"s")
 
 
+def session_glob(prefix: str, sessions: bytes = b"*") -> bytes:
+    """Return a glob that matches the keys of sessions.
+
+    Args:
+        prefix: what every key of the memory begins with.
+        sessions: a glob that matches the sessions' ids as they stand in keys; see `escape` and `literal`.
+    """
+    return literal(prefix.encode() + b":{") + sessions + b"}:[mis]"
+
+
+def session_of(prefix: str, key: bytes) -> str | None:
+    """Return the id of the session that a key belongs to, or None if it is not one of a session's three keys."""
+    head, tail = prefix.encode() + b":{", key[-3:]
+    if not key.startswith(head) or tail not in (b"}:m", b"}:i", b"}:s"):
+        return None
+    escaped = key[len(head) : -len(tail)]
+    try:
+        session = unescape(escaped)
+    except UnicodeDecodeError:
+        return None
+    return session if session and escape(session) == escaped else None
+
+
+def literal(text: bytes) -> bytes:
+    """Return a glob that matches this text only."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)
+
+
 def user_name(user: str) -> bytes:
-    """Return a user's name as it stands in keys and sessions.
+    """Return a user's name as keys and sessions hold it.
 
     Raises:
-        ValueError: it is empty or no string.
+        ValueError: the name is empty or not a string.
     """
     if not isinstance(user, str) or not user:
         raise ValueError(f"user must be a non-empty string, not {_describe(user)}")
@@ -104,33 +133,43 @@ def user_name(user: str) -> bytes:
 
 
 def unescape(escaped: bytes) -> str:
-    """Return the id of a session, or the name of a user, that `escape` or `user_name` was given."""
+    """Return the session id or user name that `escape` or `user_name` was given."""
     return unquote_to_bytes(escaped.decode()).decode("utf-8", "surrogatepass")
 
 
 def user_key(prefix: str, name: bytes) -> bytes:
-    """Return the key of the index of a user's sessions; `name` is what `user_name` returned."""
+    """Return the key of a user's index of sessions; `name` is the result of `user_name`."""
     return b"%b:user:{%b}" % (prefix.encode(), name)
 
 
+def user_glob(prefix: str) -> bytes:
+    """Return a glob that matches the keys of all users' indexes of their sessions; `user_of` returns their users."""
+    return user_key(literal(prefix.encode()).decode(), b"*")
+
+
+def user_of(prefix: str, key: bytes) -> str:
+    """Return the user of a key that `user_key` returned."""
+    return unescape(key[len(user_key(prefix, b"")) - 1 : -1])
+
+
 def user_keys(prefix: str, name: bytes) -> tuple[bytes, bytes]:
-    """Return the keys of the index of a user's sessions: by the time of their last write, and by their deadlines."""
+    """Return the two keys of a user's index of sessions: by the time of the last write, and by deadline."""
     key = user_key(prefix, name)
     return key, key + b":until"
 
 
 def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:
-    """Return where the messages and ids of a session are built before they take their places."""
+    """Return the keys where a session's messages and ids are built before they take their places."""
     return keys.messages + b":" + name, keys.ids + b":" + name
 
 
 def dictionary_key(prefix: str, number: int) -> bytes:
-    """Return the key of a dictionary that records under this prefix are compressed with."""
+    """Return the key of a compression dictionary."""
     return b"%b:dictionary:%d" % (prefix.encode(), number)
 
 
 def check_prefix(prefix: str) -> str:
-    """Return the prefix, or raise a ValueError where it would break the keys' hash tag."""
+    """Return the prefix, or raise a ValueError if it would break the hash tag of keys."""
     if not isinstance(prefix, str) or not prefix:
         raise ValueError(f"prefix must be a non-empty string, not {_describe(prefix)}")
     if "{" in prefix or "}" in prefix:

@@ -1,4 +1,4 @@
-"""Positions that must grow along a list, and what to leave out where they do not."""
+"""The longest growing subsequence: which positions to keep if they do not grow along a list."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from operator import lt
 
 
 def longest_growing(numbers: Sequence[int]) -> Sequence[int]:
-    """Return the indexes of as many numbers as possible that grow strictly, so that the fewest are left out."""
+    """Return the indexes of a longest strictly growing subsequence."""
     if all(map(lt, numbers, numbers[1:])):
         return range(len(numbers))
-    ends: list[int] = []  # the least number that growing parts of 1, 2, 3... numbers end with
-    at: list[int] = []  # and where that is
-    before: list[int] = []  # for each number, the one before it in such a part, or -1
+    ends: list[int] = []  # the least last number of a growing subsequence of length 1, 2, 3...
+    at: list[int] = []  # and its index
+    before: list[int] = []  # for each number, the index of the one before it, or -1
     for index, number in enumerate(numbers):
         length = bisect_left(ends, number)
         before.append(at[length - 1] if length else -1)

@@ -1,8 +1,7 @@
-"""What a memory does with every session in it."""
+"""The rules that a memory applies to all of its sessions."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, get_args
@@ -11,30 +10,30 @@ from chatmem.codec.compression import Compression
 from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
-from chatmem.core.calls import Calls, Seen
+from chatmem.core.checks import check_count, check_limit, milliseconds
 from chatmem.core.dictionaries import StoredDictionary
+from chatmem.core.in_flight import Calls, Seen
 from chatmem.core.keys import check_prefix
 
 Refresh = Literal["write", "read", "never"]
-
-_MAX_TTL = timedelta(days=36_500)
+"""What restarts a session's TTL."""
 
 
 @dataclass(frozen=True)
 class Policy:
-    """The rules of a memory, checked.
+    """The rules of a memory, checked when they are made.
 
     Args:
         prefix: what the memory's keys begin with.
         ttl: seconds or a `timedelta` after which a session expires; None for never.
-        refresh: what restarts the time: "write" an append, "read" an append or a read, "never" nothing.
-        wait_replicas: how many replicas must confirm an append.
-        wait_timeout: seconds or a `timedelta` in which they must.
+        refresh: what restarts the TTL: "write" (each write), "read" (each read and write), "never" (nothing).
+        wait_replicas: how many replicas must confirm a write.
+        wait_timeout: seconds or a `timedelta` in which they must do so.
         compression: how records are compressed; None for not at all.
         max_messages: how many of a session's last messages are kept; None for all.
         max_message_bytes: how large the record of a message may be.
         encryption: the keys that records are encrypted with; None for not at all.
-        on_unstorable: what becomes of values that cannot be stored: "error", or "repr" for a text in their place.
+        on_unstorable: what happens to values that cannot be stored: "error", or "repr" to store a text instead.
 
     Raises:
         ValueError: an argument is wrong.
@@ -51,15 +50,15 @@ class Policy:
     encryption: KeyRing | None = None
     on_unstorable: OnUnstorable = "error"
     ttl_argument: bytes = field(init=False)
-    """the TTL as scripts take it: milliseconds, or empty"""
+    """the TTL as scripts take it: milliseconds, or empty for none"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
-    """the command that waits for the replicas; None for none"""
+    """the command that waits for replicas; None for none"""
     calls: Calls = field(init=False, default_factory=Calls, repr=False, compare=False)
-    """the calls of this process that are under way"""
+    """the calls of this process that are in flight"""
     seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
-    """the sessions that this process has seen to hold messages"""
+    """the sessions that this process knows to hold messages"""
     dictionary: StoredDictionary | None = field(init=False)
-    """the dictionary of compression on the server; None for none"""
+    """the compression dictionary on the server; None for none"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -68,7 +67,7 @@ class Policy:
         if self.refresh not in get_args(Refresh):
             raise ValueError(f'ttl_refresh must be "write", "read" or "never", not {self.refresh!r}')
         if self.encryption is not None and not isinstance(self.encryption, KeyRing):
-            raise ValueError("encryption must be a chatmem.KeyRing, or None for none")
+            raise ValueError("encryption must be a chatmem.KeyRing, or None")
         if self.on_unstorable not in get_args(OnUnstorable):
             raise ValueError(f'on_unstorable must be "error" or "repr", not {self.on_unstorable!r}')
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
@@ -87,28 +86,3 @@ def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] 
         raise ValueError(f"wait_replicas must be a whole number from 0 on, not {replicas!r}")
     limit = milliseconds("wait_timeout", timeout)  # WAIT takes 0 for "for ever"
     return ("WAIT", b"%d" % replicas, limit) if replicas else None
-
-
-def check_count(name: str, value: object, *, least: int = 1) -> None:
-    """Raise a ValueError that names the argument, unless it is None or a whole number from `least` on."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= least):
-        return
-    raise ValueError(f"{name} must be a whole number from {least} on, or None, not {value!r}")
-
-
-def check_limit(limit: object, most: int, *, name: str = "limit") -> None:
-    """Raise a ValueError unless it is a whole number from 1 to `most`."""
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit <= most:
-        raise ValueError(f"{name} must be a whole number from 1 to {most:,}, not {limit!r}")
-
-
-def milliseconds(name: str, time: float | timedelta) -> bytes:
-    """Return a time as scripts take it: whole milliseconds, rounded up.
-
-    Raises:
-        ValueError: it is no number of seconds or `timedelta`, or out of range; the text says so of `name`.
-    """
-    seconds = time.total_seconds() if isinstance(time, timedelta) else time
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 < seconds <= _MAX_TTL.total_seconds():
-        raise ValueError(f"{name} must be seconds or a timedelta, more than 0 and at most 100 years, not {time!r}")
-    return b"%d" % math.ceil(seconds * 1000)

@@ -1,7 +1,7 @@
-"""OpenTelemetry: a span and metrics for each operation, where its API package is installed; else nothing at all.
+"""OpenTelemetry: a span and metrics for each operation, if OpenTelemetry's API package is installed.
 
-They say which operation it was, how many messages and bytes it moved, how long it took and which error it raised: no
-content, no ids, no addresses.
+They tell the operation, the number of messages and bytes, the duration and the error. They never contain messages, ids
+or addresses.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ else:
     _installed = True
 
     class _Instruments:
-        """What spans and figures go to."""
+        """The tracer and the meters that operations report to."""
 
         def __init__(self, tracer: trace.Tracer, meter: metrics.Meter) -> None:
             self.tracer = tracer
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class _Operation:
-    """A running operation: its span, and what it has moved so far."""
+    """A running operation: its span, and how much it has moved so far."""
 
     __slots__ = ("_attributes", "_outer", "_span", "_start", "_within", "messages", "size")
 
@@ -52,7 +52,7 @@ class _Operation:
         self._span = _instruments.tracer.start_span(
             f"chatmem {self._attributes['db.operation.name']}", kind=_CLIENT, attributes=self._attributes
         )
-        if self._span.get_span_context().is_valid:  # else nobody traces, and there is nothing to be within
+        if self._span.get_span_context().is_valid:  # else nobody traces
             self._within = trace.use_span(
                 self._span,
                 end_on_exit=True,
@@ -88,7 +88,7 @@ def moved(records: Sequence[bytes]) -> None:
 
 
 def observed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
-    """Make each call of a coroutine method an operation of its own; within another it is part of that."""
+    """Report each call of a coroutine method as an operation, unless it is part of another operation."""
     if not _installed:
         return method
     name = method.__name__

@@ -1,7 +1,7 @@
-"""The sessions of a user, by an index that lies in another slot of a cluster than they do, and is kept right by use.
+"""A user's sessions: an index of them in a slot of its own, which each use keeps right.
 
-Writing to a session enters it in the index, in the same round trip where the user is known. What the index says is
-checked against the sessions whenever it is read: those that expired, or are another user's, leave it then.
+A write to a session enters it in the index, in the same round trip if the user is known. Each read of the index checks
+it against the sessions: those that expired, or belong to another user, are taken out.
 """
 
 from __future__ import annotations
@@ -9,26 +9,28 @@ from __future__ import annotations
 import logging
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
-from chatmem import scripts
+from chatmem.core.checks import check_limit
 from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
-from chatmem.core.policy import Policy, check_limit
-from chatmem.core.session import STATE_FIELDS, VERSION, to_info
+from chatmem.core.policy import Policy
+from chatmem.core.reader import LARGEST_PAGE, Reader
+from chatmem.core.session import Session
+from chatmem.core.state import to_info
 from chatmem.core.telemetry import observed
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
-from chatmem.history import History
 from chatmem.model import Match, SessionInfo, SessionPage
+from chatmem.scripts import calls
+from chatmem.scripts.calls import STATE_FIELDS, Info
 from chatmem.search import Best, Query
 from chatmem.transports.base import Command, Transport
 
-logger = logging.getLogger("chatmem")
+_logger = logging.getLogger("chatmem")
 
-LARGEST_PAGE = 1000
-SLICE = 100
-"""How many sessions are looked at together."""
+SESSIONS_PER_CALL = 100
+"""How many sessions are looked at in one round trip."""
 _SCORE = re.compile(rb"-?(inf|\d+(\.\d+)?(e[+-]\d+)?)")
 
 
@@ -36,13 +38,13 @@ class _Listed(NamedTuple):
     """A session in the index."""
 
     name: bytes
-    """its id as `keys.field` writes it"""
+    """its id, as `keys.field` writes it"""
     time: bytes
-    """of the last write, in microseconds since 1970"""
+    """the time of the last write, in microseconds since 1970"""
 
     @property
     def session_id(self) -> str | None:
-        """The session's id; None where something else than chatmem wrote it."""
+        """The session's id; None if chatmem did not write it."""
         with suppress(ValueError):
             name = name_of(self.name)
             if name and field(name) == self.name:
@@ -50,8 +52,8 @@ class _Listed(NamedTuple):
         return None
 
 
-class User:
-    """A user's sessions. The core of what a memory does for users."""
+class UserIndex:
+    """The sessions of one user."""
 
     def __init__(self, transport: Transport, policy: Policy, user: str) -> None:
         self._transport = transport
@@ -92,10 +94,10 @@ class User:
 
     async def _erase(self, listed: list[_Listed]) -> int:
         ids = [one.session_id for one in listed if one.session_id is not None]
-        sessions = (History(self._transport, self._policy, one)._session for one in ids)
-        replies = await self._run([one.command(scripts.EDIT, b"clear", self._name) for one in sessions])
+        sessions = [Session(self._transport, self._policy, one) for one in ids]
+        replies = await self._run([calls.edit(one.keys, one.shared(), b"clear", self._name) for one in sessions])
         await self._drop(listed)
-        return sum(reply[VERSION] >= 0 for reply in replies)
+        return sum(calls.refusal(reply) is None for reply in replies)
 
     @observed
     async def search(self, query: str, *, limit: int) -> list[Match]:
@@ -108,30 +110,30 @@ class User:
 
     async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
         try:
-            await History(self._transport, self._policy, session_id, self._user)._search(wanted, best)
+            await Reader(Session(self._transport, self._policy, session_id, self._user)).search(wanted, best)
         except (TornSessionError, NotFoundError, CorruptRecordError) as error:
-            logger.warning("did not search all of the session %r: %s", session_id, error)
+            _logger.warning("did not search all of the session %r: %s", session_id, error)
 
     async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
         last = None
-        while listed := await self._listed(last, SLICE, first):
+        while listed := await self._listed(last, SESSIONS_PER_CALL, first):
             yield listed
             last = listed[-1]
 
     async def _listed(
         self, after: _Listed | None, count: int, first: Literal["newest", "oldest"] = "newest"
     ) -> list[_Listed]:
-        """Return what the index says, by the time of the last write, from behind `after` on."""
+        """Return what the index lists behind `after`, in the order of the last writes."""
         start = (b"", b"") if after is None else (after.time, after.name)
-        call = scripts.USER.call(self._keys, b"list", *start, b"%d" % count, first.encode())
-        (reply,) = await self._transport.run([call])
+        (reply,) = await self._transport.run([calls.list_registered(self._keys, start, count, first)])
         return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
 
     async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
-        """Return what is known of sessions; what is gone, another user's, or no session, leaves the index."""
+        """Return what is known of sessions, and take those out of the index that are gone or another user's."""
         for one in listed:
             if one.session_id is None:
-                logger.warning("left out what is no session: key %s, %r", self._keys[0].decode(), one.name[:80])
+                what = "left out an entry that is not a session: key %s, %r"
+                _logger.warning(what, self._keys[0].decode(), one.name[:80])
         known = [one for one in listed if one.session_id is not None]
         infos, gone = [], [one for one in listed if one.session_id is None]
         for one, reply in zip(known, await self._replies([one.session_id or "" for one in known]), strict=True):
@@ -144,11 +146,11 @@ class User:
         return infos
 
     async def _replies(self, session_ids: list[str]) -> list[Any]:
-        """Return what is known of each session, or the error of one of which nothing can be known."""
+        """Return the replies of each session, or the error of one that cannot be read."""
         commands = [command for one in session_ids for command in _questions(session_keys(self._policy.prefix, one))]
         try:
             replies = await self._run(commands)
-        except CorruptRecordError as error:  # of one of them; the others say what they are
+        except CorruptRecordError as error:  # one of them cannot be read: find out which
             if len(session_ids) == 1:
                 return [error]
             middle = len(session_ids) // 2
@@ -156,22 +158,22 @@ class User:
         return [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
 
     def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
-        """Return what is known of a session; None where that cannot be read, which costs it alone."""
+        """Return what is known of a session; None, with a warning, if that cannot be read."""
         try:
             if isinstance(reply, CorruptRecordError):
                 raise reply
             count, (*fields, life), left = reply
             if _is_torn(count, fields[0], life):
-                raise CorruptRecordError("a part of it is missing: chatmem doctor says what is left")
-            return to_info(self._policy, session_id, (count, fields, left))
+                raise CorruptRecordError("a part of it is missing: chatmem doctor shows what is left")
+            return to_info(self._policy, session_id, Info(count, fields, left))
         except CorruptRecordError as error:
-            logger.warning("left out the session %r: %s", session_id, error)
+            _logger.warning("left out the session %r: %s", session_id, error)
             return None
 
-    async def _drop(self, listed: list[_Listed]) -> None:
+    async def _drop(self, listed: Sequence[_Listed]) -> None:
         """Take sessions out of the index, unless they were written since they were found there."""
-        pairs = [value for one in listed for value in (one.time, one.name)]
-        await self._run([scripts.USER.call(self._keys, b"drop", *pairs)] if pairs else [])
+        pairs = [(one.time, one.name) for one in listed]
+        await self._run([calls.unregister(self._keys, pairs)] if pairs else [])
 
     async def _run(self, commands: list[Command]) -> list[Any]:
         return await self._transport.run(commands) if commands else []
@@ -182,7 +184,7 @@ def _questions(keys: SessionKeys) -> tuple[Command, ...]:
 
 
 def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
-    """Return whether the state speaks of messages that are not there, or says nothing of some that are."""
+    """Return whether there are messages without a state, or a state without its messages."""
     if life is None:
         return bool(count) and version is None
     return (life[9:10] == b"-") == bool(count)
@@ -198,5 +200,5 @@ def _from_cursor(cursor: str) -> _Listed:
     except (ValueError, TypeError):
         time = name = b""
     if not _SCORE.fullmatch(time):
-        raise ValueError("before must be what `next` of another page said")
+        raise ValueError("before must be the `next` of another page")
     return _Listed(name, time)

@@ -7,14 +7,14 @@ from typing import Any
 
 from chatmem.backends.base import UrlBackend
 from chatmem.backends.cluster import ClusterBackend
-from chatmem.backends.connection import Connection, address_at
+from chatmem.backends.connection import Connection, backend_at
 from chatmem.backends.redis import RedisBackend
 from chatmem.transports.base import Transport
-from chatmem.transports.following import FollowingTransport
+from chatmem.transports.wrappers import ServerOrClusterTransport
 
 
 @cache
-def connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
+def shared_connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
     """Return the process's connection to a URL; options are redis-py's. Forks and event loops get clients of their own.
 
     Raises:
@@ -35,7 +35,7 @@ def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend
     if options:
         names = ", ".join(options)
         raise ValueError(f"with this url write {names} as its query options, or pass a client")
-    return address_at(url, token)
+    return backend_at(url, token)
 
 
 class _ServerOrCluster(RedisBackend):
@@ -51,8 +51,8 @@ class _ServerOrCluster(RedisBackend):
 
     def asynchronous(self) -> Transport:
         server = super().asynchronous()
-        return server if self._cluster is None else FollowingTransport(server, self._cluster.asynchronous())
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.asynchronous())
 
     def blocking(self) -> Transport:
         server = super().blocking()
-        return server if self._cluster is None else FollowingTransport(server, self._cluster.blocking())
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.blocking())

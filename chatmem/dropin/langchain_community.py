@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from chatmem.backends.connection import Connection
-from chatmem.dropin.connections import client_of, connection_to
+from chatmem.dropin.connections import client_of, shared_connection_to
 from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
 from chatmem.langchain.facade import Facade
 
@@ -50,7 +50,7 @@ class RedisChatMessageHistory(_Prefixed):
         Raises:
             ValueError: the URL is none that chatmem knows, or another argument cannot be.
         """
-        super().__init__(connection_to(url), session_id, key_prefix, ttl)
+        super().__init__(shared_connection_to(url), session_id, key_prefix, ttl)
         self._url = url
 
     @property
@@ -85,7 +85,7 @@ class UpstashRedisChatMessageHistory(_Prefixed):
         """
         if not url or not token:
             raise ValueError("url and token are needed: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
-        super().__init__(connection_to(url, token), session_id, key_prefix, ttl)
+        super().__init__(shared_connection_to(url, token), session_id, key_prefix, ttl)
         self._address = (url, token)
 
     @property

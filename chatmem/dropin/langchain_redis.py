@@ -15,17 +15,16 @@ import redis.asyncio
 from anyio import to_thread
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation
 
-from chatmem.backends.connection import Client
-from chatmem.backends.connection import connection_to as connection_of
+from chatmem.backends.connection import Client, connection_to
 from chatmem.core.policy import Policy
 from chatmem.core.steps import run_with_checkpoints
-from chatmem.dropin.connections import client_of, connection_to
+from chatmem.dropin.connections import client_of, shared_connection_to
 from chatmem.dropin.ranking import Ranking
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.model import Appended
 from chatmem.transports.base import Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 
 class RedisChatMessageHistory(Facade):
@@ -61,7 +60,9 @@ class RedisChatMessageHistory(Facade):
         policy = Policy(key_prefix, ttl or None, on_unstorable="repr")
         self._given = redis_client
         self._address = (redis_url, kwargs)
-        connection = connection_to(redis_url, **kwargs) if redis_client is None else connection_of(client=redis_client)
+        connection = (
+            shared_connection_to(redis_url, **kwargs) if redis_client is None else connection_to(client=redis_client)
+        )
         super().__init__(connection, lambda transport: _All(transport, policy, session_id))
         self._policy = policy
         self.session_id = session_id
@@ -106,11 +107,11 @@ class RedisChatMessageHistory(Facade):
             query: words; nothing is found for an empty one.
             limit: how many at most.
         """
-        return drive(_search(self._history(self._connection.blocking()), query, limit))
+        return drive(self._search(self._connection.blocking(), query, limit))
 
     async def asearch_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the session's messages that hold any of the words; see `search_messages`."""
-        return await _search(self._history(self._connection.asynchronous()), query, limit)
+        return await self._search(self._connection.asynchronous(), query, limit)
 
     def delete(self) -> None:
         """Remove all sessions under `key_prefix`, as this method always did. Scans the keys of the whole database."""
@@ -134,6 +135,15 @@ class RedisChatMessageHistory(Facade):
     def _history(self, transport: Transport) -> History:
         return History(transport, self._policy, self.session_id)
 
+    async def _search(self, transport: Transport, query: str, limit: int) -> list[dict[str, Any]]:
+        if not isinstance(query, str) or not query:
+            return []
+        ranking = Ranking(query)
+        async for entry in self._history(transport).entries():
+            if entry.message is not None:
+                await run_with_checkpoints(ranking.adding(entry.message), transport.checkpoint)
+        return [message.model_dump() for message in ranking.best(limit)]
+
 
 class _All(History):
     """Stores all messages, as the old class did, which knew no ids: those whose id another message has, too."""
@@ -147,16 +157,6 @@ def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
     if any(message is None for message in messages):
         raise ValueError("Message cannot be None")  # as that class says it
     return messages
-
-
-async def _search(history: History, query: str, limit: int) -> list[dict[str, Any]]:
-    if not isinstance(query, str) or not query:
-        return []
-    ranking, checkpoint = Ranking(query), history._session.transport.checkpoint
-    async for entry in history.entries():
-        if entry.message is not None:
-            await run_with_checkpoints(ranking.adding(entry.message), checkpoint)
-    return [message.model_dump() for message in ranking.best(limit)]
 
 
 def _sessions(keys: Any) -> Iterator[tuple[bytes, ...]]:

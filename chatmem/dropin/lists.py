@@ -11,17 +11,17 @@ from typing import NamedTuple
 from langchain_core.messages import BaseMessage
 from redis.crc import key_slot
 
-from chatmem import scripts
 from chatmem.codec import record
-from chatmem.core.calls import Calls
-from chatmem.core.policy import milliseconds
+from chatmem.core.checks import milliseconds
+from chatmem.core.in_flight import Calls
 from chatmem.dropin import jsons
 from chatmem.errors import ChatMemError, CorruptRecordError
+from chatmem.scripts import calls
 from chatmem.transports.base import Transport
 
 logger = logging.getLogger("chatmem")
 
-_calls = Calls()
+_in_flight = Calls()
 """of this process, to lists of any server"""
 
 
@@ -79,11 +79,11 @@ class ListHistory:
             elements = list(_encode_all(messages))
             push = b"LPUSH" if self._layout.newest_first else b"RPUSH"
             keys = (self._layout.key, _companion(self._layout.key))
-            call = _calls.begin(self._layout.key)
+            call = _in_flight.begin(self._layout.key)
             try:
-                await self._transport.run([scripts.PUSH.call(keys, push, call.token, self._layout.ttl, *elements)])
+                await self._transport.run([calls.push(keys, push, call.token, self._layout.ttl, elements)])
             finally:
-                _calls.end(call)
+                _in_flight.end(call)
 
     async def messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip.

@@ -16,6 +16,7 @@ from uuid import uuid4
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
 from chatmem.codec import record
+from chatmem.core.writer import Writer
 from chatmem.history import History
 
 Known = Mapping[str, str]
@@ -137,15 +138,19 @@ def everything(messages: Sequence[BaseMessage], known: Known) -> Difference:
     return Difference(written, [], [], {**known, **digests(messages)}, len(known))
 
 
-async def write(history: History, found: Difference, known: Known, left: Iterable[str] = ()) -> None:
-    """Write what differs, and remove what was left. One round trip.
-
-    Two more for each message that is stored without an id and changed, which gets the id that it has in the state.
-    """
+async def write(writer: Writer, found: Difference, left: Iterable[str] = ()) -> None:
+    """Write what differs and has an id, and remove what was left. One round trip, or none."""
     written = {id_of(one) for one in found.written}
     removed = dict.fromkeys((*found.removed, *(name for name in left if name not in written)))
     if found.written or removed:
-        await history._rewrite(found.written, [*removed])
+        await writer.rewrite(found.written, [*removed])
+
+
+async def write_nameless(history: History, found: Difference, known: Known) -> None:
+    """Write over the messages that were stored without an id and changed; they get the id that they have in the state.
+
+    Two round trips for each of them.
+    """
     for one in found.nameless:
         name = id_of(one)
         for entry in (await history.page(limit=1000)).entries:

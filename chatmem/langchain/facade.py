@@ -12,7 +12,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.backends.connection import Connection
 from chatmem.langchain.snapshots import Snapshots
 from chatmem.transports.base import Transport
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 
 class Core(Protocol):

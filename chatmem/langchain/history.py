@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.backends.connection import Connection
-from chatmem.core.policy import Policy
 from chatmem.history import History
 from chatmem.langchain.facade import Facade
 from chatmem.model import Appended
+from chatmem.sessions import Sessions
 
 
 class _Adding:
@@ -30,8 +29,8 @@ class ChatMessageHistory(Facade):
     same id and other content it is stored as one more message.
     """
 
-    def __init__(self, connection: Connection, policy: Policy, session_id: str, user: str | None = None) -> None:
-        super().__init__(connection, lambda transport: _Adding(History(transport, policy, session_id, user)))
+    def __init__(self, core: Sessions, session_id: str, user: str | None = None) -> None:
+        super().__init__(core.connection, lambda transport: _Adding(History(transport, core.policy, session_id, user)))
         self.session_id = session_id
 
     def __repr__(self) -> str:

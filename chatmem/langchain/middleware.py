@@ -18,10 +18,9 @@ from langgraph.prebuilt.tool_node import ToolCallRequest
 from langgraph.runtime import Runtime
 from langgraph.types import Command
 
-from chatmem import sync
 from chatmem.core.window import StartOn
 from chatmem.langgraph.state import StateHistory
-from chatmem.memory import ChatMemory
+from chatmem.sessions import Memory
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
@@ -50,7 +49,7 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
 
     def __init__(
         self,
-        memory: ChatMemory | sync.ChatMemory,
+        memory: Memory,
         *,
         save: Save = "step",
         messages: int | None = None,

@@ -12,8 +12,7 @@ from uuid import UUID
 from langgraph.config import get_config
 from langgraph.runtime import get_runtime
 
-from chatmem import sync
-from chatmem.memory import ChatMemory
+from chatmem.sessions import Memory
 
 _around: ContextVar[frozenset[Run]] = ContextVar("chatmem_runs_around", default=frozenset())
 
@@ -46,7 +45,7 @@ class Run:
             _around.reset(token)
 
 
-def current(memory: ChatMemory | sync.ChatMemory) -> Run:
+def current(memory: Memory) -> Run:
     """Return the run under way.
 
     Raises:
@@ -57,9 +56,8 @@ def current(memory: ChatMemory | sync.ChatMemory) -> Run:
     session = _value(context, "session_id") or configurable.get("session_id") or configurable.get("thread_id")
     if not session:
         raise ValueError('say which session it is: invoke(..., {"configurable": {"session_id": "..."}})')
-    return Run(
-        id(memory._connection), memory._policy.prefix, _name("session_id", session), _user(context, configurable)
-    )
+    core = memory.core
+    return Run(id(core.connection), core.policy.prefix, _name("session_id", session), _user(context, configurable))
 
 
 def _value(context: Any, name: str) -> Any:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NotRequired, TypedDict
 from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
-from chatmem import sync
 from chatmem.core.window import StartOn
 from chatmem.extras import needed
-from chatmem.memory import ChatMemory
+from chatmem.sessions import Memory
 
 with needed("graphs need", "langgraph", "langgraph"):
     from chatmem.langgraph.state import StateHistory
@@ -78,7 +77,7 @@ class HistoryNodes:
 
     def __init__(
         self,
-        memory: ChatMemory | sync.ChatMemory,
+        memory: Memory,
         *,
         messages: int | None = None,
         turns: int | None = None,

@@ -13,7 +13,6 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_config
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from chatmem import sync
 from chatmem.core.window import StartOn, Window, without_halves
 from chatmem.history import History
 from chatmem.langchain.branches import Branches, addressed
@@ -28,10 +27,11 @@ from chatmem.langchain.difference import (
     unsaved,
     with_gone,
     write,
+    write_nameless,
 )
 from chatmem.langchain.runs import Run, current
-from chatmem.memory import ChatMemory
-from chatmem.transports.blocking import drive
+from chatmem.sessions import Memory
+from chatmem.transports.driving import drive
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
@@ -64,7 +64,7 @@ class StateHistory:
 
     def __init__(
         self,
-        memory: ChatMemory | sync.ChatMemory,
+        memory: Memory,
         *,
         messages: int | None,
         turns: int | None,
@@ -92,7 +92,7 @@ class StateHistory:
         if run.is_nested:
             return None
         left = branch.left() if (branch := _beside(state)) else []
-        return drive(self._load(self._blocking(run), state, left, open_end=open_end))
+        return drive(self._load(run, state, left, open_end=open_end, blocking=True))
 
     async def aload(self, state: Mapping[str, Any], *, open_end: bool = False) -> dict[str, Any] | None:
         """Return the update that begins with the stored conversation; see `load`."""
@@ -100,7 +100,7 @@ class StateHistory:
         if run.is_nested:
             return None
         left = await branch.aleft() if (branch := _beside(state)) else []
-        return await self._load(self._asynchronous(run), state, left, open_end=open_end)
+        return await self._load(run, state, left, open_end=open_end)
 
     def save(self, state: Mapping[str, Any], *, later: bool = False, sent: bool = False) -> dict[str, Any] | None:
         """Store what is not stored as the state has it; return the update that says so, None where nothing changes.
@@ -114,7 +114,7 @@ class StateHistory:
         if run.is_nested:
             return None
         left = branch.left() if (branch := _beside(state)) else []
-        return drive(self._save(self._blocking(run), state, left, later=later, sent=sent))
+        return drive(self._save(run, state, left, later=later, sent=sent, blocking=True))
 
     async def asave(
         self, state: Mapping[str, Any], *, later: bool = False, sent: bool = False
@@ -124,17 +124,12 @@ class StateHistory:
         if run.is_nested:
             return None
         left = await branch.aleft() if (branch := _beside(state)) else []
-        return await self._save(self._asynchronous(run), state, left, later=later, sent=sent)
-
-    def _blocking(self, run: Run) -> History:
-        return History(self._memory._connection.blocking(), self._memory._policy, run.session_id, run.user)
-
-    def _asynchronous(self, run: Run) -> History:
-        return History(self._memory._connection.asynchronous(), self._memory._policy, run.session_id, run.user)
+        return await self._save(run, state, left, later=later, sent=sent)
 
     async def _load(
-        self, history: History, state: Mapping[str, Any], left: list[str], *, open_end: bool
+        self, run: Run, state: Mapping[str, Any], left: list[str], *, open_end: bool, blocking: bool = False
     ) -> dict[str, Any]:
+        history = self._memory.core.history(run.session_id, run.user, blocking=blocking)
         saved, mine = _saved(state), _checked(state["messages"])
         stored = [named(one) for one in await history.window(**self._window) if one.id not in left]
         new = _new(mine, {id_of(one) for one in stored}, saved, back=bool(left))
@@ -149,7 +144,7 @@ class StateHistory:
         return {"messages": messages, SAVED: update}
 
     async def _save(
-        self, history: History, state: Mapping[str, Any], left: list[str], *, later: bool, sent: bool
+        self, run: Run, state: Mapping[str, Any], left: list[str], *, later: bool, sent: bool, blocking: bool = False
     ) -> dict[str, Any] | None:
         saved, messages = _saved(state), _checked(state["messages"])
         known, left = saved.get("known", {}), [*saved.get("left", []), *left]
@@ -163,7 +158,9 @@ class StateHistory:
             found = difference(messages, known, saved.get("old", 0), acted=saved.get("sent", False))
         if found.is_empty:
             return None
-        await write(history, found, known, left)
+        core, session = self._memory.core, (run.session_id, run.user)
+        await write(core.writer(*session, blocking=blocking), found, left)
+        await write_nameless(core.history(*session, blocking=blocking), found, known)
         return {SAVED: Saved(known=found.known, old=found.old, seen=[], sent=sent, branch=addressed(), left=[])}
 
 

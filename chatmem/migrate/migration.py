@@ -16,7 +16,8 @@ from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotY
 from chatmem.history import History
 from chatmem.migrate.content import Content, Left, Source, Unreadable
 from chatmem.migrate.layouts import Layout
-from chatmem.transports.blocking import drive
+from chatmem.sessions import Sessions
+from chatmem.transports.driving import drive
 
 SLICE = 500
 """How many messages are appended at a time."""
@@ -118,8 +119,13 @@ class Migration:
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
         ttl = None if content.ttl is None else max(content.ttl, 1) / 1000
         user = self._owner(outcome.source.session)
-        policy, session = Policy(self._prefix, ttl), outcome.source.session
-        history = History(self._target.blocking(), policy, session, user, claim=user is not None)
+        sessions, session, claim = (
+            Sessions(self._target, Policy(self._prefix, ttl)),
+            outcome.source.session,
+            user is not None,
+        )
+        history = sessions.history(session, user, claim=claim, blocking=True)
+        writer = sessions.writer(session, user, claim=claim, blocking=True)
         info = drive(history.info())
         version = info.version
         wanted = _encode(content)
@@ -136,7 +142,7 @@ class Migration:
         if not write or not rest:
             return outcome
         for start in range(0, len(rest), SLICE):
-            done = drive(history._store(rest[start : start + SLICE], expected_version=version, known="add"))
+            done = drive(writer.store(rest[start : start + SLICE], expected_version=version, on_known_id="add"))
             version = done.version
         if _held(history)[: len(wanted)] != [_essence(message) for message in content.messages]:
             return outcome._replace(status="failed", reason="what was written came back different")

@@ -7,7 +7,7 @@ import secrets
 import sys
 from typing import TYPE_CHECKING, Any, Self
 
-from chatmem.core.reading import LARGEST_PAGE
+from chatmem.core.reader import LARGEST_PAGE
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.history import History
 from chatmem.memory import ChatMemory, connect
@@ -48,6 +48,7 @@ class ChatmemSession:
             ValueError: the id or the user is empty or no string, or `claim` is without a user.
         """
         self._history: History = memory.history(session_id, user=user, claim=claim)
+        self._readable = memory.core.reader(session_id).decoder.readable
         self._memory, self._owns_memory, self._closed = memory, False, False
         self._failed: tuple[list[Any], str] | None = None
         """items whose `add_items` ended in an error, and what their ids begin with"""
@@ -111,7 +112,7 @@ class ChatmemSession:
         last, before, size = list[Any](), None, limit
         while len(last) < limit:
             page = await self._history.page(before=before, limit=min(size, LARGEST_PAGE))
-            for message in self._history._session.messages_of(page.entries):
+            for message in self._readable(page.entries):
                 if len(last) < limit:
                     last += reversed(items_of(message))
             if page.next is None:
@@ -165,7 +166,7 @@ class ChatmemSession:
         before, size = None, 1
         while True:
             page = await self._history.page(before=before, limit=size)
-            self._history._session.messages_of(page.entries)  # logs
+            self._readable(page.entries)  # logs
             entry = next((entry for entry in page.entries if entry.message is not None), None)
             if entry is None or entry.message is None:
                 if page.next is None:

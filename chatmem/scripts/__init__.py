@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import NamedTuple
 
+Command = tuple[str | bytes, ...]
+"""A Redis command: its name and its arguments."""
+
 
 class Script(NamedTuple):
     """A script and the name a server knows it by once it has seen it."""
@@ -14,7 +17,7 @@ class Script(NamedTuple):
     text: bytes
     sha: bytes
 
-    def call(self, keys: Sequence[bytes], *args: bytes) -> tuple[str | bytes, ...]:
+    def call(self, keys: Sequence[bytes], *args: bytes) -> Command:
         """Return the command that runs the script on these keys; transports send the text where it is unknown."""
         return ("EVALSHA", self.sha, b"%d" % len(keys), *keys, *args)
 

@@ -1,25 +1,26 @@
--- Appends messages to a session: once each, all of them or none, with the session's time to live.
+-- Appends messages to a session: all or none, each once, and sets the session's TTL.
 -- KEYS: list, ids, state.
--- ARGV: 1 token of this call, see recent.lua         2 when it is done, in microseconds; empty for the server's time
---       3 time to live in milliseconds, empty for none  4 whether a write restarts it: 1 or 0
---       5 expected version, empty for any               6 the session's user, empty for none or unknown
---       7 "1" where a session without a user may become that user's
---       8 idempotency key, empty for none               9 how many messages to keep, empty for all
---       10 what a known id with another content means: "error"; "add", another message; "replace", the new one takes
---          its place; "put" is that, whatever the content
---       11 the positions that the records are sealed for, with commas between, empty for any
---       12 a version, ":", and for each message what its caller found out about the stored one of its id at that version:
---          "=" it is the same, "!" it is another, "?" it has another id, "." nothing; empty for nothing
---       13 how many ids of messages to remove, and these ids
---       then for each message: its id (empty for none), a digest of id and content (with "add", and where records are
---       sealed), its record
--- Returns {version, first position, last position, duplicates, user}, positions -1 where there were no messages;
---         {-1, version} where the session is not at the expected version;
---         {-2, index} where a message's id is known with another content;
---         {-3} where the session is another user's, or nobody's;
---         {-7, next position, position of each message whose id is known or -1} where a record is sealed for another;
---         {-8, version, then index and element} of known ids whose content cannot be compared here;
---         {-9, why} where the session is torn, see session.lua; {-10} where the call comes late, see recent.lua.
+-- ARGV: 1 the call's token, see recent.lua   2 the time of the write in microseconds since 1970, empty for the server's
+--       3 TTL in milliseconds, empty for none   4 "1" if a write restarts the TTL, else "0"
+--       5 the version that the session must have, empty for any   6 the user that it must belong to, empty for any
+--       7 "1" if a session without a user becomes this user's
+--       8 idempotency key, empty for none   9 how many messages to keep, empty for all
+--       10 what to do with a message whose id is known with other content: "error"; "add" one more message; "replace"
+--          the stored one; "put" replaces it even if the content is the same
+--       11 the positions that the records are encrypted for, separated by commas, empty for any
+--       12 empty, or a version, ":", and for each message how it compares with the stored one of its id then:
+--          "=" it is the same, "!" it is another, "?" the stored one has another id, "." not compared
+--       13 how many messages to remove first, then their ids
+--       then for each message: its id, empty for none; a digest of id and content, for "add" and encrypted records; its
+--       record
+-- Returns {version, first position, last position, duplicates, user}, positions -1 if there are no messages;
+--         {-1, version} if the session is not at the expected version;
+--         {-2, index} if a message's id is known with other content;
+--         {-3} if the session is another user's, or nobody's;
+--         {-7, next position, for each message its position if its id is known, else -1} if a record is encrypted for
+--         another position;
+--         {-8, version, then in turn index and element} for known ids whose content cannot be compared here;
+--         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key, most, mode = ARGV[8], tonumber(ARGV[9]), ARGV[10]
 local HEAD = 13 + tonumber(ARGV[13])
@@ -37,7 +38,7 @@ end
 session.owner = session.owner or user ~= '' and user or nil
 local version, owner = session.version, session.owner or ''
 
--- WAIT waits for what its own connection wrote, so a repeated append has to write too.
+-- Answers a repeated call. WAIT waits for the writes of its own connection, so a repeated append has to write too.
 local function told(text, duplicates)
   if session.exists then
     redis.call('HSET', state, 'version', written(version))
@@ -79,7 +80,7 @@ local FOUND = {['='] = 'same', ['!'] = 'other', ['?'] = 'stale'}
 local verdict_version, verdicts = string.match(ARGV[12], '^(%d+):(.*)$')
 local hidden = {-8, version}
 
--- Returns what a stored element is beside the message that has its id: see `beside`; "hidden" where that is not seen here.
+-- Compares a stored element with the message of the same id: see `beside`; "hidden" if that cannot be told here.
 local function compared(i, element)
   local verdict = tonumber(verdict_version) == version and FOUND[string.sub(verdicts, i + 1, i + 1)]
   if verdict then
@@ -89,7 +90,8 @@ local function compared(i, element)
   return lists.beside(lists.record_in(element), ARGV[HEAD + 3 * i + 3]) or 'hidden'
 end
 
--- Returns where these very messages are, all of them in a row; nothing where they are not, or where that is hidden.
+-- Returns the position where the session holds exactly these messages in a row; nil if it does not, or if that is
+-- hidden.
 local function already_there()
   local start
   for i = 0, COUNT - 1 do
@@ -125,8 +127,8 @@ if not position or session.length > 0 and not session.epoch then
   position = math.max(position or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
 end
 
--- Of the given messages: where each is or comes to be, and of those that are written its place among the records, or in
--- the list; of each id, which was the last to have it.
+-- By index of the message: `ats` its position; `slots` its index in `records`, if it is new; `places` its index in the
+-- list, if it is stored. `given` holds the index of the last message with an id.
 local records, names, changed, ats, slots, places, given = {}, {}, {}, {}, {}, {}, {}
 local first, last, duplicates = -1, -1, 0
 local sealed, known, misplaced = nil, {-7, position}, false
@@ -137,8 +139,8 @@ if ARGV[11] ~= '' then
   end
 end
 
--- Returns what is there of a message's id: see `beside`, or "new", "hidden", "again"; where that is, its place in the
--- list, and its element.
+-- Looks up a message's id. Returns what `beside` says of the message there, or "new", "hidden", or "again" for one more
+-- message with that id; then its position, its index in the list, and its element.
 local function found_of(i, id, digest)
   local twin, found, at, index, element = given[id], 'new', nil, nil, nil
   if twin and sealed then

@@ -1,4 +1,4 @@
--- Before the other parts of scripts: the server's time. A script is one moment, so it asks for the time once.
+-- Shared by scripts: the server's time. A script runs at one moment, so it asks for the time once.
 local clock
 local function now_is()
   clock = clock or redis.call('TIME')

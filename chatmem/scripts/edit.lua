@@ -1,26 +1,27 @@
 -- Changes the messages of a session, or the session itself.
 -- KEYS: list, ids, state.
--- ARGV: 1 to 7 as append.lua has them, then 8 what to do, and for
+-- ARGV: 1 to 7 as for append.lua, 8 the task, and for
 --       "replace", "delete", "truncate", "compact": 9 "id" or "at", 10 a message's id or position;
---       "replace": 11 the position that the record is sealed for, empty for any, 12 the id of the message at that position,
---                  behind a "=", empty for unknown, then an id, a digest, the record
---       "compact": 11 the positions that its records are sealed for, which are from 0 on, 12 empty, then these three of
---                  each message
---       "update": 9 the title, 10 the metadata, each behind a "=", empty for as it is
---       "touch": nothing   "clear": 9 the user who must have the session, empty for anyone
--- Returns {version, position, again, messages changed or removed, user, time of the last write};
---         {-1, version} where the session is not at the expected version;
---         {-3} where the session is another user's, or nobody's;
---         {-4} where there is no such message or session;
---         {-5, index} where another message has that id already;
---         {-7, position} where the record is sealed for another;
---         {-6, most} where more messages are to stand in place of others than can;
---         {-8, version, element} where the id of the message at a position cannot be seen here;
---         {-9, why} where the session is torn, see session.lua; {-10} where the call comes late, see recent.lua.
+--       "replace": 11 the position that the record is encrypted for, empty for any, 12 "=" and the id of the message
+--                  at that position, empty if unknown, then an id, a digest, the record;
+--       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
+--                  id, a digest, the record;
+--       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
+--       "clear": 9 the user who must own the session, empty for anyone;
+--       "touch": nothing.
+-- Returns {version, position, the same position, messages changed or removed, user, time of the write before};
+--         {-1, version} if the session is not at the expected version;
+--         {-3} if the session is another user's, or nobody's;
+--         {-4} if there is no such message or session;
+--         {-5, index} if another message has the id of a given one;
+--         {-6, most} if the replacement has more messages than there are positions for;
+--         {-7, position} if the record is encrypted for another position;
+--         {-8, version, element} if the id of the message at a position cannot be told here;
+--         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 
--- Erases whatever there is under the session's keys, of whatever type or life.
+-- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
   local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent')
   local sign = redis.pcall('HGET', ids, 'e')
@@ -50,7 +51,7 @@ if late then
   return {LATE}
 elseif done then
   local v, first, last, changed = string.match(done, '^(%d+):(-?%d+):(-?%d+):(%d+)')
-  redis.call('HSET', state, 'version', written(version)) -- WAIT waits for what its own connection wrote
+  redis.call('HSET', state, 'version', written(version)) -- WAIT waits for the writes of its own connection
   return {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated}
 end
 if expected ~= '' and tonumber(expected) ~= version then
@@ -68,7 +69,7 @@ local function target()
   return position, index_of(list, position)
 end
 
--- Adds fields and values that say which positions the ids of the given messages have.
+-- Returns the index's fields and values for the ids of the given messages.
 local function names_at(first)
   local names = {}
   for i = HEAD + 1, #ARGV, 3 do
@@ -82,25 +83,25 @@ local function names_at(first)
   return names
 end
 
--- A full server allows what frees memory: only a script that has written already may go on with any command.
+-- A script that writes nothing first may not free memory on a full server. Once it has written, it may run any command.
 local function free_memory()
   redis.call('HDEL', state, '')
 end
 
--- Returns the id that a stored record has, as the index writes it; nothing where it cannot be seen here.
+-- Returns the id of a stored record as the index stores it, or nil if it cannot be told here.
 local function id_in(record)
   local flags = string.byte(record, 2)
   if string.sub(record, 1, 1) ~= '\1' or #record < 15 or lists.has(flags, lists.COMPRESSED) or lists.has(flags, lists.SEALED) then
     return nil
   end
   local id = string.sub(record, 16, 15 + string.byte(record, 14) * 256 + string.byte(record, 15))
-  if #id == 36 or string.sub(id, 1, 1) == '%' then -- it may stand in another form there
+  if #id == 36 or string.sub(id, 1, 1) == '%' then -- the index may hold it in another form
     return nil
   end
   return id
 end
 
--- Keeps, beside the state, how far positions have been given, where the last ones are gone: see heal.lua.
+-- Stores the next position beside the state too, so that a rebuilt state gives none twice: see heal.lua.
 local function keep_next()
   redis.call('HSET', ids, 't', written(session.next or 0))
   if session.index == NO_INDEX then
@@ -192,7 +193,7 @@ function tasks.compact()
     return {-6, last + 1}
   end
   local stays = {}
-  for at = HEAD + 1, #ARGV, 3 do -- ids of what stays are not free
+  for at = HEAD + 1, #ARGV, 3 do -- a message that stays keeps its id
     local position = ARGV[at] ~= '' and find_id(session, ARGV[at])
     if position and position > last or stays[ARGV[at]] then
       return {-5, (at - HEAD - 1) / 3}
@@ -201,7 +202,7 @@ function tasks.compact()
   end
   free_memory()
   redis.call('LTRIM', list, cut, -1)
-  -- From 0 on, so that the message up to which it was is gone: who compacts the same once more finds that out.
+  -- From position 0 on, so that the last message replaced is gone: a second compaction up to it is refused.
   session.pinned, session.generation = count, written(version + 1)
   in_slices('HSET', ids, names_at(0))
   local elements = {}
@@ -248,7 +249,7 @@ if changed then
   add(fields, 'updated', time)
   add(fields, 'edited', written(result[1]))
 end
-if changed or task == 'update' then -- a resend that comes late must not undo what was set after it
+if changed or task == 'update' then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
 if task == 'compact' and changed then

@@ -1,11 +1,12 @@
--- Makes a session whole again whose id index, or whose state, is lost: from the ids in its records, which its caller read.
+-- Rebuilds the id index or the state of a session from the ids in its records, which the caller has read.
 -- KEYS: list, ids, state.
--- ARGV: 1 a name for this try   2 "begin", "go on", "end", or "only" where one call is enough   3 why it is torn: "index" or "state"
---       4 the user that the session is to have, empty for none or as it is   5 time to live in milliseconds, empty for none
---       6 and 7 the times of the first and the last record, in microseconds
---       then for each message with an id: what the index calls it, its position.
--- While it goes on, the session stays torn, so nobody else writes. Who begins takes over from whoever began before.
--- Returns 1, or 0 where another took over, or there is nothing to heal.
+-- ARGV: 1 a name for this attempt   2 "begin", "go on", "end", or "only" if one call is enough
+--       3 what is lost: "index" or "state"
+--       4 the user that the session gets, empty to leave it   5 TTL in milliseconds, empty for none
+--       6 and 7 the times of the first and the last record, in microseconds since 1970
+--       then for each message with an id: its field in the index, its position.
+-- Until the end, the session stays torn, so nobody else writes. Whoever begins takes over from an earlier attempt.
+-- Returns 1, or 0 if another attempt took over or there is nothing to rebuild.
 local try, step, why, user, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local session, refused = look('', true)
@@ -16,9 +17,10 @@ local lost = refused and refused[2] == 'state' and 'state' or not refused and se
 if lost ~= why then
   return 0
 end
-local kept = redis.call('HMGET', ids, 't', 'x') -- how far positions were given, where the last ones are gone; used keys
+-- The next position, if the last messages were removed, and whether idempotency keys were used.
+local kept = redis.call('HMGET', ids, 't', 'x')
 local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
-local sign = '?' .. try .. '::' .. user -- so that the proof of the owner stays, come what may
+local sign = '?' .. try .. '::' .. user -- keeps the proof of the owner if this attempt never ends
 if step == 'begin' or step == 'only' then
   redis.call('UNLINK', ids)
 elseif session.sign ~= sign then
@@ -35,14 +37,14 @@ end
 
 local fields = {'version', written(session.version)}
 if why == 'state' then
-  -- Versions go on from where none has been: the time in milliseconds is more than any can have reached.
+  -- No version may be given twice: the time in milliseconds is higher than any count of writes.
   local version = written(milliseconds_now())
   local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
   fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
   session.owner = session.owner or user ~= '' and user or nil
   local left = redis.call('PTTL', list)
   session.epoch, session.version = nil, tonumber(version)
-  session.ends = left > 0 and milliseconds_now() + left or nil -- which all keys get now
+  session.ends = left > 0 and milliseconds_now() + left or nil -- the deadline that all keys get
   session.index = keys_used == '1' and KEYS_LOST or IDS
   redis.call('HDEL', state, 'recent', 'pinned')
 elseif session.index == KEYS_TOO then

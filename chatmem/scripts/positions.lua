@@ -1,5 +1,5 @@
--- Before the scripts of sessions: where in the list a position is. An element is `position:record`; positions grow along
--- the list, with gaps where messages were removed.
+-- Shared by scripts of sessions: where a position is in the list. An element is `position:record`. Positions grow
+-- along the list, with gaps where messages were removed.
 local SLICE = 1000 -- unpack stops at about 8,000 values
 
 local function in_slices(command, name, values)
@@ -12,7 +12,7 @@ local function in_slices(command, name, values)
   end
 end
 
--- A damaged element counts as the one behind its neighbour.
+-- Returns the position of an element. A damaged one counts as following its neighbour.
 local function position_at(list, index)
   local position = index
   for back = 0, index do
@@ -26,7 +26,7 @@ local function position_at(list, index)
   return position
 end
 
--- Returns the index of the first element at a position or behind it; the list's length where there is none.
+-- Returns the index of the first element at or behind a position, or the length of the list if there is none.
 local function index_from(list, position)
   local length = redis.call('LLEN', list)
   if length == 0 then
@@ -38,7 +38,7 @@ local function index_from(list, position)
   elseif position > last then
     return length
   end
-  -- Without a gap behind it, it is where the end says; else at most where the head says.
+  -- Gaps only shift elements towards the head: counting from either end bounds the search.
   local low, high = math.max(length - 1 - (last - position), 0), math.min(position - first, length - 1)
   if position_at(list, low) >= position then
     return low
@@ -54,7 +54,7 @@ local function index_from(list, position)
   return low
 end
 
--- Returns the index of the element at a position, or nothing.
+-- Returns the index of the element at a position, or nil.
 local function index_of(list, position)
   local index = index_from(list, position)
   if index < redis.call('LLEN', list) and position_at(list, index) == position then
@@ -62,19 +62,19 @@ local function index_of(list, position)
   end
 end
 
--- Returns how many messages stand at the head that a compaction put there.
+-- Returns the number of messages at the head that a compaction put there.
 local function heads(session)
   return session.pinned > 0 and index_from(list, session.pinned) or 0
 end
 
--- Returns how the index writes a position. Those of what a compaction put at the head are used again by the next one, so
--- they carry the version at which it was done.
+-- Returns a position as the index stores it. Each compaction reuses the positions at the head, so these carry the
+-- version of the compaction that used them last.
 local function place(session, position)
   local reused = position < session.pinned
   return reused and written(position) .. '~' .. session.generation or written(position)
 end
 
--- Returns the position that a value of the index means, and the element's place in the list; nothing where it is gone.
+-- Returns the position that a value of the index stands for, and the element's index in the list; nil if it is gone.
 local function find(session, value)
   local position = value and number_in(string.match(value, '^%d+'))
   if not position or position < session.pinned and string.match(value, '~(%d+)$') ~= session.generation then
@@ -86,7 +86,8 @@ local function find(session, value)
   end
 end
 
--- Returns the position of the message with an id, and its place in the list, or nothing. Ids of removed ones may linger.
+-- Returns the position of the message with an id, and its index in the list, or nil. The index may still hold ids of
+-- removed messages.
 local function find_id(session, id)
   if session.index ~= NO_INDEX then
     return find(session, redis.call('HGET', ids, 'm' .. id))

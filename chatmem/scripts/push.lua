@@ -1,12 +1,12 @@
--- Pushes elements to a list that other programs use too: all of them or none, once, with the list's time to live.
--- KEYS: list, the calls that are remembered.
--- ARGV: 1 LPUSH or RPUSH   2 token of this call, see recent.lua   3 time to live in milliseconds, empty for none
+-- Pushes elements to a list that other programs use too: all or none, once, and sets the list's TTL.
+-- KEYS: the list, the record of recent calls.
+-- ARGV: 1 LPUSH or RPUSH   2 the call's token, see recent.lua   3 TTL in milliseconds, empty for none
 --       then the elements.
 local list, tokens = KEYS[1], KEYS[2]
 local push, token, ttl = ARGV[1], ARGV[2], ARGV[3]
 local HEAD, SLICE = 3, 1000
 
-redis.call('LLEN', list) -- where the key is no list this raises before anything is written
+redis.call('LLEN', list) -- if the key holds another type, this raises before anything is written
 local recent = redis.call('GET', tokens) or ''
 local done, late, others = recall(recent, token)
 if done or late then

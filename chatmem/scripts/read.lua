@@ -1,20 +1,20 @@
--- Reads of a session what a list command cannot, or what its user may alone.
+-- Reads what a list command cannot read, or must not without checking the session's user.
 -- KEYS: list, ids, state.
--- ARGV: 1 the user whose session it must be, empty for anyone   2 "1" where it may be nobody's   3 how, and then
---       "id": 4 a message's id, "at": 4 a position: returns {0, its element or nothing};
---       "page": 4 and 5 the positions behind and before which, empty for none, 6 how many, 7 "first" or "last":
---         returns {0, 1 where there are more of them beyond, else 0; the elements, oldest first; the position of the
---         first; the session's version; its user; the version of its last change that was no append; how many
---         messages are pinned at the head};
---       "tail": 4 how many of the last elements, empty for all: returns {0, elements};
---       "window": 4 how many of the last elements, 5 "1" where they are wanted: returns {0, how many elements there are, the
---         pinned or system messages at the head, the position of the first of the last ones and of the last,
---         the version of the session's last change that was no append, the last ones};
---       "count": returns {0, how many messages there are};
---       "info": returns {0, how many, the fields of the state that codec and core name, time to live in milliseconds}.
--- Returns {-3} where the session is another user's, or nobody's; {-9, why} where it is torn, see session.lua.
+-- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
+--       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, or nil if there is none}.
+--       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last".
+--         Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position
+--         of the first; the session's version; its user; the version of the last change that was not an append; how
+--         many messages are pinned at the head}.
+--       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
+--       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the length of the list, the
+--         pinned or system messages at the head, the position of the first of the last elements, the position of the
+--         last, the version of the last change that was not an append, the last elements}.
+--       "count": returns {0, the number of messages}.
+--       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds}.
+-- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
-local MOST_SYSTEM = 8 -- system messages at the head that stay in a window
+local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
 local session, refused = look(user, ARGV[2] == '1')
 if refused and (user ~= '' or session == nil or session.length == 0 or how == 'info' or how == 'id') then

@@ -1,14 +1,16 @@
--- Before the scripts that write: the calls they remember, since a client or a proxy that got no reply sends a call again.
--- A token is "writer:number:floor": a process, the number of its call, and the lowest number that it has under way here.
--- What its writer has under way is remembered with what it did. What arrives under a lower number than the writer's last
--- floor comes late: nobody waits for it, and it is refused. Of a writer that is silent all is forgotten in time.
+-- Shared by scripts that write: recent calls and their results. A client or a proxy that gets no reply repeats a call,
+-- and the repeat must not write again.
+-- A token is "writer:number:floor": a process, the number of the call, and the lowest number of the process' calls to
+-- this session that are still in flight. The server remembers the results of calls from the floor on. A call with a
+-- number below its writer's last floor comes late: its caller has given it up, so it is refused. After REMEMBER_FOR
+-- seconds of silence a writer is forgotten.
 local LATE = -10
 local REMEMBER_FOR, ROOM = 1800, 16384 -- seconds, bytes
 local ERA = 1700000000 -- seconds since 1970, so that times are short
-local CALL = '(;([^:;]+):(%x+):(%x+):(%x+):([^;]*))' -- writer, number, number minus floor, time, what it did
+local CALL = '(;([^:;]+):(%x+):(%x+):(%x+):([^;]*))' -- writer, number, number minus floor, time, result
 
--- Returns what a call did, where it was done before; else nothing, true where it comes too late, and those of the others
--- that are to be remembered on.
+-- Returns the result of the call if it was done before. Otherwise returns nil, whether it comes late, and the recent
+-- calls to keep.
 local function recall(recent, token)
   local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
   number, floor = tonumber(number, 16), tonumber(floor, 16)
@@ -27,7 +29,7 @@ local function recall(recent, token)
   return nil, late, kept
 end
 
--- Returns what is to be remembered after a call: what it did, and what `recall` said of the others.
+-- Returns the record of recent calls with this one in front of those that `recall` kept.
 local function remember(kept, token, text)
   local writer, number, floor = string.match(token, '^([^:]+):(%x+):(%x+)$')
   return string.format(';%s:%s:%x:%x:%s', writer, number, tonumber(number, 16) - tonumber(floor, 16), now_is()[1] - ERA,

@@ -1,8 +1,9 @@
--- Before the scripts of sessions: whether the three keys are one session, whose it is, and when it expires.
+-- Shared by scripts of sessions: whether the three keys belong together, whose session it is, and when it expires.
 --
--- The state's field "life" says what belongs to it: eight characters that name this life of the session, one that says
--- what the id index holds, a mark of the list's last element, and the version at which the index was last written. The
--- index carries the same name, that version, and the user, in "e".
+-- A server may evict, expire or restore one key without the others. So each key says which life of the session it
+-- belongs to. The state's field "life" holds eight characters that name the life (the epoch), one that says what the
+-- id index holds, a mark of the list's last element, and the version at which the index was last written. The index
+-- holds the same epoch and version, and the user, in its field "e".
 local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local OTHER_USER, TORN = -3, -9
 local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
@@ -17,13 +18,13 @@ local function add(values, name, value)
   values[at + 1], values[at + 2] = name, value
 end
 
--- Returns a number of at most 15 digits, which Lua counts exactly; nothing for whatever else is there.
+-- Returns the number in a text of at most 15 digits, which Lua represents exactly; nil for any other text.
 local function number_in(text)
   local digits = text and string.match(text, '^%d+$')
   return digits and #digits <= 15 and tonumber(digits) or nil
 end
 
--- Returns what stands for an element: its position, and of the record's header all to the end of the time of its writing.
+-- Returns a mark of an element: a hash of its position and of its header up to the time of the write.
 local function mark_of(element)
   if not element then
     return EMPTY
@@ -33,7 +34,7 @@ local function mark_of(element)
   return string.sub(redis.sha1hex(string.sub(element, 1, colon + size)), 1, 8)
 end
 
--- Returns whether an element is what chatmem writes: not damaged, nor pushed there by others.
+-- Returns whether chatmem wrote an element: it is not damaged, and nothing else pushed it.
 local function is_record(element)
   local head, form = string.match(string.sub(element, 1, 17), '^(%d+:)(.)')
   local header = head and string.sub(element, #head + 1, #head + 20)
@@ -43,7 +44,7 @@ local function is_record(element)
   return form == 'A' and #header == 20 and not string.find(header, '[^%w+/]')
 end
 
--- Returns a refusal where a key holds another type than chatmem's, or what else the server answered with an error.
+-- Returns a refusal if a key holds another type than chatmem's, or else the error that the server answered with.
 local function checked(replies)
   for name, reply in pairs(replies) do
     local why = type(reply) == 'table' and reply.err
@@ -55,7 +56,7 @@ local function checked(replies)
   end
 end
 
--- Returns why the list is not the one that the state speaks of, or nothing. Damaged elements are no reason.
+-- Returns a refusal if the list is not the one that the state describes, or nil. A damaged last element proves nothing.
 local function list_torn(session)
   if session.length == 0 then
     return session.mark ~= EMPTY and {TORN, 'list'} or nil
@@ -70,7 +71,7 @@ local function owner_in(sign)
   return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
 end
 
--- Returns a refusal where a session whose state is lost is not to be opened, or may be mended first.
+-- Returns the refusal for a session whose state is lost: it may be mended, or belongs to somebody else.
 local function state_torn(session, user, claim)
   if session.length == 0 then
     return {TORN, 'orphan'}
@@ -84,7 +85,8 @@ local function state_torn(session, user, claim)
   return {TORN, 'state', owner or user}
 end
 
--- Returns what is known of the session, or nothing and a refusal. All of it is read before anything is written.
+-- Returns the session, or nil and a refusal; both if the session is torn. It reads everything before anything is
+-- written.
 local function look(user, claim)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
     'pinned', 'edited')
@@ -121,7 +123,7 @@ local function look(user, claim)
     local pinned, generation = string.match(kept[9], '^(%d+):(%d+)$')
     session.pinned, session.generation = tonumber(pinned or 0), generation
   end
-  if not epoch then -- written before there were lives
+  if not epoch then -- written by a chatmem that knew no lives
     session.index = redis.call('HLEN', ids) > 0 and KEYS_TOO or NO_INDEX
     return session
   end
@@ -134,14 +136,14 @@ local function look(user, claim)
     if of ~= epoch or at ~= indexed and tonumber(at) < tonumber(indexed) then
       session.index_lost = true
     elseif at ~= indexed then
-      return session, {TORN, 'other'} -- the state is of an earlier moment
+      return session, {TORN, 'other'} -- the state was restored from an earlier moment
     end
   end
   return session
 end
 
--- Returns when the session expires, in milliseconds since 1970, or nothing where it does not.
--- It is one value for all keys: counted for each, a session would expire in parts.
+-- Returns when the session expires, in milliseconds since 1970, or nil for never. All keys get this one value: with a
+-- TTL for each, they would expire one after the other.
 local function deadline_of(session, ttl, restart)
   local now, ends = milliseconds_now(), session.ends
   if not ends and session.exists then
@@ -163,7 +165,7 @@ local function expire_at(deadline)
   end
 end
 
--- Returns what the index carries, when it is written at a version.
+-- Returns the field "e" of an index that is written at a version.
 local function sign_of(session, version, token)
   session.epoch = session.epoch or string.sub(redis.sha1hex(token .. state .. microseconds_now()), 1, 8)
   session.indexed = written(version)
@@ -171,8 +173,8 @@ local function sign_of(session, version, token)
   return session.sign
 end
 
--- Writes the state: fields and values, the owner, what belongs to this life, and the deadline of all keys. What it says of
--- the index is brought up to date by each change that is no plain append: then no older state fits to a newer index.
+-- Writes the state: the given fields, the owner, the life, and the deadline of all keys. Every change that is not a
+-- plain append also writes the index's version, so that an older state never fits a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
   if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then

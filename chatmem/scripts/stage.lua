@@ -1,10 +1,13 @@
--- Builds a large new session aside, a slice a call, and puts it in its place whole.
--- KEYS: list, ids, state, then the list and the ids aside.
--- ARGV: 1 "add": 2 the position of the first of these, then for each message: its id, empty for none, its record;
---       1 "commit": 2 token, 3 time to live in milliseconds, empty for none, 4 the user, empty for none, 5 a name for the
---         whole, 6 how many messages it has, 7 how many of them a compaction put at the head. Returns {version, -1 where it was there before};
---         {-1, version} where there is another session; {-4} where what was aside is gone.
--- What is aside expires, should its builder not come back.
+-- Builds a new session aside, one slice in each call, and puts it in place as a whole.
+-- KEYS: list, ids, state, then the list and the ids that are built aside.
+-- ARGV: 1 "add": 2 the position of the first message, 3 how many messages a compaction put at the head, then for each
+--         message: its id, empty for none, its record. Returns {0}.
+--       1 "commit": 2 token, 3 TTL in milliseconds, empty for none, 4 the user, empty for none, 5 an idempotency key,
+--         6 the number of messages, 7 how many of them a compaction put at the head. Returns {version, 0}, or
+--         {version, -1} if it was committed before; {-1, version} if there is another session; {-4} if the part built
+--         aside is gone;
+--         {-9, why} if the session is torn, see session.lua.
+-- What is built aside expires if its builder does not come back.
 local aside, names_aside = KEYS[4], KEYS[5]
 local STAYS = 600000 -- milliseconds
 
@@ -18,9 +21,9 @@ if ARGV[1] == 'add' then
     end
     position = position + 1
   end
-  if redis.call('LLEN', aside) == tonumber(ARGV[2]) then -- a slice that is sent again is there already
+  if redis.call('LLEN', aside) == tonumber(ARGV[2]) then -- a repeated slice is there already
     in_slices('RPUSH', aside, elements)
-    for _, name in ipairs(names) do -- of several with one id it finds the first
+    for _, name in ipairs(names) do -- of several messages with one id, the index names the first
       redis.call('HSETNX', names_aside, name[1], name[2])
     end
   end

@@ -1,5 +1,5 @@
--- Before the scripts of sessions: what a record's header says, where a list may be cut, and which ids to forget.
--- Every definition costs every call, so these are made by the first call of `trimming` that a script comes to.
+-- Shared by scripts of sessions: what a record's header says, where a list may be cut, and which ids to forget.
+-- Lua makes every function anew in every call. Most calls need none of these, so `trimming` makes them on first use.
 local made
 local function trimming()
   if made then
@@ -8,7 +8,7 @@ local function trimming()
   local TOOL, SYSTEM = {t = true, T = true, f = true, F = true}, {s = true, S = true}
   local BASE64 = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
   local EXTENDED, CALLS_TOOLS, COMPRESSED, SEALED = 1, 4, 8, 16
-  local LARGEST_EXCHANGE = 128 -- messages; what claims to be a longer tool exchange may be cut
+  local LARGEST_EXCHANGE = 128 -- messages; a tool exchange that seems longer may be cut
 
   local function has(flags, flag)
     return math.floor((flags or 0) / flag) % 2 == 1
@@ -19,7 +19,7 @@ local function trimming()
       or element
   end
 
-  -- Returns the flags of a record and its message's kind, as codec/record.py has them.
+  -- Returns the flags of a record and the kind of its message; see codec/record.py.
   local function header_in(record)
     local flags, kind = string.byte(record, 2), string.sub(record, 3, 3)
     if string.sub(record, 1, 1) == 'A' then
@@ -33,24 +33,24 @@ local function trimming()
     return flags, kind
   end
 
-  -- Returns the message's kind, and whether it calls tools.
+  -- Returns the kind of the message at an index, and whether it calls tools.
   local function kind_at(index)
     local element = redis.call('LINDEX', list, index)
     local flags, kind = header_in(element and string.match(string.sub(element, 1, 30), '^%d*:?(.*)$') or '')
     return kind, has(flags, CALLS_TOOLS)
   end
 
-  -- Returns what a stored record is beside a given one of the same id: "same", whatever their times, and which of their
-  -- fields were set to what they are by default; "other"; "stale", where
-  -- it has another id; or nothing where that cannot be seen here, as in records that are compressed or encrypted, or that
-  -- name classes: who does not know them reads, and stores again, plain data.
+  -- Compares a stored record with a given one of the same id. Returns "same" if they differ at most in their times and
+  -- in which fields were set explicitly, "other" if not, "stale" if the stored one has another id, and nil if that
+  -- cannot be told here: records may be compressed, encrypted, or hold classes that a reader without them stores as
+  -- plain data.
   local function beside(stored, given)
     local form = string.sub(given, 1, 1)
     if stored == given then
       return 'same'
     elseif string.sub(stored, 1, 1) ~= form then
       return nil
-    elseif form == 'A' then -- field set and time are in base64's places 5 to 18
+    elseif form == 'A' then -- the field set and the time are characters 5 to 18
       if string.sub(stored, 1, 4) == string.sub(given, 1, 4) and string.sub(stored, 19) == string.sub(given, 19) then
         return 'same'
       end
@@ -68,7 +68,7 @@ local function trimming()
     return string.sub(stored, 14, 15 + length) == string.sub(given, 14, 15 + length) and 'other' or 'stale'
   end
 
-  -- Returns the nearest index, at this one or before it, at which the list can be cut without splitting a tool exchange.
+  -- Returns the nearest index, at this one or before it, where a cut splits no tool exchange.
   local function whole(index, most)
     local length = redis.call('LLEN', list)
     local start = math.min(index, length - 1)
@@ -82,7 +82,7 @@ local function trimming()
     if index < length then
       return at
     end
-    return select(2, kind_at(at)) and at or length -- the last exchange may still wait for results
+    return select(2, kind_at(at)) and at or length -- the last exchange may still be waiting for results
   end
 
   local function is_over(session, name, value, first)
@@ -95,13 +95,13 @@ local function trimming()
     end
   end
 
-  -- Forgets ids and keys whose messages are gone: a piece of the index, where they may be the greater part of it.
+  -- Forgets ids and keys whose messages are gone, a piece of the index at a time, if they may be most of it.
   local function sweep(session, token)
     local length = redis.call('LLEN', list)
     if session.index == NO_INDEX or redis.call('HLEN', ids) <= 3 * length + 64 then
       return
     end
-    local cursor = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) -- any number is one, and each piece comes in time
+    local cursor = tonumber(string.sub(redis.sha1hex(token), 1, 8), 16) -- any number is a cursor, so in time each piece gets its turn
     local some, names = redis.call('HSCAN', ids, written(cursor), 'COUNT', 100)[2], {}
     local first = length > 0 and position_at(list, 0) or math.huge
     for at = 1, #some, 2 do
@@ -112,8 +112,8 @@ local function trimming()
     in_slices('HDEL', ids, names)
   end
 
-  -- Keeps the last so many messages, whole tool exchanges of up to as many more or LARGEST_EXCHANGE, and what is pinned.
-  -- Returns whether any went.
+  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns whether it
+  -- removed any.
   local function trim(session, most)
     local length = redis.call('LLEN', list)
     if length <= most then

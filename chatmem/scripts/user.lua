@@ -1,14 +1,14 @@
--- Keeps the index of a user's sessions: their ids, by the time of their last write, and when they expire.
--- KEYS: the sorted set of times; the sorted set of deadlines, of those that have one.
--- ARGV: 1 "add": 2 the time in microseconds, empty for now, 3 the session's id, 4 its time to live in milliseconds, empty
---                for none, 5 "CH" to add it or set its time, "NX" to add it where it is not there, "XX" to set its time and
---                "TTL" to set nothing but the time to live, both only where it is there
---       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first:
---                returns ids and times
---       1 "get": 2 a session's id: returns its time, empty where it is not there
---       1 "drop": then for each session: a time, its id. It goes unless its time has changed since.
--- Times are by this server's clock, and grow for each session: whoever drops one by the time it had before it looked at
--- the session, drops none that was written since, whatever the clocks of its writers say.
+-- The index of a user's sessions: their ids, by the time of their last write, and their deadlines.
+-- KEYS: a sorted set of times; a sorted set of deadlines, for the sessions that have one.
+-- ARGV: 1 "add": 2 the time in microseconds since 1970, empty for now, 3 the session's id, 4 its TTL in milliseconds,
+--                empty for none, 5 "CH" to add it or set its time, "NX" to add it unless it is there, "XX" to set its
+--                time if it is there, "TTL" to set only its TTL if it is there. Returns 1, or 0 if it is not there.
+--       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first.
+--                Returns ids and times in turn.
+--       1 "get": 2 a session's id. Returns its time, empty if it is not there.
+--       1 "drop": then for each session: a time, its id. Removes it unless its time has changed.
+-- Times come from this server's clock, and only grow. So a reader that saw a session expire can drop it by the time
+-- that it had before, and never drops one that was written since, whatever clocks the writers have.
 local index, deadlines = KEYS[1], KEYS[2]
 local PIECE, SLICE = 5000, 1000 -- sessions
 
@@ -16,7 +16,7 @@ local function written(number)
   return string.format('%.0f', number)
 end
 
--- Takes sessions out that have expired, a piece each time.
+-- Removes expired sessions, at most PIECE of them in each call.
 local function forget_expired()
   local over = redis.call('ZRANGEBYSCORE', deadlines, '-inf', written(milliseconds_now()), 'LIMIT', 0, PIECE)
   for from = 1, #over, SLICE do
@@ -35,7 +35,7 @@ elseif ARGV[1] == 'list' then
   local command = newest and 'ZREVRANGEBYSCORE' or 'ZRANGEBYSCORE'
   local from, to = time and ARGV[2] or newest and '+inf' or '-inf', newest and '-inf' or '+inf'
   local listed, offset, found = {}, 0, nil
-  repeat -- those of the same microsecond as the last one are found again
+  repeat -- finds those with the time of the last one again
     found = redis.call(command, index, from, to, 'WITHSCORES', 'LIMIT', offset, count)
     for at = 1, #found, 2 do
       local past = time == tonumber(found[at + 1]) and (newest and found[at] >= id or not newest and found[at] <= id)
@@ -62,8 +62,8 @@ local id, ttl, how = ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local now = tonumber(microseconds_now())
 local before = tonumber(redis.call('ZSCORE', index, id) or nil)
 local left = redis.call('PTTL', index) -- -2 for no index, -1 for no deadline
--- What is done to the session is done, and its entry must not fail where memory is full: a script that has written
--- already may go on with any command.
+-- The session is written already, so its entry must not fail even if memory is full. Once a script has written, the
+-- server lets it run any command.
 redis.call('ZREM', index, '')
 if (how == 'XX' or how == 'TTL') and not before then
   return 0

@@ -1,1 +1,1 @@
-"""Where the core waits: one file a way of reaching a server."""
+"""The transports: the only modules that wait for a server. Each reaches a server in another way."""

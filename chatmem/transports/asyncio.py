@@ -1,15 +1,16 @@
-"""redis.asyncio: one client an event loop, and on it a multiplexer that all coroutines of the loop share."""
+"""Transport on redis.asyncio: one client per event loop, and on it a multiplexer that the loop's coroutines share."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed, unknown
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.commands import run_scripts
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
-from chatmem.transports.links import Client, Link, link_to
 from chatmem.transports.per_loop import PerLoop
+from chatmem.transports.senders import Client, Sender, sender_for
 
 
 async def close_client(client: Client) -> None:
@@ -18,7 +19,7 @@ async def close_client(client: Client) -> None:
 
 
 class AsyncioTransport:
-    """Runs commands on redis.asyncio clients, one an event loop."""
+    """Runs commands on redis.asyncio clients, one per event loop."""
 
     longest = LONGEST_CALL
 
@@ -28,40 +29,45 @@ class AsyncioTransport:
         """Open nothing yet.
 
         Args:
-            open_client: makes the client of the running loop, on first use there.
-            close: closes it; None where that is the caller's.
+            open_client: makes the client of the running loop, when it is first used there.
+            close: closes that client; None if it is the caller's and stays open.
         """
 
-        async def open_link() -> Link:
-            return link_to(await open_client(), own=close is not None)
+        async def open_sender() -> Sender:
+            return sender_for(await open_client(), owned=close is not None)
 
-        async def close_link(link: Link) -> None:  # no method: a loop that holds it must not hold this transport
-            await link.aclose()
+        async def close_sender(sender: Sender) -> None:  # not a method: a loop keeps it, and must not keep `self`
+            await sender.aclose()
             if close is not None:
-                await close(link.client)
+                await close(sender.client)
 
-        self._links = PerLoop(open_link, close_link)
+        self._senders = PerLoop(open_sender, close_sender)
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         try:
-            link = self._links.opened() or await self._links.open()
-            replies = await link.send([self._scripts.prepare(command) for command in commands])
-            if again := unknown(commands, replies):
-                texts = await link.send([self._scripts.with_text(commands[index]) for index in again])
-                for index, reply in zip(again, texts, strict=True):
-                    replies[index] = reply
+            sender = self._senders.opened() or await self._senders.open()
+            replies = await run_scripts(commands, self._scripts, sender.send)
         except REDIS_ERRORS as error:
-            if self._links.closed:
+            if self._senders.closed:
                 raise closed() from None
             raise translate(error) from error
         return checked(replies)
 
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        try:
+            sender = self._senders.opened() or await self._senders.open()
+            async for key in sender.client.scan_iter(match, count=KEYS_AT_ONCE):
+                yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
+
     async def checkpoint(self) -> None:
-        """Let others run; see `Transport`."""
+        """Let other tasks of the loop run."""
         await asyncio.sleep(0)
 
     async def aclose(self) -> None:
-        """Close what this transport opened in the running loop; what it opened in others is closed when those end."""
-        await self._links.aclose()
+        """Close what this transport opened in the running loop. Other loops close theirs when they end."""
+        await self._senders.aclose()

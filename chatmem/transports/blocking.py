@@ -1,34 +1,21 @@
-"""A blocking redis-py client: coroutines that never suspend."""
+"""Transport on a blocking redis-py client, whose coroutines never suspend: `driving.drive` runs them."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import Any
 
 from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from chatmem.transports import replicated
-from chatmem.transports.base import LONGEST_CALL, Command, KnownScripts, closed, options_of, unknown
-from chatmem.transports.clients import Clients
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.commands import options_of, run_scripts, waits_for_replicas
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
+from chatmem.transports.shared_clients import SharedClients
 
 Client = Redis | RedisCluster
-T = TypeVar("T")
-
-
-def drive(coroutine: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine that never suspends to its end: no thread and no event loop.
-
-    Raises:
-        RuntimeError: it did suspend, which is a bug.
-    """
-    try:
-        coroutine.send(None)
-    except StopIteration as stop:
-        return stop.value  # type: ignore[no-any-return]
-    coroutine.close()
-    raise RuntimeError("a coroutine suspended over a blocking transport; this is a bug in chatmem")
 
 
 class BlockingTransport:
@@ -38,11 +25,11 @@ class BlockingTransport:
         """Open nothing yet.
 
         Args:
-            open_client: makes the client, on first use.
+            open_client: makes the client, when it is first used.
             owned: whether `aclose` closes it.
-            longest: seconds; see `Transport.longest`.
+            longest: in seconds; see `Transport.longest`.
         """
-        self._clients = Clients(open_client, _close if owned else None, _can_be_interrupted)
+        self._clients = SharedClients(open_client, _close if owned else None, _can_be_interrupted)
         self._scripts = KnownScripts()
         self.longest = longest
 
@@ -51,16 +38,12 @@ class BlockingTransport:
         client: Client | None = None
         try:
             client = self._clients.enter()
-            replies = self._send(client, [self._scripts.prepare(command) for command in commands])
-            if again := unknown(commands, replies):
-                texts = self._send(client, [self._scripts.with_text(commands[index]) for index in again])
-                for index, reply in zip(again, texts, strict=True):
-                    replies[index] = reply
+            replies = await run_scripts(commands, self._scripts, partial(_send, client))
         except REDIS_ERRORS as error:
             if self._clients.closed:
                 raise closed() from None
             raise translate(error) from error
-        except (ValueError, AttributeError):  # of a connection that was closed under this call
+        except (ValueError, AttributeError):  # redis-py's, where the connection was closed during this call
             if self._clients.closed:
                 raise closed() from None
             raise
@@ -69,26 +52,38 @@ class BlockingTransport:
                 self._clients.leave()
         return checked(replies)
 
-    @staticmethod
-    def _send(client: Client, commands: list[Command]) -> list[Any]:
-        if len(commands) == 1:
-            try:
-                return [client.execute_command(*commands[0], **options_of(commands[0]))]  # type: ignore[no-untyped-call]
-            except ResponseError as error:
-                return [error]
-        if isinstance(client, RedisCluster) and replicated.is_confirmed(commands):
-            return replicated.send_blocking(client, commands)
-        pipeline = client.pipeline(transaction=False)
-        for command in commands:
-            pipeline.execute_command(*command, **options_of(command))
-        return pipeline.execute(raise_on_error=False)
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        client = self._clients.enter()
+        try:
+            for key in client.scan_iter(match, count=KEYS_AT_ONCE):
+                yield key.encode() if isinstance(key, str) else key
+        except REDIS_ERRORS as error:
+            raise translate(error) from error
+        finally:
+            self._clients.leave()
 
     async def checkpoint(self) -> None:
-        """Do nothing: nobody else can run."""
+        """Do nothing: no other task runs in this thread."""
 
     async def aclose(self) -> None:
         """Close what this transport opened."""
         self._clients.close()
+
+
+async def _send(client: Client, commands: list[Command]) -> list[Any]:
+    if len(commands) == 1:
+        execute: Any = client.execute_command
+        try:
+            return [execute(*commands[0], **options_of(commands[0]))]
+        except ResponseError as error:
+            return [error]
+    if isinstance(client, RedisCluster) and waits_for_replicas(commands):
+        return await replicated.send_blocking(client, commands)
+    pipeline = client.pipeline(transaction=False)
+    for command in commands:
+        pipeline.execute_command(*command, **options_of(command))
+    return pipeline.execute(raise_on_error=False)
 
 
 def _close(client: Client) -> None:
@@ -96,7 +91,7 @@ def _close(client: Client) -> None:
 
 
 def _can_be_interrupted(client: Client) -> bool:
-    """Return whether a call may come in the middle of another one of the same thread: no lock would be waited for."""
+    """Return whether a call may interrupt another call of the same thread without waiting for a lock that it holds."""
     if isinstance(client, RedisCluster):
         return True
     return client.connection is None and not isinstance(client.connection_pool, BlockingConnectionPool)

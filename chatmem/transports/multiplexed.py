@@ -1,7 +1,7 @@
-"""One connection that many coroutines share: requests go out as they come, replies go to whoever asked.
+"""One connection that many coroutines share: requests go out as they come, and each caller gets its own replies.
 
-redis-py opens the connection (addresses, TLS, credentials, database); from then on its bytes are read and written here,
-without a task, a stream or a timer for each command.
+redis-py opens the connection (addresses, TLS, credentials, database). From then on this module reads and writes its
+bytes, without a task, a stream or a timer per command.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ try:
     import fcntl
     import termios
 except ImportError:  # on Windows
-    termios = None  # type: ignore[assignment]
+    termios = None  # type: ignore[assignment]  # a module, or None where there is none
 
 _MORE = object()
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
-_HELD_AT = 64 * 1024
-_PIECES_AT_ONCE = 4
+_HELD_BYTES = 64 * 1024
+_PIECES_PER_TURN = 4
 _CLASSES: dict[str, type[redis_errors.ResponseError]] = {
     "NOSCRIPT": redis_errors.NoScriptError,
     "READONLY": redis_errors.ReadOnlyError,
@@ -51,7 +51,7 @@ class _Request:
 
 
 class MultiplexedConnection(asyncio.Protocol):
-    """A connection, opened when it is first needed. Once it is lost, so is the connection."""
+    """A connection, opened when it is first needed. Once it is lost, it is of no more use: make another object."""
 
     def __init__(
         self,
@@ -64,9 +64,10 @@ class MultiplexedConnection(asyncio.Protocol):
 
         Args:
             connection: redis-py's, not yet connected.
-            timeout: seconds without a sign of the server after which it counts as lost; None for ever.
-            freed: called after replies came.
-            lost: called once when the connection is of no more use, before those who wait learn it.
+            timeout: seconds without a sign of life from the server after which the connection counts as lost; None
+                for no limit.
+            freed: called after replies arrived.
+            lost: called once, when the connection is lost or closed, before the requests that wait get their error.
         """
         self._connection = connection
         self._timeout = timeout
@@ -90,18 +91,18 @@ class MultiplexedConnection(asyncio.Protocol):
 
     @property
     def waiting(self) -> int:
-        """How many requests have no answer yet; `size` is how many bytes they have."""
+        """How many requests have no reply yet. `size` is their number of bytes."""
         return len(self._waiting)
 
     @property
     def held(self) -> bool:
-        """Whether a large reply is on its way, which those to come have to wait for."""
-        return self._partial > _HELD_AT
+        """Whether a large reply is arriving, so that replies to further requests would have to wait."""
+        return self._partial > _HELD_BYTES
 
     def submit(self, packed: bytes, count: int) -> asyncio.Future[list[Any]]:
-        """Send packed commands; the future gets as many replies, errors among them.
+        """Send packed commands; the future gets `count` replies, with error replies as exceptions among them.
 
-        A future may be cancelled: its replies are then dropped when they come.
+        The future may be cancelled; its replies are then dropped when they arrive.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         idle = not self._waiting
@@ -112,15 +113,15 @@ class MultiplexedConnection(asyncio.Protocol):
                 self._opening = self._loop.create_task(self._open())
         elif idle:
             self._flush()
-        elif not self._flushing:  # whatever else is asked for in this turn of the loop goes out with it
+        elif not self._flushing:  # further requests of this turn of the loop go out with it
             self._flushing = True
             self._loop.call_soon(self._flush)
         return future
 
     def submit_pieces(self, pieces: Iterator[Piece], size: int, count: int) -> asyncio.Future[list[Any]]:
-        """Send a large request, on a connection that has no other, as fast as the server takes it.
+        """Send a large request as fast as the server takes it, on a connection that has no other request.
 
-        Where its future is cancelled, what was not sent yet is not sent.
+        If the future is cancelled, the pieces that were not sent yet are never sent.
         """
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._pieces = self._add(future, count, size), pieces
@@ -145,8 +146,8 @@ class MultiplexedConnection(asyncio.Protocol):
         self._watch()
 
     def _send_pieces(self) -> None:
-        """Write until the transport wants no more, or others should have their turn."""
-        for _ in range(_PIECES_AT_ONCE):
+        """Write pieces until the transport's buffer is full, or it is time to let other tasks run."""
+        for _ in range(_PIECES_PER_TURN):
             if self._paused or self._pieces is None or self._transport is None:
                 return
             request, pieces = self._pieces
@@ -159,13 +160,13 @@ class MultiplexedConnection(asyncio.Protocol):
                 self._on_its_way = on_its_way(self._transport)
                 return
             request.begun = True
-            self._heard = self._loop.time()  # it took what was before this
+            self._heard = self._loop.time()  # the server took the pieces before this one
             self._transport.write(piece)
             self._watch()
         self._loop.call_soon(self._send_pieces)
 
     def _give_up(self, request: _Request) -> None:
-        """Forget a request that nobody waits for any more: with its connection, where the server has a part of it."""
+        """Drop a cancelled request. If a part of it was sent, the connection is of no more use."""
         self._pieces = None
         if request.begun:
             self._end(redis_errors.ConnectionError("Connection given up with its request"))
@@ -175,11 +176,11 @@ class MultiplexedConnection(asyncio.Protocol):
         self._freed()
 
     def pause_writing(self) -> None:
-        """Write no more for now; called by asyncio."""
+        """Stop writing; called by asyncio."""
         self._paused = True
 
     def resume_writing(self) -> None:
-        """Write on; called by asyncio."""
+        """Go on writing; called by asyncio."""
         self._paused = False
         self._send_pieces()
 
@@ -199,13 +200,13 @@ class MultiplexedConnection(asyncio.Protocol):
             self._take_over()
         finally:
             self._opening = None
-            if self._transport is None:  # whatever went wrong, nobody may wait for ever
+            if self._transport is None:  # whatever went wrong, no request may wait for ever
                 self._end(redis_errors.ConnectionError("the connection could not be set up"))
 
     def _take_over(self) -> None:
-        """Become the protocol of redis-py's connection, which itself then counts as not connected."""
+        """Become the protocol of redis-py's connection, which itself counts as not connected from then on."""
         connection: Any = self._connection
-        self._writer = connection._writer  # which closes the connection when it is collected
+        self._writer = connection._writer  # kept: it closes the connection when it is garbage-collected
         transport: asyncio.Transport = self._writer.transport
         connection._reader = connection._writer = None
         self._streams = transport.get_protocol()
@@ -218,7 +219,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._send_pieces()
 
     def data_received(self, data: bytes) -> None:
-        """Hand the replies that are whole to those who wait for them."""
+        """Give complete replies to the requests that wait for them; called by asyncio."""
         self._heard = self._loop.time()
         self._partial += len(data)
         try:
@@ -233,7 +234,7 @@ class MultiplexedConnection(asyncio.Protocol):
         if isinstance(reply, _PUSH):
             return
         if not self._waiting:
-            raise redis_errors.InvalidResponse("a reply that nobody asked for")
+            raise redis_errors.InvalidResponse("the server sent a reply without a request")
         self._partial = 0
         request = self._waiting[0]
         request.replies.append(reply)
@@ -255,19 +256,19 @@ class MultiplexedConnection(asyncio.Protocol):
             self._end(redis_errors.TimeoutError("Timeout reading from the server"))
 
     def _look_at_what_is_on_its_way(self) -> None:
-        """Take it for a sign of the server when it has taken more of what the system still has to send."""
+        """Count it as a sign of life if the server took more of the bytes that the system has yet to send."""
         before, self._on_its_way = self._on_its_way, on_its_way(self._transport)
         if 0 < self._on_its_way < before or (before and not self._on_its_way):
             self._heard = self._loop.time()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail those who wait; called by asyncio."""
-        self._streams.connection_lost(error)  # which redis-py's stream waits for when it is collected
+        """Fail the requests that wait; called by asyncio."""
+        self._streams.connection_lost(error)  # redis-py's stream waits for this when it is garbage-collected
         self._end(redis_errors.ConnectionError(f"Connection closed: {error or 'by the server'}"))
         self._closed.set_result(None)
 
     def _end(self, error: Exception) -> None:
-        """Give the connection up and fail those who wait."""
+        """Give up the connection and fail the requests that wait."""
         if self._over:
             return
         self._over = True
@@ -280,7 +281,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._pieces = None
         for request in self._waiting:
             if not request.future.done():
-                # an error that answered a part, before the server hung up, is why it did; a missing script is no reason
+                # an error reply before the server hung up says why it did, unless it only says that a script is missing
                 errors = (reply for reply in request.replies if isinstance(reply, Exception))
                 refusals = [reply for reply in errors if not isinstance(reply, redis_errors.NoScriptError)]
                 request.future.set_exception(_copy(refusals[0] if refusals else error))
@@ -288,7 +289,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._freed()
 
     async def aclose(self) -> None:
-        """Close the connection; whoever waits gets an error."""
+        """Close the connection. Requests without a reply end with an error."""
         self._end(redis_errors.ConnectionError("Connection closed by its owner"))
         if self._opening is not None:
             self._opening.cancel()
@@ -298,7 +299,7 @@ class MultiplexedConnection(asyncio.Protocol):
 
 
 def on_its_way(transport: asyncio.Transport | None) -> int:
-    """Return how many bytes the system was given for a connection and the other side has not taken yet, if it says."""
+    """Return how many written bytes the other side has not acknowledged yet; 0 where the system cannot tell."""
     found = None if transport is None else transport.get_extra_info("socket")
     if found is None or termios is None:
         return 0
@@ -315,7 +316,7 @@ def _reply_error(text: str) -> redis_errors.ResponseError:
 
 
 def _copy(error: Exception) -> Exception:
-    """Return an error of its own for each who waits, since raising one writes to it."""
+    """Return a copy for one request: raising an error changes it, so requests must not share one."""
     copy = type(error)(*error.args)
     copy.__cause__ = error
     return copy

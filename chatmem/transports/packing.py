@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, cast
 
 import hiredis
 
 from chatmem.transports.base import Command
 
-_PIECE = 64 * 1024
+_PIECE_BYTES = 64 * 1024
 Piece = bytes | memoryview
+
+_untyped: Any = hiredis.pack_command  # hiredis' own annotation wants tuples of one item
+_pack = cast("Callable[[Command], bytes]", _untyped)
 
 
 def size_of(commands: Sequence[Command]) -> int:
@@ -19,13 +23,11 @@ def size_of(commands: Sequence[Command]) -> int:
 
 def packed(commands: Sequence[Command]) -> bytes:
     """Return the request."""
-    if len(commands) == 1:
-        return hiredis.pack_command(commands[0])  # type: ignore[arg-type, no-any-return]
-    return b"".join([hiredis.pack_command(command) for command in commands])  # type: ignore[arg-type]
+    return _pack(commands[0]) if len(commands) == 1 else b"".join([_pack(command) for command in commands])
 
 
 def pieces(commands: Sequence[Command]) -> Iterator[Piece]:
-    """Yield the request piece by piece, each made when it is asked for: large arguments are not copied."""
+    """Yield the request in pieces, each made on demand. Large arguments are not copied."""
     small: list[bytes] = []
     size = 0
     for command in commands:
@@ -33,17 +35,17 @@ def pieces(commands: Sequence[Command]) -> Iterator[Piece]:
         for argument in command:
             data = argument.encode() if isinstance(argument, str) else argument
             small.append(b"$%d\r\n" % len(data))
-            if len(data) > _PIECE:
+            if len(data) > _PIECE_BYTES:
                 yield b"".join(small)
                 small, size = [], 0
                 view = memoryview(data)
-                for start in range(0, len(data), _PIECE):
-                    yield view[start : start + _PIECE]
+                for start in range(0, len(data), _PIECE_BYTES):
+                    yield view[start : start + _PIECE_BYTES]
             else:
                 small.append(data)
                 size += len(data)
             small.append(b"\r\n")
-            if size > _PIECE:
+            if size > _PIECE_BYTES:
                 yield b"".join(small)
                 small, size = [], 0
     yield b"".join(small)

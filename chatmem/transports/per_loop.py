@@ -1,4 +1,4 @@
-"""Clients that belong to an event loop."""
+"""Clients that belong to an event loop each."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ C = TypeVar("C")
 _SOON = 0.05
 _numbers = count()
 _forks = 0
-"""How often this process was forked from another. Asking the system for its number at each call would cost more."""
+"""How many forks lead to this process. Cheaper to compare at each call than `os.getpid()`."""
 _inherited: list[Any] = []
-"""What a parent had opened in a loop that goes on in its child: the parent's, so neither used there nor closed."""
+"""Clients that a parent process opened in a loop that a child goes on using. The child neither uses nor closes them."""
 
 
 def _count_fork() -> None:
@@ -39,22 +39,22 @@ class _Opened(NamedTuple, Generic[C]):
 
 
 class PerLoop(Generic[C]):
-    """Clients, one an event loop and process, since they cannot be shared.
+    """A client per event loop and process, since neither can share one.
 
-    The loop itself holds its client, and nothing here holds the loop: so threads have nothing in common that could be
-    changed under them, and a loop that nobody closes takes its sockets along when it is collected. A client is closed
-    with its loop, where that ends as `asyncio.run` ends it, and soon after this object was collected.
+    The loop refers to its client, and nothing here refers to the loop. So threads share no state, and a loop that is
+    never closed takes its sockets along when it is garbage-collected. A client is closed with its loop if that ends as
+    under `asyncio.run`, or soon after this object was garbage-collected.
 
     Attributes:
-        closed: whether `aclose` was called, after which no client is opened any more.
+        closed: whether `aclose` was called; then no client is opened any more.
     """
 
     def __init__(self, open_client: Callable[[], Awaitable[C]], close: Callable[[C], Awaitable[None]] | None) -> None:
         """Open nothing yet.
 
         Args:
-            open_client: makes the client of the running loop, on first use there.
-            close: closes it; None where that is the caller's. It must not refer to this object.
+            open_client: makes the client of the running loop, when it is first used there.
+            close: closes a client; None if clients are the caller's and stay open. It must not refer to this object.
         """
         self._open = open_client
         self._close = close
@@ -62,7 +62,7 @@ class PerLoop(Generic[C]):
         self.closed = False
 
     def opened(self) -> C | None:
-        """Return the client of the running loop, or None where none is open.
+        """Return the client of the running loop, or None if none is open.
 
         Raises:
             UnavailableError: `aclose` was called.
@@ -73,10 +73,10 @@ class PerLoop(Generic[C]):
         return opened.client if opened is not None and opened.forks == _forks else None
 
     async def open(self) -> C:
-        """Open the client of the running loop, unless another coroutine was faster."""
+        """Open and return the client of the running loop, or return the one that another coroutine opened first."""
         client = await self._open()
         if (other := self.opened()) is not None:
-            return other  # a client without connections needs no closing
+            return other  # `client` has no connections yet, so it needs no closing
         loop = asyncio.get_running_loop()
         clients = _clients(loop)
         if self._number in clients:
@@ -86,17 +86,18 @@ class PerLoop(Generic[C]):
         return client
 
     async def aclose(self) -> None:
-        """Close what was opened in the running loop, and open nothing any more."""
+        """Close the client of the running loop, and open no more."""
         self.closed = True
         await _close_in(asyncio.get_running_loop(), self._number)
 
 
 def _clients(loop: asyncio.AbstractEventLoop) -> dict[int, _Opened[Any]]:
-    """Return what was opened in a loop, by the number of the `PerLoop`."""
+    """Return the clients opened in a loop, by the number of their `PerLoop`. They are an attribute of the loop."""
+    attributes: Any = loop
     try:
-        clients: dict[int, _Opened[Any]] = loop._chatmem_clients  # type: ignore[attr-defined]
+        clients: dict[int, _Opened[Any]] = attributes._chatmem_clients
     except AttributeError:
-        clients = loop._chatmem_clients = {}  # type: ignore[attr-defined]
+        clients = attributes._chatmem_clients = {}
     return clients
 
 
@@ -107,7 +108,7 @@ async def _close_in(loop: asyncio.AbstractEventLoop, number: int) -> None:
 
 
 async def _live(client: C, close: Callable[[C], Awaitable[None]] | None) -> AsyncGenerator[None, None]:
-    """Close the client when the loop ends: the last thing a loop does is to close its generators."""
+    """Close the client when the loop ends: asyncio closes a loop's asynchronous generators last."""
     try:
         yield
     finally:
@@ -118,8 +119,8 @@ async def _live(client: C, close: Callable[[C], Awaitable[None]] | None) -> Asyn
 def _begun(lifetime: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
     """Run the generator to its yield, so that the loop knows it.
 
-    Where it is collected, its loop is too: nothing is to be done then, and nobody would do it. asyncio's own hook makes
-    a coroutine for that, which warns that it was never run.
+    The generator is garbage-collected only together with its loop. Nothing is to be done then, but asyncio's own hook
+    would make a coroutine, which warns that it was never awaited; so there is another hook here.
     """
     hooks = sys.get_asyncgen_hooks()
     sys.set_asyncgen_hooks(finalizer=lambda _: None)
@@ -133,9 +134,10 @@ def _begun(lifetime: AsyncGenerator[None, None]) -> AsyncGenerator[None, None]:
 
 
 def _collected(loop: asyncio.AbstractEventLoop, number: int) -> Callable[[object], None]:
-    """Return what has the client closed in its loop, called in any thread when the `PerLoop` is collected.
+    """Return a callback that closes the client in its loop, to be called when the `PerLoop` is garbage-collected.
 
-    Not at once: a loop that is about to end closes it by itself, and must not be disturbed in that.
+    It may be called in any thread. It closes the client a little later, not at once: a loop that is about to end closes
+    the client by itself, and must not be disturbed.
     """
 
     def close(_: object) -> None:

@@ -1,12 +1,12 @@
-"""A write with WAIT on a cluster: both on one connection to one node, which redis-py's own routing does not promise.
+"""A write followed by WAIT on a cluster: both must reach one node on one connection.
 
-WAIT waits for what its own connection wrote, so a write that was redirected to another node has to be done again there.
-All that chatmem writes may be done again.
+redis-py's own routing does not promise that. WAIT waits only for the writes of its own connection, so a write that was
+redirected to another node is done again there. That is safe: everything that chatmem writes may be written twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -15,50 +15,57 @@ import redis.asyncio
 from redis.exceptions import AskError, ClusterDownError, MovedError, NoScriptError, TryAgainError
 
 from chatmem.transports.base import Command
+from chatmem.transports.commands import first_key
 
 _ELSEWHERE = (MovedError, AskError, TryAgainError, ClusterDownError)
 _ATTEMPTS = 3
 
 
-def is_confirmed(commands: Sequence[Command]) -> bool:
-    """Return whether the commands are a script's call and the WAIT for it."""
-    return commands[-1][0] == "WAIT"
-
-
 async def send(client: redis.asyncio.RedisCluster, commands: Sequence[Command]) -> list[Any]:
-    """Send the commands to the node that has the script's keys; return replies and errors."""
-    for _ in range(_ATTEMPTS):
+    """Send a script's call and its WAIT to the node of the script's keys; return their replies and errors."""
+
+    async def on_node() -> list[Any]:
         await client.initialize()
-        node = client.get_node_from_key(_key(commands))
+        node = client.get_node_from_key(first_key(commands[0]))
         pipeline: Any = client.pipeline()
         for command in commands:
             pipeline.execute_command(*command, target_nodes=node)
         replies: list[Any] = await pipeline.execute(raise_on_error=False, allow_redirections=False)
-        if not isinstance(replies[0], _ELSEWHERE):
-            return replies
-        with suppress(NoScriptError):  # whoever asked sends it whole then
-            await client.execute_command(*commands[0])  # follows, and learns, where the slot is
-    raise _moving()
+        return replies
+
+    async def follow() -> None:
+        await client.execute_command(*commands[0])
+
+    return await _send(on_node, follow)
 
 
-def send_blocking(client: redis.RedisCluster, commands: Sequence[Command]) -> list[Any]:
-    """Do what `send` does, on a blocking client."""
-    for _ in range(_ATTEMPTS):
-        node: Any = client.get_node_from_key(_key(commands))
+async def send_blocking(client: redis.RedisCluster, commands: Sequence[Command]) -> list[Any]:
+    """Do what `send` does, on a blocking client; the coroutine never suspends."""
+
+    async def on_node() -> list[Any]:
+        node: Any = client.get_node_from_key(first_key(commands[0]))
         pipeline = client.get_redis_connection(node).pipeline(transaction=False)
         for command in commands:
             pipeline.execute_command(*command)
-        replies: list[Any] = pipeline.execute(raise_on_error=False)
+        return pipeline.execute(raise_on_error=False)
+
+    async def follow() -> None:
+        client.execute_command(*commands[0])
+
+    return await _send(on_node, follow)
+
+
+async def _send(on_node: Callable[[], Awaitable[list[Any]]], follow: Callable[[], Awaitable[None]]) -> list[Any]:
+    """Send to the node that should have the keys, until it has them.
+
+    Args:
+        on_node: sends the commands to that node.
+        follow: sends the write alone, by which redis-py learns where the slot is now.
+    """
+    for _ in range(_ATTEMPTS):
+        replies = await on_node()
         if not isinstance(replies[0], _ELSEWHERE):
             return replies
-        with suppress(NoScriptError):  # as above
-            client.execute_command(*commands[0])
-    raise _moving()
-
-
-def _key(commands: Sequence[Command]) -> Any:
-    return commands[0][3]  # EVALSHA, hash, number of keys, key
-
-
-def _moving() -> TryAgainError:
-    return TryAgainError("the session's slot is moving between nodes: done, but no replica confirmed it")
+        with suppress(NoScriptError):  # the caller then sends the script's text
+            await follow()
+    raise TryAgainError("the session's slot is moving between nodes: done, but no replica confirmed it")

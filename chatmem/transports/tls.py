@@ -1,4 +1,4 @@
-"""Whether a port speaks TLS, found out where no connection to it could be opened; and connections that soon ask."""
+"""Detects a url with the wrong scheme: rediss:// for a port that does not speak TLS, or redis:// for one that does."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from redis.exceptions import ConnectionError, TimeoutError  # noqa: A004 - redis
 from chatmem.errors import UnavailableError
 
 _ASK_SECONDS = 1.0
-"""How long a port has to answer, and a TLS server to shake hands before it is asked whether it is one."""
+"""How long to wait for a port's answer, and for a TLS handshake before asking whether the port speaks TLS at all."""
 NO_TLS = "does not speak TLS"
 Address = tuple[str, int]
 """host and port"""
 
 
 def mismatch(error: BaseException | None, address: Address, *, tls: bool) -> UnavailableError | None:
-    """Return what is wrong where a port speaks TLS and was expected not to, or the other way round. Blocks a second.
+    """Return the error if a port speaks TLS and should not, or the other way round; otherwise None. Blocks a second.
 
     Args:
-        error: redis-py's, of a connection to the port.
+        error: redis-py's error from a connection to the port.
         address: host and port.
-        tls: whether it was expected to speak TLS.
+        tls: whether the port should speak TLS.
     """
-    # who speaks plainly to a TLS server is cut off; who speaks TLS to another one waits
+    # a TLS server hangs up on a client without TLS; a client with TLS waits for a server without
     if "refused" in str(error) or (not tls and isinstance(error, TimeoutError)):
         return None
     where = f"the server could not be reached: {address[0]}:{address[1]}"
@@ -52,7 +52,7 @@ def _speaks_plain(address: Address) -> bool:
 
 def _speaks_tls(address: Address) -> bool:
     context = ssl.create_default_context()
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # no data is sent
     try:
         with socket.create_connection(address, _ASK_SECONDS) as client, context.wrap_socket(client):
             return True
@@ -63,7 +63,10 @@ def _speaks_tls(address: Address) -> bool:
 
 
 class BlockingTlsConnection(redis.SSLConnection):
-    """redis-py's, which says soon that a port does not speak TLS: a plain Redis waits for more, as the client does."""
+    """redis-py's connection, but quick to notice that a port does not speak TLS.
+
+    Redis without TLS waits for the rest of a command when it gets a TLS handshake, while the client waits for it.
+    """
 
     def _connect(self) -> Any:
         connect: Any = super()._connect

@@ -1,7 +1,7 @@
-"""Upstash's REST API, on the vendor's own clients: each round trip is one HTTP request.
+"""Transport over Upstash's REST API, on the vendor's own clients: each round trip is one HTTP request.
 
-Requests are JSON, so an argument that is not UTF-8 travels in base64. The only such arguments are records, and a
-record in base64 is stored and read as it is; see codec/record.py. Answers are asked for in base64 and decoded here.
+Requests are JSON, so arguments that are not UTF-8 are sent in base64. Only records are; they are stored in base64 and
+read as such, see codec/record.py. Replies are requested in base64 and decoded here.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import copy
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import httpx
@@ -19,31 +19,31 @@ from upstash_redis.errors import UpstashError
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
-from chatmem.transports.base import Command, KnownScripts, closed
-from chatmem.transports.clients import Clients
+from chatmem.transports.base import KEYS_AT_ONCE, Command, KnownScripts, closed
 from chatmem.transports.per_loop import PerLoop
+from chatmem.transports.shared_clients import SharedClients
 
 C = TypeVar("C", BlockingClient, AsyncClient)
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, AssertionError)
-"""What the vendor's clients raise where an answer is none of Upstash's, such as a proxy's page."""
+"""What the vendor's clients raise where a reply is not Upstash's, such as a proxy's web page."""
 _ERRORS = (UpstashError, httpx.HTTPError, httpx.InvalidURL, *_UNREADABLE)
-_LOCKED_TEXTS = ("WRONGPASS", "Unauthorized")
+_WRONG_TOKEN = ("WRONGPASS", "Unauthorized")
 
 
 class Requests(Protocol):
-    """How commands are sent: each list of them in one HTTP request."""
+    """Sends lists of commands, each list in one HTTP request."""
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands; return their replies as the server wrote them."""
         ...
 
     async def checkpoint(self) -> None:
-        """Let others run, where there are others."""
+        """Let other tasks run, where there are other tasks."""
         ...
 
     async def aclose(self) -> None:
-        """Close what was opened, and open nothing any more."""
+        """Close the clients, and open no more."""
         ...
 
     @property
@@ -53,14 +53,14 @@ class Requests(Protocol):
 
 
 class UpstashTransport:
-    """Runs commands by REST requests. The vendor's clients send a request again whose answer did not come."""
+    """Runs commands by REST requests. The vendor's clients retry a request that got no reply."""
 
     def __init__(self, requests: Requests, longest: float) -> None:
-        """Take how requests are sent.
+        """Open nothing yet.
 
         Args:
-            requests: sends them.
-            longest: seconds; see `Transport.longest`.
+            requests: sends the commands.
+            longest: in seconds; see `Transport.longest`.
         """
         self._requests = requests
         self._scripts = KnownScripts()
@@ -69,7 +69,7 @@ class UpstashTransport:
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
         if commands[-1][0] == "WAIT":
-            raise UnsupportedError("Upstash's REST API cannot wait for replicas: leave wait_replicas out")
+            raise UnsupportedError("wait_replicas does not work over Upstash's REST API: leave it out")
         try:
             replies = await self._run(commands)
             return [_from_base64(reply) for reply in replies]
@@ -84,7 +84,7 @@ class UpstashTransport:
         except UpstashError as error:
             if "NOSCRIPT" not in str(error):
                 raise
-        # a pipeline's error hides the other replies; all that chatmem sends may be sent twice
+        # the error hides the other commands' replies, so send all once more: every command may be sent twice
         return await self._send(map(self._scripts.with_text, commands))
 
     async def _send(self, commands: Iterable[Command]) -> list[Any]:
@@ -94,8 +94,18 @@ class UpstashTransport:
             raise ValueError(f"{len(replies)} replies to {len(sent)} commands")
         return replies
 
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        cursor = b"0"
+        while True:
+            ((cursor, keys),) = await self.run([("SCAN", cursor, b"MATCH", match, b"COUNT", b"%d" % KEYS_AT_ONCE)])
+            for key in keys:
+                yield key
+            if cursor == b"0":
+                return
+
     async def checkpoint(self) -> None:
-        """Let others run; see `Transport`."""
+        """Let other tasks run; see `Transport`."""
         await self._requests.checkpoint()
 
     async def aclose(self) -> None:
@@ -104,7 +114,7 @@ class UpstashTransport:
 
 
 class AsyncRequests:
-    """Requests of asyncio clients, one an event loop."""
+    """Sends requests by asyncio clients, one per event loop."""
 
     def __init__(
         self, open_client: Callable[[], AsyncClient], close: Callable[[AsyncClient], Awaitable[None]] | None
@@ -112,8 +122,8 @@ class AsyncRequests:
         """Open nothing yet.
 
         Args:
-            open_client: makes the client of the running loop, on first use there.
-            close: closes it; None where that is the caller's.
+            open_client: makes the client of the running loop, when it is first used there.
+            close: closes a client; None if clients are the caller's and stay open.
         """
         self._open = open_client
         self._clients = PerLoop(self._open_view, close)
@@ -131,11 +141,11 @@ class AsyncRequests:
             pipeline.execute(command)
         try:
             return await pipeline.exec()
-        except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
+        except AttributeError:  # the request was refused and the pipeline hides why; a single command raises the reason
             return [await client.execute(command) for command in commands]
 
     async def checkpoint(self) -> None:
-        """Let others run."""
+        """Let other tasks of the loop run."""
         await asyncio.sleep(0)
 
     async def aclose(self) -> None:
@@ -149,7 +159,7 @@ class AsyncRequests:
 
 
 class BlockingRequests:
-    """Requests of a blocking client, from any thread; the coroutines never suspend."""
+    """Sends requests by a blocking client, from any thread. The coroutines never suspend."""
 
     def __init__(
         self, open_client: Callable[[], BlockingClient], close: Callable[[BlockingClient], None] | None
@@ -157,10 +167,13 @@ class BlockingRequests:
         """Open nothing yet.
 
         Args:
-            open_client: makes the client, on first use.
-            close: closes it; None where that is the caller's.
+            open_client: makes the client, when it is first used.
+            close: closes it; None if it is the caller's and stays open.
         """
-        self._clients = Clients(lambda: _undecoded(open_client()), close, lambda _: False)  # httpx' pool has locks
+        # no call may interrupt another one on a client: httpx's pool has locks
+        self._clients = SharedClients(
+            lambda: _undecoded(open_client()), close, lambda _: False
+        )  # httpx' pool has locks
 
     async def send(self, commands: list[list[str]]) -> list[Any]:
         """Send the commands in one request; see `Requests`."""
@@ -179,11 +192,11 @@ class BlockingRequests:
             pipeline.execute(command)
         try:
             return pipeline.exec()
-        except AttributeError:  # refused as a whole, and the pipeline lost the reason: a single command tells it
+        except AttributeError:  # as above
             return [client.execute(command) for command in commands]
 
     async def checkpoint(self) -> None:
-        """Do nothing: nobody else can run."""
+        """Do nothing: no other task runs in this thread."""
 
     async def aclose(self) -> None:
         """Close the client."""
@@ -196,12 +209,12 @@ class BlockingRequests:
 
 
 def _undecoded(client: C) -> C:
-    """Return a view of a client that shares its connections and leaves the answers in base64.
+    """Return a copy of a client that shares its connections and leaves the replies in base64.
 
-    The client itself decodes them to text, so that one record which is not UTF-8 would cost all the others.
+    The client itself decodes replies to text, which fails as a whole if one record in them is not UTF-8.
     """
     view = copy.copy(client)
-    # a header that comes to a dict which another thread is sending would be an error there
+    # all headers from the start: adding one to the dict while another thread sends it would be an error there
     view._headers = {**client._headers, "Upstash-Encoding": "base64", "Upstash-Sync-Token": ""}
     http: Any = copy.copy(client._http)
     http._encoding, http._sync_token_cb = None, view._update_sync_token
@@ -211,7 +224,7 @@ def _undecoded(client: C) -> C:
 
 def _as_json(command: Command) -> list[str]:
     name, *arguments = map(_text, command)
-    return [name.lower(), *arguments]  # the clients convert the replies of some commands, by names in capitals
+    return [name.lower(), *arguments]  # the clients convert replies of some commands, if their names are in capitals
 
 
 def _text(argument: str | bytes) -> str:
@@ -233,8 +246,10 @@ def _translate(error: Exception) -> ChatMemError:
     text = str(error) or type(error).__name__
     if not isinstance(error, UpstashError):
         if isinstance(error, _UNREADABLE):
-            return UnavailableError(f"the answer is none of Upstash's REST API: {type(error).__name__}: {text}")
+            return UnavailableError(
+                f"the reply is not from Upstash's REST API: check the url ({type(error).__name__}: {text})"
+            )
         return UnavailableError(f"the server could not be reached: {text}")
-    if any(part in text for part in _LOCKED_TEXTS):
-        return UnavailableError(f"the server refused this token: {text}")
+    if any(part in text for part in _WRONG_TOKEN):
+        return UnavailableError(f"the server refused this token: pass the database's REST token ({text})")
     return errors.translate(error)

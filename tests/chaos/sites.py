@@ -19,7 +19,7 @@ from redis.sentinel import Sentinel
 from chatmem.embedded.server import _server_binary
 from tests.chaos.nodes import DURABLE, Server
 from tests.clusters import Cluster, Node
-from tests.faults import WEIGHTS, Backend, FaultProxy, Schedule, failing
+from tests.faults import WEIGHTS, Address, FaultProxy, Schedule, failing
 from tests.sentinels import sentinel
 from tests.servers import debian_binary, wait_until
 
@@ -217,7 +217,7 @@ def _pause(node: Node, number: signal.Signals) -> None:
         node.process.send_signal(signal.SIGCONT)
 
 
-def _address(port: int) -> Backend:
+def _address(port: int) -> Address:
     return "127.0.0.1", port
 
 

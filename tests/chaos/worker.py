@@ -98,7 +98,7 @@ async def _work(task: Task, settle: Settling) -> None:
     memory, client = opened(task)
     plain = _once_it_answers(task.raw)
     reached = as_coroutines(memory) if task.blocking else memory
-    lanes = [MultiplexedConnection(task, number, reached, raw_of(plain), settle) for number in range(task.lanes)]
+    lanes = [Lane(task, number, reached, raw_of(plain), settle) for number in range(task.lanes)]
     if task.blocking:
         await asyncio.gather(*(asyncio.to_thread(asyncio.run, lane.run()) for lane in lanes))
     else:
@@ -136,7 +136,7 @@ def _once_it_answers(open_client: Callable[[], Any]) -> Any:
             time.sleep(AGAIN)
 
 
-class MultiplexedConnection:
+class Lane:
     """One of those who work at once in a process: its story, its shared appends, its victims."""
 
     def __init__(self, task: Task, number: int, memory: chatmem.ChatMemory, raw: Raw, settle: Settling) -> None:

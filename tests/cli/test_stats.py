@@ -14,7 +14,7 @@ from langchain_core import messages as lc
 
 import chatmem.sync
 from chatmem.codec import record
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 from tests.cli.program import Run, program
 from tests.servers import LEAST_RIGHTS
 
@@ -33,7 +33,7 @@ def filled(server: str) -> None:
         with chatmem.sync.connect(server, ttl=ttl) as memory:
             time = record.now() - age * 10**6
             parts = [record.encode(lc.HumanMessage("x" * 100), n, time) for n in range(count)]
-            drive(memory.history(name, user=user)._core._store(parts, time=time))
+            drive(memory.core.writer(name, user, blocking=True).store(parts, time=time))
 
 
 def numbers(ranges: list[dict[str, Any]]) -> list[int]:

@@ -13,8 +13,7 @@ from chatmem.codec import record
 from chatmem.codec.record import Encoded
 from chatmem.errors import ConflictError
 from chatmem.model import Entry
-from chatmem.sync import iterate
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive, iterate
 
 _MESSAGES, _BYTES = 500, 2**23
 """How much is stored in one step."""
@@ -46,6 +45,7 @@ class Arriving:
         self.failed = False
         self._head = head
         self._core = store.core(session, user=head.user, ttl=head.ttl)
+        self._writer = store.writer(session, user=head.user, ttl=head.ttl)
         self._append = append
         self._digest = hashlib.sha256()
         self._buffer: list[Encoded] = []
@@ -114,12 +114,12 @@ class Arriving:
             return
         try:
             done = drive(
-                self._core._store(
+                self._writer.store(
                     rest,
                     idempotency_key=f"import-{self._digest.hexdigest()[:32]}",
                     expected_version=self._version,
                     time=None if self._append else time,
-                    known="add",
+                    on_known_id="add",
                 )
             )
         except ConflictError as error:

@@ -22,7 +22,7 @@ from chatmem.cli.progress import counting
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import plain, plural
 from chatmem.codec.record import plain_record
-from chatmem.sync import iterate
+from chatmem.transports.driving import iterate
 
 Stored = tuple[Entry, bytes]
 Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]
@@ -53,7 +53,7 @@ def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Pat
 
 def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:
     try:
-        for entry, element in iterate(store.core(info.session_id)._stored()):
+        for entry, element in iterate(store.reader(info.session_id).stored()):
             if entry.error is None:
                 yield entry, element
             else:
@@ -66,7 +66,7 @@ def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) ->
 
 
 def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
-    sealer = store.core(info.session_id)._session.sealer
+    sealer = store.reader(info.session_id).session.sealer
     yield _line(head_line(info))
     for entry, element in entries:
         try:

@@ -14,7 +14,7 @@ from chatmem.cli.terminal import clean, console, one_line, plural, print_json
 from chatmem.migrate.content import Source, Unreadable
 from chatmem.migrate.layouts import KINDS
 from chatmem.migrate.migration import Migration, Outcome
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _NAMED = 20
 """How many unreadable records of a session are named, and how many keys of one kind that are left behind."""

@@ -13,7 +13,7 @@ from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, one_line, plural, print_json
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.search import Best, Query
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _AROUND = 100
 """How many characters are shown before and behind what was found."""
@@ -31,7 +31,7 @@ def search(
     infos = store.named([session]) if session is not None else store.chosen(user, match)
     for info in track(infos, "searching", store.err):
         try:
-            unreadable = drive(store.core(info.session_id)._search(wanted, best))
+            unreadable = drive(store.reader(info.session_id).search(wanted, best))
         except UnavailableError:
             raise
         except ChatMemError as error:  # it costs this session alone

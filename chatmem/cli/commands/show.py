@@ -12,7 +12,7 @@ from rich.text import Text
 from chatmem import Entry
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, content_of, one_line, plain, print_json
-from chatmem.core.reading import LARGEST_PAGE
+from chatmem.core.reader import LARGEST_PAGE
 from chatmem.sync import History
 
 _STYLES = {"human": "green", "ai": "cyan", "system": "magenta", "tool": "yellow"}

@@ -11,7 +11,7 @@ from chatmem import Entry
 from chatmem.cli.commands.show import as_dict, body_of, head_of, last_of
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import console, one_line, print_json
-from chatmem.core.session import SLICE
+from chatmem.core.reader import ENTRIES_PER_CALL
 from chatmem.errors import UnavailableError
 
 
@@ -77,7 +77,7 @@ class Tail:
         more = True
         while more:
             after = -1 if self._last is None else self._last.seq - 1
-            page = self._history.page(after=after, limit=SLICE, newest_first=False)
+            page = self._history.page(after=after, limit=ENTRIES_PER_CALL, newest_first=False)
             if self._last is not None and (not page.entries or page.entries[0].seq != self._last.seq):
                 self._last_is_gone(page.entries)
             for entry in page.entries:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage, ToolMessage
 
-from chatmem.core.policy import check_count
+from chatmem.core.checks import check_count
 from chatmem.core.window.exchanges import Exchanges
 from chatmem.core.window.sending import Request, opening
 from chatmem.core.window.tokens import counter_of, last_within

@@ -12,7 +12,7 @@ from typing import Any
 from chatmem.cli.commands.doctor.finding import Finding, Level
 from chatmem.cli.store import Store
 from chatmem.errors import ChatMemError
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _PINGS, _TURNS = 100, 50
 _SLOW = 50.0

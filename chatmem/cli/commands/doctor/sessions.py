@@ -14,7 +14,7 @@ from chatmem.cli.terminal import plural
 from chatmem.core.keys import name_of, session_keys, unescape
 from chatmem.errors import CorruptRecordError, TornSessionError
 from chatmem.transports.base import Command
-from chatmem.transports.blocking import drive
+from chatmem.transports.driving import drive
 
 _GONE, _FOR_EVER = -2, -1
 """What PTTL says of a key that is not there, and of one that does not expire."""

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from chatmem.cli.commands.doctor.finding import Finding, Level
 from chatmem.cli.store import Store
+from chatmem.core.healing import mend
 from chatmem.core.keys import session_keys
-from chatmem.core.session import TORN
 from chatmem.errors import ChatMemError, UnavailableError
-from chatmem.scripts import READ
-from chatmem.transports.blocking import drive
+from chatmem.scripts.calls import Code, Reads, Refusal, refusal
+from chatmem.transports.driving import drive
 
 _REBUILDS = "--fix rebuilds it from the messages, and so does the next write; look at eviction above"
 _KINDS = {
@@ -40,19 +39,23 @@ _MENDED = (b"index", b"state", b"orphan")
 def check_torn(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
     """Yield those of the sessions that are torn, and mend what can be mended where that is asked for."""
     keys = [session_keys(store.policy.prefix, session) for session in sessions]
-    replies = store.server.run(*(READ.call(one, b"", b"", b"id", b"x") for one in keys)) if keys else []
+    replies = store.server.run(*(Reads(one, b"", b"").message(b"id", b"x").command for one in keys)) if keys else []
     for session, reply in zip(sessions, replies, strict=True):
-        if reply[0] == TORN and reply[1] in _KINDS:
-            level, what, advice = _KINDS[reply[1]]
+        refused = refusal(reply)
+        if refused and refused.code == Code.TORN and refused.details[0] in _KINDS:
+            level, what, advice = _KINDS[refused.details[0]]
             found = Finding("torn", level, f"session {session!r}: {what}", advice.format(session), session)
-            yield _mended(store, found, reply) if fix and reply[1] in _MENDED else found
+            yield _mended(store, found, refused) if fix and refused.details[0] in _MENDED else found
 
 
-def _mended(store: Store, found: Finding, reply: list[Any]) -> Finding:
-    history = store.core(found.session or "")
+def _mended(store: Store, found: Finding, refused: Refusal) -> Finding:
+    session = found.session or ""
     try:
         with store.complaints.aside():
-            drive(history.clear() if reply[1] == b"orphan" else history._session.mend(reply))
+            if refused.details[0] == b"orphan":
+                drive(store.core(session).clear())
+            else:
+                drive(mend(store.reader(session).session, refused))
     except UnavailableError:
         raise
     except ChatMemError as error:

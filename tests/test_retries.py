@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import pytest
@@ -17,10 +17,10 @@ from redis.retry import Retry
 
 import chatmem
 from chatmem.backends.connection import connection_to
-from chatmem.transports import retried
+from chatmem.transports import retrying
 from chatmem.transports.base import LONGEST_CALL, Command
-from chatmem.transports.blocking import drive
-from chatmem.transports.retried import SOON, AsyncClock, BlockingClock, RetriedTransport
+from chatmem.transports.driving import drive
+from chatmem.transports.retrying import SOON, AsyncClock, BlockingClock, RetryingTransport
 
 
 class Failing:
@@ -51,6 +51,9 @@ class Failing:
     async def wait(self) -> None:
         await asyncio.sleep(self._seconds)
 
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
+
     async def checkpoint(self) -> None:
         """Do nothing."""
 
@@ -71,9 +74,9 @@ LOCKED = redis.AuthenticationError("wrong")
 @pytest.mark.parametrize(("error", "tries"), [(LOST, 4), (BUSY, 9), (LOCKED, 1), (ValueError("x"), 1)])
 async def test_how_often(error: Exception, tries: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lost connection is tried again as often as the address says, a refusal for a while, others not at all."""
-    monkeypatch.setattr(retried, "_LATER", ConstantBackoff(0.001))
+    monkeypatch.setattr(retrying, "_LATER", ConstantBackoff(0.001))
     for failing, clock in ((Failing(0, error), AsyncClock()), (FailingInAThread(0, error), BlockingClock())):
-        transport = RetriedTransport(failing, clock, retries=3, backoff=SOON)
+        transport = RetryingTransport(failing, clock, retries=3, backoff=SOON)
         with pytest.raises(chatmem.UnavailableError, match="failed"):
             await transport.run([("PING",)])
         assert len(failing.begun) == tries
@@ -81,9 +84,9 @@ async def test_how_often(error: Exception, tries: int, monkeypatch: pytest.Monke
 
 async def test_no_try_begins_late(monkeypatch: pytest.MonkeyPatch) -> None:
     """However many are left, where each one takes long."""
-    monkeypatch.setattr(retried, "TRIES_SECONDS", 0.5)
+    monkeypatch.setattr(retrying, "RETRY_SECONDS", 0.5)
     for failing, clock in ((Failing(0.2, LOST), AsyncClock()), (FailingInAThread(0.2, LOST), BlockingClock())):
-        transport = RetriedTransport(failing, clock, retries=100, backoff=SOON)
+        transport = RetryingTransport(failing, clock, retries=100, backoff=SOON)
         with pytest.raises(chatmem.UnavailableError):
             await transport.run([("PING",)])
         assert 1 < len(failing.begun) <= 3
@@ -93,7 +96,7 @@ async def test_no_try_begins_late(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_nothing_is_sent_again_after_the_longest_time() -> None:
     """A further try is given up then; the first one, which is no resend, may take as long as it gets on."""
     failing = Failing(0.4, LOST)
-    transport = RetriedTransport(failing, AsyncClock(), retries=3, backoff=SOON, longest=0.6)
+    transport = RetryingTransport(failing, AsyncClock(), retries=3, backoff=SOON, longest=0.6)
     with pytest.raises(chatmem.UnavailableError, match="failed"):
         await transport.run([("PING",)])
     assert (len(failing.begun), failing.cancelled) == (2, 1)
@@ -153,7 +156,7 @@ def test_a_caller_that_is_told_why(url: str) -> None:
         return chatmem.UnavailableError("it is a teapot")
 
     failing = FailingInAThread(0, LOST)
-    transport = RetriedTransport(failing, BlockingClock(), retries=3, backoff=SOON, explain=explain)
+    transport = RetryingTransport(failing, BlockingClock(), retries=3, backoff=SOON, explain=explain)
     with pytest.raises(chatmem.UnavailableError, match="teapot"):
         drive(transport.run([("PING",)]))
     assert (asked, len(failing.begun)) == ([LOST], 1)
@@ -163,7 +166,7 @@ def test_a_caller_that_is_told_why(url: str) -> None:
             return [] if not commands else await super().run(commands)
 
     failing = Once(0, LOST)
-    transport = RetriedTransport(failing, BlockingClock(), retries=3, backoff=SOON, explain=explain)
+    transport = RetryingTransport(failing, BlockingClock(), retries=3, backoff=SOON, explain=explain)
     drive(transport.run([]))
     with pytest.raises(chatmem.UnavailableError, match="failed"):
         drive(transport.run([("PING",)]))

@@ -1,4 +1,4 @@
-"""Room for requests: how many may be under way, and who waits for it."""
+"""A limit on what is under way, and a queue of those who wait for room."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from collections.abc import Callable
 from chatmem.errors import UnavailableError
 
 
-class Room:
-    """Lets requests in while there is room, the others in their turn. Belongs to one event loop."""
+class Limiter:
+    """Lets requests pass while there is room; the others wait in their order. Belongs to one event loop."""
 
     def __init__(self, is_full: Callable[[int], bool]) -> None:
-        """Take the bound.
+        """Take the limit.
 
         Args:
-            is_full: returns whether no more may come in; it gets how many were let in and have not begun yet.
+            is_full: returns whether there is no room. It gets how many requests were let pass and did not begin yet.
         """
         self._is_full = is_full
         self._queue: deque[asyncio.Future[None]] = deque()
-        self._let_in = 0
+        self._let_pass = 0
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """How many requests wait."""
         return len(self._queue)
 
     async def enter(self, patience: float) -> None:
         """Wait for room.
 
         Args:
-            patience: for so many seconds.
+            patience: the longest time to wait, in seconds.
 
         Raises:
-            UnavailableError: there was none in that time.
+            UnavailableError: there was no room in that time.
         """
-        if self._queue or self._is_full(self._let_in):
+        if self._queue or self._is_full(self._let_pass):
             await self._wait(patience)
 
     async def _wait(self, patience: float) -> None:
@@ -47,19 +47,20 @@ class Room:
                 await turn
         except TimeoutError:
             raise UnavailableError(
-                f"the server does not keep up: for {patience:g} s as much was under way as may be"
+                f"the server does not keep up: as many requests as are allowed were under way for {patience:g} s; "
+                "send fewer at the same time"
             ) from None
         finally:
             if turn in self._queue:
                 self._queue.remove(turn)
             else:
-                self._let_in -= 1
-                asyncio.get_running_loop().call_soon(self.freed)  # where it was cancelled, another may take the place
+                self._let_pass -= 1
+                asyncio.get_running_loop().call_soon(self.wake)  # if it was cancelled, the next may have its place
 
-    def freed(self) -> None:
-        """Let in who waits, as far as there is room; called when something has ended."""
-        while self._queue and not self._is_full(self._let_in):
+    def wake(self) -> None:
+        """Let waiting requests pass as far as there is room. Call it whenever something has ended."""
+        while self._queue and not self._is_full(self._let_pass):
             turn = self._queue.popleft()
-            self._let_in += 1
+            self._let_pass += 1
             if not turn.done():
                 turn.set_result(None)

@@ -1,29 +1,29 @@
-"""Any event loop: coroutines of asyncio get an asyncio client, those of others, as trio, a blocking one in threads."""
+"""Transport for any event loop: asyncio gets an asyncio client, others, such as trio, a blocking one in threads."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from chatmem.errors import UnsupportedError
 from chatmem.transports.base import Command, Transport, closed
-from chatmem.transports.threaded import ThreadedTransport
+from chatmem.transports.wrappers import ThreadedTransport
 
 
 class AnyLoopTransport:
-    """Runs commands on the transport that the running event loop can await.
+    """Runs commands on a transport that the running event loop can await.
 
     Attributes:
         closed: whether calls are refused from now on.
     """
 
     def __init__(self, asynchronous: Transport, blocking: Callable[[], Transport]) -> None:
-        """Take both.
+        """Take a transport for each kind of loop.
 
         Args:
             asynchronous: for asyncio.
-            blocking: returns the one for the others; it may raise a ValueError.
+            blocking: returns the transport for other loops; raises ValueError if there is none.
         """
         self._asynchronous = asynchronous
         self._blocking = blocking
@@ -31,7 +31,7 @@ class AnyLoopTransport:
 
     @property
     def longest(self) -> float:
-        """See `Transport`."""
+        """That of the transport for the running loop; see `Transport.longest`."""
         return self._here().longest
 
     def run(self, commands: Sequence[Command]) -> Coroutine[Any, Any, list[Any]]:
@@ -39,6 +39,12 @@ class AnyLoopTransport:
         if self.closed:
             raise closed()
         return self._here().run(commands)
+
+    def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        if self.closed:
+            raise closed()
+        return self._here().scan(match)
 
     def _here(self) -> Transport:
         try:
@@ -52,11 +58,12 @@ class AnyLoopTransport:
             return ThreadedTransport(self._blocking())
         except ValueError:
             raise UnsupportedError(
-                "client is for asyncio, which does not run here: pass a blocking one, such as redis.Redis, or a url"
+                "client is for asyncio, and this event loop is another one: pass a blocking client, such as "
+                "redis.Redis, or a url"
             ) from None
 
     async def checkpoint(self) -> None:
-        """Let others run; see `Transport`."""
+        """Let other tasks of the running loop run."""
         await self._here().checkpoint()
 
     async def aclose(self) -> None:

@@ -1,4 +1,4 @@
-"""The clients of blocking transports, for all threads of a process."""
+"""The clients that the threads of a process share, for blocking transports."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ C = TypeVar("C")
 
 
 class _Depth(threading.local):
-    """How many calls of this thread are under way."""
+    """How many calls of this thread are under way: more than one where a signal handler interrupted a call."""
 
     now = 0
 
 
-class Clients(Generic[C]):
-    """A client that all threads share, and others for calls that interrupt a call of their own thread.
+class SharedClients(Generic[C]):
+    """One client for all threads of a process, and further ones for calls that interrupt a call of their own thread.
 
-    A signal handler may come at any moment, when the interrupted call holds a lock of its client's pool: with that
-    client it would wait for itself. There is no lock here for the same reason.
+    A signal handler may run at any moment, also while the call that it interrupts holds a lock of its client's pool. A
+    call on the same client would then wait for itself, so it gets another client. This class has no lock for the same
+    reason.
     """
 
     def __init__(
@@ -36,27 +37,27 @@ class Clients(Generic[C]):
 
         Args:
             open_client: makes a client.
-            close: closes it; None where that is the caller's, who has only one.
-            can_be_interrupted: returns whether the caller's client may be called while a call on it was interrupted.
+            close: closes a client; None if there is only one, which is the caller's and stays open.
+            can_be_interrupted: returns whether a call on the caller's client may interrupt another call on it.
         """
         self._open = open_client
         self._close = close
         self._can_be_interrupted = can_be_interrupted
-        self._clients: dict[tuple[int, int], C] = {}  # by process, and by how many calls of a thread are under way
+        self._clients: dict[tuple[int, int], C] = {}  # by process, and by the depth of calls in a thread
         self._depth = _Depth()
         self.closed = False
 
     def enter(self) -> C:
-        """Return a client for a call, which is to `leave` in the end.
+        """Return a client for a call. `leave` must follow when the call ends.
 
         Raises:
             UnavailableError: `close` was called.
-            UnsupportedError: the caller's client does not bear a call in the middle of another.
+            UnsupportedError: the call interrupts another one, and the caller's client does not allow that.
         """
         if self.closed:
             raise closed()
         depth = self._depth
-        place = os.getpid(), depth.now  # a child must not use its parent's sockets
+        place = os.getpid(), depth.now  # a child process must not use its parent's sockets
         client = self._clients.get(place) or self._opened(place)
         depth.now += 1
         return client
@@ -64,23 +65,23 @@ class Clients(Generic[C]):
     def leave(self) -> None:
         """End a call."""
         self._depth.now -= 1
-        if self.closed:  # meanwhile: whatever was opened since
+        if self.closed:  # `close` was called during this call, which may have opened a client since
             self.close()
 
     def _opened(self, place: tuple[int, int]) -> C:
         opened = self._open()
         if self._close is None and place[1] and not self._can_be_interrupted(opened):
             raise UnsupportedError(
-                "a call came in the middle of another one of its thread, as from a signal handler, which this client "
-                "does not bear: pass one with a ConnectionPool, or a url"
+                "a call was made in the middle of another one of the same thread, as from a signal handler, and client "
+                "does not allow that: pass a client with a plain ConnectionPool, or a url"
             )
         client = self._clients.setdefault(place, opened)
-        if client is not opened and self._close is not None:  # another thread was faster
+        if client is not opened and self._close is not None:  # another thread opened one first
             self._close(opened)
         return client
 
     def close(self) -> None:
-        """Close what was opened, and open nothing any more; calls under way end with an error."""
+        """Close the clients that were opened here, and open no more. Calls under way end with an error."""
         self.closed = True
         for (process, _), client in list(self._clients.items()):
             if self._close is not None and process == os.getpid():

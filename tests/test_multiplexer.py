@@ -1,4 +1,4 @@
-"""The pipeline that all coroutines of a loop share: fair, bounded, and nobody pays for another's trouble."""
+"""The multiplexer that all coroutines of a loop share: fair, bounded, and no call suffers from another one's fault."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from redis.backoff import NoBackoff
 
 import chatmem
 from chatmem.backends.redis import CONNECTION
-from chatmem.transports import links, multiplexer
+from chatmem.transports import multiplexer
+from chatmem.transports.senders.choosing import is_instrumented
+from chatmem.transports.senders.server import ServerSender
 from tests.wire import Wire, watched
 
 
@@ -43,12 +45,12 @@ async def memory(wire: Wire, raw: Any, prefix: str) -> AsyncIterator[chatmem.Cha
 
 
 def shared(memory: chatmem.ChatMemory) -> multiplexer.Multiplexer:
-    """Return the pipeline of the running loop."""
-    transport: Any = memory._connection.asynchronous()
+    """Return the multiplexer of the running loop."""
+    transport: Any = memory.core.connection.asynchronous()
     transport = transport._asynchronous
-    link = getattr(transport, "_transport", transport)._links.opened()
-    assert isinstance(link, links.ServerLink)
-    return link._multiplexer
+    sender = getattr(transport, "_transport", transport)._senders.opened()
+    assert isinstance(sender, ServerSender)
+    return sender._multiplexer
 
 
 async def test_few_connections_and_few_sends(memory: chatmem.ChatMemory, wire: Wire) -> None:
@@ -99,7 +101,7 @@ async def test_cancelled_callers(memory: chatmem.ChatMemory) -> None:
 
 
 async def test_a_large_reply_does_not_hold_up_others(memory: chatmem.ChatMemory, wire: Wire) -> None:
-    """While megabytes arrive, reads take another lane, and appends have one of their own anyway."""
+    """While megabytes arrive, other reads use another connection, and appends have one of their own."""
     big, small = memory.history("big"), memory.history("small")
     await big.append(*(lc.HumanMessage("x" * 1000) for _ in range(5000)))
     await small.append("a")
@@ -125,8 +127,8 @@ async def test_a_bound_on_what_is_under_way(
     async def watch() -> None:
         nonlocal most
         while True:
-            lanes = shared(memory)
-            most = max(most, sum(lane.waiting for lane in (*lanes._quick, *lanes._bulk)))
+            connections = shared(memory)
+            most = max(most, sum(one.waiting for one in (*connections._quick, *connections._reads)))
             await asyncio.sleep(0)
 
     await memory.ping()
@@ -151,7 +153,7 @@ async def test_a_server_that_does_not_keep_up(
     assert len(refused) == 15
     assert "does not keep up" in str(refused[0])
     assert await memory.history("s").count() == 5
-    assert not shared(memory)._room.waiting
+    assert not shared(memory)._limiter.waiting
 
 
 async def test_waiters_that_are_cancelled(
@@ -278,7 +280,7 @@ async def test_an_answer_that_is_none(answer: bytes) -> None:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}?socket_timeout=0.1"
         client = redis.asyncio.Redis.from_url(url, **{**CONNECTION, "socket_timeout": 0.1, "retry": None})
         async with chatmem.connect(client=client) as memory:
-            transport = memory._connection.asynchronous()
+            transport = memory.core.connection.asynchronous()
             calls = transport.run([("LLEN", "a")]), transport.run([("LLEN", "b")])
             results = await asyncio.gather(*calls, return_exceptions=True)
             if answer.startswith(b":"):
@@ -352,7 +354,7 @@ class Traced(redis.asyncio.Redis):
 
 
 async def test_a_callers_client(url: str, raw: Any, prefix: str) -> None:
-    """A client as redis-py makes it shares a pipeline, whatever its options; a changed one is used as it is."""
+    """A client as redis-py makes it shares a multiplexer, whatever its options; a changed one is used as it is."""
     for options in ({}, {"decode_responses": True}, {"protocol": 3}, {"max_connections": 1}, {"db": 1}):
         client = redis.asyncio.Redis.from_url(url, **options)
         async with chatmem.connect(client=client, prefix=prefix, ttl=60) as memory:
@@ -434,7 +436,7 @@ async def test_a_client_that_is_not(url: str, prefix: str) -> None:
     """Nothing of redis-py itself looks as if it were changed, whatever its release."""
     client = redis.asyncio.Redis.from_url(url)
     cluster = redis.asyncio.RedisCluster("127.0.0.1", 1)
-    assert not links.is_watched(client)
-    assert not links.is_watched(cluster)
+    assert not is_instrumented(client)
+    assert not is_instrumented(cluster)
     await client.aclose()
     await cluster.aclose()

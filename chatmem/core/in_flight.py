@@ -1,4 +1,4 @@
-"""What a process knows of the sessions that it works with: its calls under way, and which sessions hold messages."""
+"""What a process knows about the sessions it uses: its calls in flight, and which sessions hold messages."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from typing import NamedTuple
 
 MOST_SEEN = 20_000
+"""After so many sessions, `Seen` starts over."""
 
 
 class Call(NamedTuple):
@@ -21,14 +22,17 @@ class Call(NamedTuple):
 
 
 class Calls:
-    """The calls under way, by session: a server remembers what they did for as long as they may be sent again.
+    """The calls in flight, by session.
 
-    Each call says which is the lowest number of this process that is still under way there. What arrives under a lower
-    one is late, and is refused. Safe to use from many threads, from a signal handler, and after a fork.
+    A client repeats a call that got no reply, so the server has to remember what each call did, as long as it may be
+    repeated. To tell the server when that ends, each call carries the lowest number of this process' calls to the
+    session that are still in flight. The server forgets those below it, and refuses them if they arrive late.
+
+    You may use it from many threads, from a signal handler, and after a fork.
     """
 
     def __init__(self) -> None:
-        self._lock = threading.RLock()  # a signal handler may write while its own thread begins a call
+        self._lock = threading.RLock()  # a signal handler may write while its thread is in `begin`
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -39,11 +43,11 @@ class Calls:
         self._open: dict[bytes, dict[int, None]] = {}
 
     def begin(self, key: bytes) -> Call:
-        """Return a new call that writes to a session."""
+        """Return a new call for a script that writes to the session with this key."""
         with self._lock:
             if os.getpid() != self._process:
                 self._begin_anew()
-            # A signal handler may begin a call at any of these lines: what it interrupts may have a lower number then.
+            # A signal handler may call this between any two lines. The call that it interrupts may have a lower number.
             self._beginning += 1
             try:
                 calls = self._open.setdefault(key, {})
@@ -55,7 +59,7 @@ class Calls:
             return Call(key, number, b"%b:%x:%x" % (self._writer.encode(), number, floor))
 
     def end(self, call: Call) -> None:
-        """Take a call as over, however it ended: nobody sends it again."""
+        """Note that a call has ended, with or without an error: nobody will repeat it."""
         with self._lock:
             calls = self._open.get(call.key, {})
             calls.pop(call.number, None)
@@ -64,7 +68,7 @@ class Calls:
 
 
 class Seen:
-    """Which sessions were seen to hold messages. A hint: such a one may be read by a command, without a script."""
+    """The sessions that were seen to hold messages: a hint that LRANGE can read them, without a script."""
 
     def __init__(self) -> None:
         self._keys: set[bytes] = set()

@@ -1,4 +1,4 @@
-"""A transport that is tried again: the only place where that is done over the clients that chatmem opens itself."""
+"""Retries. Over the clients that chatmem opens itself, nothing else retries: redis-py's own retries are off."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from redis.backoff import ExponentialBackoff
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports.base import LONGEST_CALL, Command, Transport
-from chatmem.transports.errors import Again, again
+from chatmem.transports.errors import Retry, retry_of
+from chatmem.transports.wrappers import TransportWrapper
 
 T = TypeVar("T")
 
-TRIES_SECONDS = 20.0
-"""No try begins later than this after the first."""
-_LATER_TRIES = 8
-_LATER = ExponentialBackoff(cap=1.0, base=0.05)  # over five seconds in all
+RETRY_SECONDS = 20.0
+"""No retry begins later than this after the first try."""
+_LATER_RETRIES = 8
+_LATER = ExponentialBackoff(cap=1.0, base=0.05)  # more than five seconds in all
 SOON = ExponentialBackoff(cap=0.5, base=0.02)
-"""Before another try on one server: it is there, or it is not."""
-FAILOVER_TRIES, FAILOVER = _LATER_TRIES, _LATER
-"""Before another try where another server will take over: about six seconds in all, in which most failovers end."""
+"""The pauses before retries on one server, which is either there or not."""
+FAILOVER_RETRIES, FAILOVER = _LATER_RETRIES, _LATER
+"""The same where another server will take over: about six seconds in all, in which most failovers end."""
 
 
 class Clock(Protocol):
-    """How time passes between tries and during one."""
+    """How a caller waits: between tries, and for a try to end."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let time pass."""
+        """Wait."""
         ...
 
     async def within(self, seconds: float, call: Awaitable[list[Any]]) -> list[Any]:
-        """Await a call, and give it up after so many seconds where that can be done.
+        """Await a call, and give it up after so many seconds where that is possible.
 
         Raises:
-            TimeoutError: it was given up.
+            TimeoutError: the call was given up.
         """
         ...
 
@@ -47,42 +48,42 @@ class Clock(Protocol):
 
 
 class AsyncClock:
-    """Time in an asyncio loop."""
+    """Waits in an asyncio loop."""
 
     async def sleep(self, seconds: float) -> None:
-        """Let others run meanwhile."""
+        """Wait; other tasks run meanwhile."""
         await asyncio.sleep(seconds)
 
     async def within(self, seconds: float, call: Awaitable[list[Any]]) -> list[Any]:
-        """Cancel the call when its time is over."""
+        """Await the call and cancel it when its time is over."""
         async with asyncio.timeout(seconds):
             return await call
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """Call it in a worker thread."""
+        """Call the function in a worker thread."""
         return await to_thread.run_sync(question)
 
 
 class BlockingClock:
-    """Time in a thread; the client's own time-outs bound each call."""
+    """Waits by blocking the thread. The client's own time-outs bound each call."""
 
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
-        time.sleep(seconds)  # noqa: ASYNC251 - that is what this is for
+        time.sleep(seconds)  # noqa: ASYNC251 - this coroutine must not suspend
 
     async def within(self, seconds: float, call: Awaitable[list[Any]]) -> list[Any]:
-        """Await the call: nobody can cancel it."""
+        """Await the call, however long it takes: nothing can cancel it."""
         return await call
 
     async def ask(self, question: Callable[[], T]) -> T:
-        """Call it here."""
+        """Call the function here."""
         return question()
 
 
-class RetriedTransport:
-    """Runs commands on another transport, again where the server is unavailable; each may be sent twice.
+class RetryingTransport(TransportWrapper):
+    """Retries commands where the server is unavailable. That is safe: each command may be sent twice.
 
-    No try begins after `TRIES_SECONDS`, and what a further try sends is sent within `longest`.
+    No retry begins after `RETRY_SECONDS`, and none sends anything after `longest`.
     """
 
     def __init__(
@@ -95,22 +96,22 @@ class RetriedTransport:
         longest: float = LONGEST_CALL,
         explain: Callable[[BaseException | None], ChatMemError | None] | None = None,
     ) -> None:
-        """Take what runs commands.
+        """Wrap a transport that tries once.
 
         Args:
-            transport: tries once.
-            clock: how it waits.
-            retries: how often it is tried again after a lost connection.
-            backoff: how long it waits before that.
-            longest: seconds; see `Transport.longest`.
-            explain: looks, before anything succeeded, for a cause that no further try helps; it may block.
+            transport: runs the commands.
+            clock: waits between retries.
+            retries: how often to retry after a lost connection.
+            backoff: the pauses before these retries.
+            longest: in seconds; see `Transport.longest`.
+            explain: returns an error to raise at once, where no retry would help; None to go on. It is called before
+                anything succeeded, with the client's error, and it may block.
         """
-        self._transport = transport
+        super().__init__(transport, longest=longest)
         self._clock = clock
         self._retries = retries
         self._backoff = backoff
         self._explain = explain
-        self.longest = longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
@@ -118,12 +119,12 @@ class RetriedTransport:
         try:
             replies = await self._transport.run(commands)
         except (UnavailableError, UnsupportedError) as error:
-            return await self._run_again(commands, begun, error)
-        self._explain = None  # it is the server that it should be
+            return await self._retry(commands, begun, error)
+        self._explain = None  # the server is what it should be
         return replies
 
-    async def _run_again(self, commands: Sequence[Command], begun: float, error: ChatMemError) -> list[Any]:
-        for failures in range(1, max(self._retries, _LATER_TRIES) + 1):
+    async def _retry(self, commands: Sequence[Command], begun: float, error: ChatMemError) -> list[Any]:
+        for failures in range(1, max(self._retries, _LATER_RETRIES) + 1):
             if not await self._wait(failures, begun, error):
                 break
             left = begun + self.longest - time.monotonic()
@@ -136,31 +137,23 @@ class RetriedTransport:
         raise error
 
     async def _wait(self, failures: int, begun: float, error: ChatMemError) -> bool:
-        """Wait before another try; return False where there is to be none."""
-        kind = again(error)
-        if kind in (Again.SOON, Again.UNSURE) and failures == 1:
+        """Wait before a retry; return False if there is to be none."""
+        kind = retry_of(error)
+        if kind in (Retry.SOON, Retry.UNSURE) and failures == 1:
             await self._look_for_cause(error)
-        tries, backoff = (self._retries, self._backoff) if kind is Again.SOON else (_LATER_TRIES, _LATER)
-        if kind in (Again.NO, Again.UNSURE) or failures > tries:
+        retries, backoff = (self._retries, self._backoff) if kind is Retry.SOON else (_LATER_RETRIES, _LATER)
+        if kind in (Retry.NO, Retry.UNSURE) or failures > retries:
             return False
         pause = float(backoff.compute(failures))
-        if time.monotonic() + pause > begun + TRIES_SECONDS:
+        if time.monotonic() + pause > begun + RETRY_SECONDS:
             return False
         await self._clock.sleep(pause)
         return True
 
     async def _look_for_cause(self, error: ChatMemError) -> None:
-        explain, self._explain = self._explain, None  # once, however many calls fail at once
+        explain, self._explain = self._explain, None  # one call asks, however many fail at the same time
         if explain is not None:
             cause = await self._clock.ask(lambda: explain(error.__cause__))
             if cause is not None:
                 self._explain = explain
                 raise cause from error
-
-    async def checkpoint(self) -> None:
-        """Let others run; see `Transport`."""
-        await self._transport.checkpoint()
-
-    async def aclose(self) -> None:
-        """Close the transport beneath."""
-        await self._transport.aclose()

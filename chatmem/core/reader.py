@@ -1,0 +1,197 @@
+"""Reading a session: the requests, and what they need to be repeated for."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple, TypeVar
+
+from langchain_core.messages import BaseMessage, SystemMessage
+
+from chatmem.codec import record
+from chatmem.core.decoder import Decoder
+from chatmem.core.healing import cannot_mend, mend
+from chatmem.core.session import ATTEMPTS, Session
+from chatmem.core.steps import AT_ONCE
+from chatmem.core.window import Selection, Window
+from chatmem.errors import CorruptRecordError, UnavailableError
+from chatmem.model import Entry, Match
+from chatmem.scripts import calls
+from chatmem.scripts.calls import Page, Read
+from chatmem.search import Best, Query, text_of
+from chatmem.transports.base import Command
+
+T = TypeVar("T")
+
+LARGEST_PAGE = 1000
+ENTRIES_PER_CALL = 256
+"""How many entries an iteration over a session reads at a time."""
+
+
+class Slice(NamedTuple):
+    """A part of a session."""
+
+    entries: list[Entry]
+    elements: list[bytes]
+    """what the entries were decoded from"""
+    page: Page
+
+    @property
+    def more(self) -> bool:
+        """Whether there are more entries in the direction that was asked for."""
+        return bool(self.page.more)
+
+
+class Reader:
+    """Reads one session."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self.decoder = Decoder(session)
+
+    async def ask(self, read: Read[T], commands: Sequence[Command] = ()) -> tuple[T, list[Any]]:
+        """Run `read.lua`; if the session is torn, mend it and repeat.
+
+        Returns:
+            The answer, and the replies to `commands`, which are sent behind it in the same round trip.
+
+        Raises:
+            NotYoursError: the session is another user's, or nobody's.
+            TornSessionError: the session is torn, and cannot be mended.
+        """
+        for _ in range(ATTEMPTS):
+            reply, *others = await self.session.read(read.command, *commands)
+            refusal = calls.refusal(reply)
+            if refusal is None:
+                return read.answer(reply[1:]), others
+            await mend(self.session, refusal)
+        raise cannot_mend(self.session)
+
+    async def messages(self, last: int | None, *, strict: bool) -> list[BaseMessage]:
+        """Return the last messages, or all of them; see `History.messages`."""
+        elements = await self._tail(last)
+        try:
+            return await self.decoder.messages(elements)
+        except CorruptRecordError:
+            return self.decoder.readable(await self.decoder.entries(elements), strict=strict)
+
+    async def _tail(self, last: int | None) -> list[bytes]:
+        """Return the last elements, or all of them. One round trip, and one command.
+
+        LRANGE is faster than a script, but knows neither the session's user, nor whether a session without messages is
+        torn. So it serves callers without a user, for sessions that this process has seen to hold messages.
+        """
+        session = self.session
+        seen = session.policy.seen
+        if session.user is None and session.keys.messages in seen and (elements := await self._range(last)):
+            return elements
+        try:
+            elements, _ = await self.ask(session.reads.tail(last))
+        except UnavailableError as error:
+            if session.user is not None or not error.lacks_right:
+                raise
+            return await self._range(last)  # a user of the server who may run no scripts can still read
+        if elements:
+            seen.add(session.keys.messages)
+        return elements
+
+    async def _range(self, last: int | None) -> list[bytes]:
+        start = b"0" if last is None else b"-%d" % last
+        (elements,) = await self.session.read(("LRANGE", self.session.keys.messages, start, b"-1"))
+        return elements  # type: ignore[no-any-return]
+
+    async def window(self, wanted: Window, *, keep_system: bool) -> list[BaseMessage]:
+        """Return the messages of a window; see `History.window`."""
+        size = wanted.first_slice()
+        for _ in range(ATTEMPTS):
+            chosen = await self._choose(wanted, size, keep_system=keep_system)
+            if chosen is not None:
+                return await chosen.messages(self.session.transport.checkpoint)
+        with self.session.named:
+            raise UnavailableError("the session changes faster than a window of it can be read: try again")
+
+    async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
+        """Read backwards until a window is full. Return None if the session was edited meanwhile."""
+        decoder = self.decoder
+        head, tail, more, edited = await self._ends(size)
+        pinned = [
+            one for one in await decoder.entries(head) if keep_system or not isinstance(one.message, SystemMessage)
+        ]
+        entries, known = await decoder.entries(tail), {one.seq for one in pinned}
+        chosen = wanted.select(pinned=decoder.readable(pinned))
+        while chosen.take(decoder.readable([one for one in entries if one.seq not in known])) and more:
+            size = min(4 * size, LARGEST_PAGE)
+            older = await self.slice(None, entries[0].seq, size, newest=True)
+            if older.page.edited != edited:
+                return None
+            if not older.entries or older.entries[0].seq >= entries[0].seq:  # positions that something else wrote
+                break
+            entries, more = older.entries, older.more
+        return chosen
+
+    async def _ends(self, last: int) -> tuple[list[bytes], list[bytes], bool, int]:
+        """Return the two ends of a session as they are at one moment.
+
+        One round trip; two if somebody wrote in between.
+
+        Returns:
+            The head that always stays, the last elements, whether there are others, and the version of the last change
+            that was not an append.
+        """
+        session = self.session
+        if session.user is None:  # LRANGE moves large replies faster than a script
+            command = ("LRANGE", session.keys.messages, b"-%d" % last, b"-1")
+            with suppress(CorruptRecordError):  # of the command: the script says more about it
+                ends, (tail,) = await self.ask(session.reads.ends(last, with_tail=False), [command])
+                positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
+                if len(tail) == min(ends.length, last) and positions == [ends.first, ends.last][: 2 * len(tail)]:
+                    return ends.head, tail, ends.length > last, ends.edited
+        ends, _ = await self.ask(session.reads.ends(last, with_tail=True))
+        return ends.head, ends.tail, ends.length > last, ends.edited
+
+    async def slice(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> Slice:
+        """Return at most `limit` entries between two positions, oldest first: the newest of them, or the oldest."""
+        page, _ = await self.ask(self.session.reads.page(after, before, limit, newest=newest))
+        entries = await self.decoder.entries(page.elements, page.first, after=after, before=before)
+        return Slice(entries, page.elements, page)
+
+    async def stored(self) -> AsyncIterator[tuple[Entry, bytes]]:
+        """Iterate over all entries and the elements that they were decoded from; see `History.entries`."""
+        last, more = -1, True
+        while more:
+            part = await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
+            more, entries = part.more, part.entries
+            read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
+            end = max(read) if read else entries[-1].seq if entries else last
+            if more and end <= last:
+                with self.session.named:
+                    raise CorruptRecordError("the positions do not grow: something else wrote to this session")
+            for entry, element in zip(entries, part.elements, strict=True):
+                yield entry, element
+            last = end
+
+    async def get(self, how: bytes, what: bytes) -> Entry | None:
+        """Return the entry of one message, by id or position."""
+        element, _ = await self.ask(self.session.reads.message(how, what))
+        elements = [element] if element else []
+        entries = await self.decoder.entries(elements, None if how == b"id" else int(what))
+        return entries[0] if entries else None
+
+    async def search(self, query: Query, best: Best[Match]) -> int:
+        """Offer what matches a query to `best`; return how many messages could not be read."""
+        unreadable = characters = 0
+        checkpoint = self.session.transport.checkpoint
+        async for entry, _ in self.stored():
+            if entry.message is None:
+                unreadable += 1
+                continue
+            text = text_of(entry.message)
+            characters += len(text)
+            if characters >= AT_ONCE:  # several short messages take as long as a long one
+                await checkpoint()
+                characters = 0
+            found = await query.match_with_checkpoints(text, checkpoint)
+            if found is not None:
+                age = (entry.created_at.timestamp() if entry.created_at else 0.0, entry.seq)
+                best.offer(found.score, age, Match(self.session.id, entry, text, found.spans, found.score))
+        return unreadable

@@ -1,0 +1,61 @@
+"""A session's state: version, times, user, title and metadata, as `SessionInfo` shows them."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from chatmem.codec import record
+from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
+from chatmem.core.keys import unescape
+from chatmem.core.policy import Policy
+from chatmem.core.session import sealer_of
+from chatmem.errors import CorruptRecordError
+from chatmem.model import SessionInfo
+from chatmem.scripts.calls import Info
+
+_logger = logging.getLogger("chatmem")
+
+
+def to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
+    """Return the information that a script's answer holds.
+
+    Raises:
+        CorruptRecordError: chatmem did not write the session's state.
+    """
+    try:
+        return _to_info(policy, session_id, answer)
+    except (ValueError, OverflowError, RecursionError) as error:
+        raise CorruptRecordError("chatmem did not write the session's state", session=session_id) from error
+
+
+def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
+    version, created, updated, user, title, metadata = answer.fields
+    sealer = sealer_of(policy, session_id)
+    return SessionInfo(
+        session_id=session_id,
+        count=answer.length,
+        version=int(version or 0),
+        created_at=record.to_datetime(int(created)) if created else None,
+        updated_at=record.to_datetime(int(updated)) if updated else None,
+        ttl=answer.ttl / 1000 if answer.ttl >= 0 else None,
+        user=unescape(user) if user else None,
+        title=_opened(sealer, session_id, "title", title),
+        metadata=_opened(sealer, session_id, "metadata", metadata) or {},
+    )
+
+
+def _opened(sealer: Sealer | None, session_id: str, name: str, text: bytes | None) -> Any:
+    """Return the value of a field; None, with a warning, if it cannot be decrypted or is not JSON."""
+    try:
+        if text and is_sealed_text(text):
+            if sealer is None:
+                raise ValueError("it is encrypted: connect with encryption=chatmem.KeyRing(...)")
+            text = sealer.open_text(name, text)
+        elif text and sealer is not None and not sealer.ring.read_plain:
+            raise not_sealed()
+        return json.loads(text) if text else None
+    except ValueError as error:
+        _logger.warning("left out the unreadable %s of session %r: %s", name, session_id, error)
+        return None

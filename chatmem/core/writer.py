@@ -1,0 +1,347 @@
+"""Writing to a session: encode, encrypt for a position, run one script, and act on its refusals."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal
+
+from langchain_core.messages import BaseMessage
+
+from chatmem.codec import record
+from chatmem.codec.compression import UnknownDictionaryError
+from chatmem.codec.messages import is_equal
+from chatmem.core.checks import check_count
+from chatmem.core.decoder import RECORDS_AT_ONCE
+from chatmem.core.healing import cannot_mend, mend
+from chatmem.core.keys import field, name_of, user_keys
+from chatmem.core.reader import Reader
+from chatmem.core.session import ATTEMPTS, Session
+from chatmem.core.telemetry import moved
+from chatmem.errors import (
+    ChatMemError,
+    ConflictError,
+    CorruptRecordError,
+    DuplicateIdError,
+    NotFoundError,
+    UnavailableError,
+)
+from chatmem.model import Appended, Edited, Entry
+from chatmem.scripts import calls
+from chatmem.scripts.calls import Code, How, Part, Refusal, Shared, Written
+from chatmem.transports.base import Command
+
+RESEALS = 100
+"""How often records are encrypted anew because others took their positions, or compared anew."""
+
+Known = Literal["error", "add", "replace"]
+"""What an append does with a message whose id the session holds with other content."""
+
+
+class Writer:
+    """Writes to one session."""
+
+    def __init__(self, session: Session, reader: Reader) -> None:
+        self._session = session
+        self._reader = reader
+
+    async def encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
+        """Return the records of messages.
+
+        Raises:
+            EncodingError: a message cannot be stored.
+        """
+        session, policy = self._session, self._session.policy
+        how, most, unstorable = policy.compression, policy.max_message_bytes, policy.on_unstorable
+        now = record.now()
+        parts: list[record.Encoded] = []
+        for start in range(0, len(messages), RECORDS_AT_ONCE):
+            if start:  # a long append must not block the event loop
+                await session.transport.checkpoint()
+            with session.named:
+                for index, message in enumerate(messages[start : start + RECORDS_AT_ONCE], start):
+                    parts.append(record.encode(message, index, now, how, most, unstorable))
+        return parts
+
+    async def store(
+        self,
+        parts: Sequence[record.Encoded],
+        *,
+        idempotency_key: str | None = None,
+        expected_version: int | None = None,
+        on_known_id: Known | Literal["put"] = "error",
+        removed: Sequence[str] = (),
+        time: int | None = None,
+    ) -> Appended:
+        """Append encoded messages; see `History.append`.
+
+        Args:
+            parts: the messages.
+            idempotency_key: as for `append`.
+            expected_version: as for `append`.
+            on_known_id: as for `append`; "put" also replaces a message that is the same.
+            removed: the ids of messages to remove in the same step, before these are added.
+            time: the time of the write in microseconds since 1970; by default now.
+        """
+        check_count("expected_version", expected_version, least=0)
+        session = self._session
+        places = [session.next_position + offset for offset in range(len(parts))]
+        verdicts = b""
+        key = b"" if idempotency_key is None else field(idempotency_key)
+        most = b"" if session.policy.max_messages is None else b"%d" % session.policy.max_messages
+        gone = [*map(field, removed)]
+        how: How | None = "CH" if parts else None
+        moved([part.record for part in parts])
+
+        def command(shared: Shared) -> Command:
+            return calls.append(
+                session.keys,
+                shared,
+                self._parts(parts, places, with_digests=on_known_id == "add"),
+                idempotency_key=key,
+                max_messages=most,
+                on_known_id=on_known_id.encode(),
+                sealed_for=self._sealed_for(places),
+                verdicts=verdicts,
+                removed=gone,
+            )
+
+        code = Code.TORN
+        for _ in range(RESEALS):
+            done = await session.write(command, how, expected_version=expected_version, time=time)
+            if isinstance(done, Written):
+                return self._appended(done)
+            code = done.code
+            if code == Code.MOVED:
+                places = _places(*done.details)
+            elif code == Code.HIDDEN:
+                verdicts = await self._verdicts(parts, *done.details)
+            else:
+                await self._mend(done, parts, expected_version)
+        raise self._gave_up(code)
+
+    def _appended(self, done: Written) -> Appended:
+        session = self._session
+        session.next_position = max(session.next_position, done.last + 1)
+        if done.last >= 0:
+            session.policy.seen.add(session.keys.messages)
+        first, last = (None if position < 0 else position for position in (done.first, done.last))
+        return Appended(done.version, first, last, done.affected)
+
+    async def edit(
+        self,
+        task: bytes,
+        *arguments: bytes,
+        parts: Sequence[record.Encoded] = (),
+        places: Sequence[int] = (),
+        expected_version: int | None = None,
+    ) -> Edited:
+        """Change or remove messages.
+
+        Args:
+            task: what `edit.lua` is to do.
+            arguments: which message it is about.
+            parts: the encoded messages that come.
+            places: the positions that these are going to have, as far as the caller knows.
+            expected_version: the version that the session must have; None for any.
+        """
+        check_count("expected_version", expected_version, least=0)
+        session = self._session
+        replaced = b""
+        moved([part.record for part in parts])
+
+        def command(shared: Shared) -> Command:
+            told = (*arguments, self._sealed_for(places), replaced)
+            return calls.edit(session.keys, shared, task, *told, parts=self._parts(parts, places))
+
+        code = Code.TORN
+        for _ in range(RESEALS):
+            done = await session.write(command, "XX", expected_version=expected_version)
+            if isinstance(done, Written):
+                return Edited(done.version, None if done.first < 0 else done.first, done.affected)
+            code = done.code
+            if code == Code.MOVED:
+                places = done.details
+            elif code == Code.HIDDEN:
+                (entry,) = await self._reader.decoder.entries([done.details[1]])
+                replaced = b"=" + (field(entry.id) if entry.id else b"")
+            else:
+                await self._mend(done, parts, expected_version)
+        raise self._gave_up(code)
+
+    async def touch(self, ttl: bytes) -> bool:
+        """Give the session a TTL in milliseconds; empty leaves it alone. Return whether the session exists."""
+        session = self._session
+        for _ in range(ATTEMPTS):
+            (reply,) = await session.run(calls.edit(session.keys, session.shared(ttl=ttl), b"touch"))
+            done = calls.written(reply)
+            if isinstance(done, Written):
+                if done.user and ttl:
+                    await session.run(session.register(done.user, "NX", ttl=ttl))
+                return True
+            if done.code == Code.MISSING:
+                return False
+            await mend(session, done)
+        raise cannot_mend(session)
+
+    async def clear(self) -> None:
+        """Erase the session, and take it off its user's list; see `History.clear`."""
+        session, name = self._session, field(self._session.id)
+        command = calls.edit(session.keys, session.shared(), b"clear", b"")
+        session.next_position = 0
+        if session.user is not None:
+            index = user_keys(session.policy.prefix, session.user_name)
+            time, reply = await session.run(calls.registered(index, name), command)
+        else:
+            (reply,) = await session.run(command)
+        done = calls.written(reply)
+        if isinstance(done, Refusal):
+            await mend(session, done)
+        elif session.user is None and done.user:
+            # The time is read before the session: who writes in between sets another time, and stays on the list.
+            index = user_keys(session.policy.prefix, done.user)
+            time, counted = await session.run(calls.registered(index, name), session.reads.count().command)
+            time = time if counted == [0, 0] else b""
+        elif session.user is None:
+            return
+        if time:
+            await session.run(calls.unregister(index, [(time, name)]))
+
+    async def annotate(self, title: bytes, metadata: bytes) -> None:
+        """Set title and metadata, each as JSON, or empty to leave it as it is."""
+        session = self._session
+        if session.sealer is not None:
+            title, metadata = session.sealer.seal_text("title", title), session.sealer.seal_text("metadata", metadata)
+        values = [b"=" + value if value else b"" for value in (title, metadata)]
+        for _ in range(ATTEMPTS):
+            call = session.policy.calls.begin(session.keys.messages)
+            try:
+                commands = [calls.edit(session.keys, session.shared(token=call.token), b"update", *values)]
+                if session.user is not None:
+                    commands.append(session.register(session.user_name, "NX"))
+                reply, *_ = await session.run(*commands)
+            finally:
+                session.policy.calls.end(call)
+            refusal = calls.refusal(reply)
+            if refusal is None:
+                return
+            await mend(session, refusal)
+        raise cannot_mend(session)
+
+    async def rewrite(self, messages: Sequence[BaseMessage], removed: Sequence[str] = ()) -> Appended:
+        """Bring stored messages up to date. One round trip, atomic.
+
+        Args:
+            messages: each replaces the stored message with its id, or is appended.
+            removed: ids of messages to remove first; one that is among `messages` too is appended anew.
+        """
+        return await self.store(await self.encode(messages), on_known_id="replace", removed=removed)
+
+    def copy_of(self, entry: Entry, element: bytes) -> record.Encoded:
+        """Return a stored message as an encoded one. What cannot be read is copied as it is."""
+        if entry.message is None:
+            _, _, rest = element.partition(b":") if record.position_of(element) is not None else (b"", b"", element)
+            return record.Encoded(b"", rest)
+        return record.copied(element, self._session.policy.compression, self._session.sealer)
+
+    def _sealed_for(self, places: Sequence[int]) -> bytes:
+        """Return the positions that records are encrypted for, as scripts take them; empty without encryption."""
+        return b"" if self._session.sealer is None else b",".join(b"%d" % place for place in places)
+
+    def _parts(
+        self, parts: Sequence[record.Encoded], places: Sequence[int], *, with_digests: bool = False
+    ) -> Iterator[Part]:
+        """Yield messages as scripts take them; with encryption, encrypted for these positions."""
+        sealer = self._session.sealer
+        for part, place in zip(parts, places, strict=True):
+            if sealer is None:
+                yield Part(part.id, record.digest(part) if with_digests and part.id else b"", part.record)
+            else:
+                digest = sealer.ring.digest(record.digest(part)) if part.id else b""
+                yield Part(part.id, digest, sealer.seal(part.record, place))
+
+    async def _verdicts(self, parts: Sequence[record.Encoded], version: int, *hidden: Any) -> bytes:
+        """Compare messages with stored ones of the same ids that the script cannot read.
+
+        Args:
+            parts: the messages.
+            version: the session's version at which the stored ones were found.
+            hidden: in turn, the index of a message, and the stored element with its id.
+
+        Returns:
+            The version, and for each message "=" if it is the same, "!" if it is another, "?" if the element has
+            another id, "." if it was not compared.
+        """
+        verdicts = bytearray(b"." * len(parts))
+        for index, element in zip(hidden[::2], hidden[1::2], strict=True):
+            (entry,) = await self._reader.decoder.entries([element], 0)
+            given = record.decode(b"0:" + parts[index].record)  # not encrypted yet
+            if entry.message is None:  # it cannot be read, so the new one counts as another
+                verdict = b"!"
+            elif entry.id != given.id:
+                verdict = b"?"
+            else:
+                verdict = b"=" if self._is_same(element, entry, parts[index], given) else b"!"
+            verdicts[index : index + 1] = verdict
+        return b"%d:%b" % (version, bytes(verdicts))
+
+    def _is_same(self, element: bytes, entry: Entry, part: record.Encoded, given: record.Decoded) -> bool:
+        """Return whether a stored message equals a given one, whatever their times and forms."""
+        try:
+            stored = record.plain_record(element, self._session.sealer)
+            new = record.plain_record(b"0:" + part.record)
+        except (UnknownDictionaryError, CorruptRecordError):
+            return False
+        return record.content_of(stored) == record.content_of(new) or is_equal(entry.message, given.message)
+
+    async def _mend(self, refusal: Refusal, parts: Sequence[record.Encoded], expected: int | None) -> None:
+        """Mend the session if that is why the script refused; else raise what the refusal means."""
+        if refusal.code not in (Code.TORN, Code.LATE, Code.OTHER_USER):
+            raise self._error(refusal, parts, expected)
+        await mend(self._session, refusal)
+
+    def _gave_up(self, code: Code) -> ChatMemError:
+        if code == Code.TORN:
+            return cannot_mend(self._session)
+        task = "encrypted for its position" if code == Code.MOVED else "compared"
+        what = f"the session changes faster than a message can be {task}: try again"
+        return UnavailableError(what, session=self._session.id, key=self._session.key)
+
+    def _error(
+        self, refusal: Refusal, parts: Sequence[record.Encoded], expected: int | None
+    ) -> ChatMemError | ValueError:
+        """Return the error that a refusal means."""
+        session, key = self._session.id, self._session.key
+        match refusal:
+            case Refusal(Code.CONFLICT, (version,)):
+                what = f"the session is at version {version}, not at {expected}: read it again, then write"
+                return ConflictError(what, expected=expected, actual=version, session=session, key=key)
+            case Refusal(Code.MISSING):
+                return NotFoundError("the session holds no such message", session=session, key=key)
+            case Refusal(Code.TOO_MANY, (most,)):
+                return ValueError(f"replacement must be no more than the {most:,} messages that it replaces")
+            case Refusal(Code.TAKEN, (index,)):
+                message_id = name_of(parts[index].id)
+                return ValueError(f"messages[{index}] has the id {message_id!r}, which another message has")
+            case Refusal(Code.DUPLICATE_ID, (index,)):
+                return self._duplicate(index, parts[index])
+        raise AssertionError(f"a script refused with {refusal}, which it never should")
+
+    def _duplicate(self, index: int, part: record.Encoded) -> DuplicateIdError:
+        message_id = name_of(part.id)
+        if record.is_chunk(part.record):
+            what = f"messages[{index}] is a chunk, and another chunk is stored under its id {message_id!r}"
+            fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
+        else:
+            what = f"messages[{index}] has the id {message_id!r}, which the session holds with other content"
+            fix = 'give it an id of its own, or pass on_known_id="replace" to overwrite that one, or "add" to keep both'
+        session = self._session
+        return DuplicateIdError(
+            f"{what}: {fix}", index=index, message_id=message_id, session=session.id, key=session.key
+        )
+
+
+def _places(next_position: int, *known: int) -> list[int]:
+    """Return where messages are or will be: those with -1 come after the last, the others are there already."""
+    free = itertools.count(next_position)
+    return [next(free) if place < 0 else place for place in known]

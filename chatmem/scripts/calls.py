@@ -1,0 +1,274 @@
+"""What each script takes, in order, and what it answers: the one place where Python knows either.
+
+A function here builds a script's command from named arguments. `refusal` tells a refusal from an answer, and the
+classes below give the columns of an answer their names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from enum import IntEnum
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from chatmem import scripts
+from chatmem.scripts import Command
+
+T = TypeVar("T")
+
+NO_TOKEN = b"0:0:0"
+"""The token of calls that may run twice."""
+STATE_FIELDS = (b"version", b"created", b"updated", b"user", b"title", b"metadata")
+"""The fields of a session's state that `info` asks for."""
+
+
+class Code(IntEnum):
+    """Why a script refused. The comment on each says what follows the code in the reply."""
+
+    CONFLICT = -1  # the version that the session is at
+    DUPLICATE_ID = -2  # the index of the message
+    OTHER_USER = -3
+    MISSING = -4  # the message or the session that was named
+    TAKEN = -5  # the index of the message whose id another message has
+    TOO_MANY = -6  # how many messages may replace the others
+    MOVED = -7  # where sealed records have to go: see `Moved`
+    HIDDEN = -8  # the version, then stored elements that the script cannot read: see `Hidden`
+    TORN = -9  # which part is missing or foreign, then details
+    LATE = -10  # the caller gave up this call before it arrived
+
+
+class Refusal(NamedTuple):
+    """A script's refusal. It changed nothing."""
+
+    code: Code
+    details: tuple[Any, ...]
+
+
+class Written(NamedTuple):
+    """The answer of `append.lua` and `edit.lua`."""
+
+    version: int
+    first: int
+    """the position of the first message concerned, -1 for none"""
+    last: int
+    """the position of the last message concerned, -1 for none"""
+    affected: int
+    """of an append, the number of messages that were there already; of an edit, of those it changed or removed"""
+    user: bytes
+    """the session's user as `keys.user_name` writes it, empty for none"""
+    updated: bytes = b"0"
+    """of an edit: the time of the write before it, in microseconds since 1970"""
+
+
+class Page(NamedTuple):
+    """The answer to `page`."""
+
+    more: int
+    """1 if there are more messages in the direction that was asked for, else 0"""
+    elements: list[bytes]
+    first: int
+    """the position of the first element"""
+    version: int
+    user: bytes
+    edited: int
+    """the version of the last change that was not an append"""
+    pinned: int
+    """the position before which the messages stand that a compaction put at the head"""
+
+
+class Ends(NamedTuple):
+    """The answer to `ends`: the two ends of a session."""
+
+    length: int
+    head: list[bytes]
+    """the pinned messages, or else the system messages at the head"""
+    first: int
+    """the position of the first of the last messages"""
+    last: int
+    """the position of the last message"""
+    edited: int
+    """the version of the last change that was not an append"""
+    tail: list[bytes]
+    """the last messages, empty where they were not asked for"""
+
+
+class Info(NamedTuple):
+    """The answer to `info`."""
+
+    length: int
+    fields: list[bytes | None]
+    """the values of `STATE_FIELDS`"""
+    ttl: int
+    """milliseconds, negative for none"""
+
+
+class Read(NamedTuple, Generic[T]):
+    """A call of `read.lua`, and what its answer is made into."""
+
+    command: Command
+    answer: Callable[[list[Any]], T]
+
+
+class Shared(NamedTuple):
+    """The arguments that `append.lua` and `edit.lua` share, in their order."""
+
+    token: bytes = NO_TOKEN
+    now: bytes = b""
+    """microseconds since 1970; empty for the server's time"""
+    ttl: bytes = b""
+    """milliseconds; empty for none"""
+    restart: bytes = b"1"
+    """`1` if a write restarts the TTL, else `0`"""
+    expected_version: bytes = b""
+    """empty for any"""
+    user: bytes = b""
+    """empty for no check"""
+    claim: bytes = b""
+    """`1` if a session without a user becomes this one's"""
+
+
+class Part(NamedTuple):
+    """A message as `append.lua` and `edit.lua` take it."""
+
+    id: bytes
+    digest: bytes
+    record: bytes
+
+
+Keys = Sequence[bytes]
+
+
+def append(
+    keys: Keys,
+    shared: Shared,
+    parts: Iterable[Part],
+    *,
+    idempotency_key: bytes = b"",
+    max_messages: bytes = b"",
+    on_known_id: bytes = b"error",
+    sealed_for: bytes = b"",
+    verdicts: bytes = b"",
+    removed: Sequence[bytes] = (),
+) -> Command:
+    """Return the command that appends messages; `append.lua` says what the arguments mean."""
+    given = (idempotency_key, max_messages, on_known_id, sealed_for, verdicts, b"%d" % len(removed), *removed)
+    return scripts.APPEND.call(keys, *shared, *given, *(value for part in parts for value in part))
+
+
+def edit(keys: Keys, shared: Shared, task: bytes, *arguments: bytes, parts: Iterable[Part] = ()) -> Command:
+    """Return the command that changes a session; `edit.lua` says which tasks there are and what they take."""
+    return scripts.EDIT.call(keys, *shared, task, *arguments, *(value for part in parts for value in part))
+
+
+def written(reply: list[Any]) -> Written | Refusal:
+    """Return what a reply of `append.lua` or `edit.lua` says."""
+    return refusal(reply) or Written(*reply)
+
+
+def refusal(reply: list[Any]) -> Refusal | None:
+    """Return the refusal that a script's reply is, or None where it is an answer."""
+    return Refusal(Code(reply[0]), tuple(reply[1:])) if reply[0] < 0 else None
+
+
+class Reads:
+    """The calls of `read.lua` for one session and one caller."""
+
+    def __init__(self, keys: Keys, user: bytes, claim: bytes) -> None:
+        """Take what all of them share.
+
+        Args:
+            keys: the session's.
+            user: whose session it has to be; empty for no check.
+            claim: `1` if it may be nobody's.
+        """
+        self._keys, self._user, self._claim = keys, user, claim
+
+    def _call(self, how: bytes, *arguments: bytes) -> Command:
+        return scripts.READ.call(self._keys, self._user, self._claim, how, *arguments)
+
+    def message(self, how: bytes, what: bytes) -> Read[bytes | None]:
+        """Return the call that reads one element, by id (`how` is `id`) or by position (`at`)."""
+        return Read(self._call(how, what), _first)
+
+    def tail(self, last: int | None) -> Read[list[bytes]]:
+        """Return the call that reads the last elements, or all of them."""
+        return Read(self._call(b"tail", b"" if last is None else b"%d" % last), _first)
+
+    def ends(self, last: int, *, with_tail: bool) -> Read[Ends]:
+        """Return the call that reads the head and describes, or also reads, the last elements."""
+        return Read(self._call(b"window", b"%d" % last, b"1" if with_tail else b""), lambda said: Ends(*said))
+
+    def page(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> Read[Page]:
+        """Return the call that reads elements between two positions, the first or the last of them."""
+        ends = (b"" if end is None else b"%d" % end for end in (after, before))
+        return Read(
+            self._call(b"page", *ends, b"%d" % limit, b"last" if newest else b"first"), lambda said: Page(*said)
+        )
+
+    def count(self) -> Read[int]:
+        """Return the call that counts the messages."""
+        return Read(self._call(b"count"), _first)
+
+    def info(self) -> Read[Info]:
+        """Return the call that reads what is known of the session."""
+        return Read(self._call(b"info", *STATE_FIELDS), lambda said: Info(*said))
+
+
+def _first(said: list[Any]) -> Any:
+    return said[0] if said else None
+
+
+def heal(
+    keys: Keys,
+    attempt: bytes,
+    step: Literal["begin", "go on", "end", "only"],
+    part: bytes,
+    *,
+    user: bytes,
+    ttl: bytes,
+    times: Sequence[bytes],
+    ids: Iterable[bytes],
+) -> Command:
+    """Return the command that rebuilds a part of a torn session; `heal.lua` says what the arguments mean."""
+    return scripts.HEAL.call(keys, attempt, step.encode(), part, user, ttl, *times, *ids)
+
+
+def stage_add(keys: Keys, position: int, pinned: int, copies: Iterable[bytes]) -> Command:
+    """Return the command that adds messages, each an id and a record, to a session that is built aside."""
+    return scripts.STAGE.call(keys, b"add", b"%d" % position, b"%d" % pinned, *copies)
+
+
+def stage_commit(
+    keys: Keys, token: bytes, *, ttl: bytes, user: bytes, idempotency_key: bytes, count: int, pinned: int
+) -> Command:
+    """Return the command that puts a session that was built aside in its place."""
+    told = (token, ttl, user, idempotency_key, b"%d" % count, b"%d" % pinned)
+    return scripts.STAGE.call(keys, b"commit", *told)
+
+
+How = Literal["CH", "NX", "XX", "TTL"]
+"""How a session enters its user's index: added or moved to now, added, moved to now, or given a TTL alone."""
+
+
+def register(keys: Keys, session: bytes, how: How, *, ttl: bytes = b"", now: bytes = b"") -> Command:
+    """Return the command that enters a session in its user's index."""
+    return scripts.USER.call(keys, b"add", now, session, ttl, how.encode())
+
+
+def registered(keys: Keys, session: bytes) -> Command:
+    """Return the command that reads the time at which a session was entered in its user's index."""
+    return scripts.USER.call(keys, b"get", session)
+
+
+def unregister(keys: Keys, sessions: Iterable[tuple[bytes, bytes]]) -> Command:
+    """Return the command that takes sessions, each a time and an id, off a user's index unless their time changed."""
+    return scripts.USER.call(keys, b"drop", *(value for pair in sessions for value in pair))
+
+
+def list_registered(keys: Keys, after: tuple[bytes, bytes], count: int, first: Literal["newest", "oldest"]) -> Command:
+    """Return the command that lists sessions of a user's index, from behind a time and an id on."""
+    return scripts.USER.call(keys, b"list", *after, b"%d" % count, first.encode())
+
+
+def push(keys: Keys, command: bytes, token: bytes, ttl: bytes, elements: Iterable[bytes]) -> Command:
+    """Return the command that pushes elements to a list that other programs use too."""
+    return scripts.PUSH.call(keys, command, token, ttl, *elements)

@@ -1,0 +1,207 @@
+"""The synchronous `ChatMemory` and `connect`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal, Self
+
+from chatmem.backends.connection import Client, connection_to
+from chatmem.codec.compression import Dictionary, compression_of
+from chatmem.codec.encryption import KeyRing
+from chatmem.codec.record import MAX_RECORD_BYTES
+from chatmem.codec.values import OnUnstorable
+from chatmem.core.all_sessions import all_sessions
+from chatmem.core.policy import Policy, Refresh
+from chatmem.model import Match, SessionPage
+from chatmem.sessions import Sessions
+from chatmem.sync.history import History
+from chatmem.transports.driving import drive, iterate
+
+if TYPE_CHECKING:
+    from chatmem.langchain import ChatMessageHistory
+
+
+def connect(
+    url: str | None = None,
+    *,
+    client: Client | None = None,
+    token: str | None = None,
+    prefix: str = "chatmem",
+    ttl: float | timedelta | None = None,
+    ttl_refresh: Refresh = "write",
+    wait_replicas: int = 0,
+    wait_timeout: float | timedelta = 1.0,
+    compression: Literal["zstd"] | Dictionary | None = None,
+    max_messages: int | None = None,
+    max_message_bytes: int = MAX_RECORD_BYTES,
+    encryption: KeyRing | None = None,
+    on_unstorable: OnUnstorable = "error",
+) -> ChatMemory:
+    """Return a memory on a server. No round trip; the first operation connects.
+
+    Args:
+        url: where the server is. `redis://`, `rediss://` and `unix://` lead to one server, `redis+cluster://` to a
+            cluster, `redis+sentinel://host,host2/service/0` to the master of a service. `embedded://`, with an optional
+            folder, starts a Valkey server that keeps its data there. Query options go to redis-py
+            (`?socket_timeout=2`). `upstash://:TOKEN@host`, or `https://host` with `token`, leads to Upstash's REST API.
+            By default the variable CHATMEM_URL, else UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN, else
+            `embedded://`.
+        client: your own client instead of a URL: a `Redis` or `RedisCluster` of redis.asyncio; one of redis, which
+            runs in worker threads; or a `Redis` of upstash_redis. Closing the memory leaves it open.
+        token: the token of Upstash's REST API, if it is not in `url`.
+        prefix: the beginning of all keys.
+        ttl: seconds or a `timedelta` after which a session expires as a whole; None for never.
+        ttl_refresh: what restarts the TTL: "write" (each write), "read" (each read and write), "never" (nothing).
+        wait_replicas: how many replicas must confirm a write before it returns (WAIT); by default none.
+        wait_timeout: seconds or a `timedelta` in which they must do so. Keep it below the connection's own time-out of
+            5 s.
+        compression: "zstd", or a `Dictionary` trained on your conversations, which is then stored with them. By
+            default records are not compressed. Readers need no option, but they need the extra `zstd` too.
+        max_messages: how many of a session's last messages each append keeps; by default all. A tool exchange is kept
+            or removed as a whole, so there may be a few more, and a system message at the head always stays.
+        max_message_bytes: how large a stored message may be; a larger one raises MessageTooLargeError. By default as
+            large as a value in Redis.
+        encryption: a `KeyRing` whose newest key encrypts messages, titles and metadata. Readers need it too. The ids of
+            messages, sessions and users, kinds and times are not encrypted, nor is what was stored before.
+        on_unstorable: what to do with a value in a message that cannot be stored, such as a lock or an open file:
+            "error" raises EncodingError; "repr" stores a text that describes it.
+
+    Raises:
+        ValueError: an argument is wrong; the error names it and says how to write it.
+    """
+    policy = Policy(
+        prefix=prefix,
+        ttl=ttl,
+        refresh=ttl_refresh,
+        wait_replicas=wait_replicas,
+        wait_timeout=wait_timeout,
+        compression=compression_of(compression),
+        max_messages=max_messages,
+        max_message_bytes=max_message_bytes,
+        encryption=encryption,
+        on_unstorable=on_unstorable,
+    )
+    connection = connection_to(url, client, token)
+    connection.blocking()  # which says so if the client is asynchronous
+    return ChatMemory(Sessions(connection, policy))
+
+
+class ChatMemory:
+    """The chat histories on one server; see `chatmem.ChatMemory`, whose methods these are."""
+
+    def __init__(self, core: Sessions) -> None:
+        self.core = core
+
+    def history(self, session_id: str, *, user: str | None = None, claim: bool = False) -> History:
+        """Return one conversation. No round trip.
+
+        Args:
+            session_id: any non-empty string. It is taken exactly: it is case-sensitive, and never a pattern.
+            user: the user that the conversation belongs to. A new session becomes this user's with its first write, and
+                is listed by `sessions`. Reading or writing a session of another user, or of nobody, raises
+                NotYoursError. Without `user`, nothing is checked.
+            claim: accept a session that has no user, and make it this user's with the first write.
+
+        Raises:
+            ValueError: the id or the user is empty or not a string, or `claim` is without a user.
+        """
+        return History(self.core.history(session_id, user, claim=claim, blocking=True))
+
+    def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
+        """Return a page of a user's sessions, the last written first. Two round trips.
+
+        Args:
+            user: the user that the sessions belong to.
+            limit: return at most this many, from 1 to 1,000.
+            before: the `next` of the page before this one.
+
+        Raises:
+            UnavailableError: the server did not answer.
+            ValueError: an argument is wrong.
+        """
+        return drive(self.core.of_user(user, blocking=True).sessions(limit=limit, before=before))
+
+    def search(self, user: str, query: str, *, limit: int = 10) -> list[Match]:
+        """Search all of a user's sessions; return the best matches first. See `History.search`.
+
+        Two round trips for each 100 sessions, and one for each 256 messages of a session.
+
+        Args:
+            user: the user that the sessions belong to.
+            query: words, and "phrases in quotation marks".
+            limit: return at most this many matches, at least 1.
+
+        Raises:
+            UnavailableError: the server did not answer.
+            ValueError: `query` contains no word, or another argument is wrong.
+        """
+        return drive(self.core.of_user(user, blocking=True).search(query, limit=limit))
+
+    def all_sessions(self, match: str = "*") -> Iterator[str]:
+        """Iterate over the ids of all sessions, whoever they belong to, in no order. For maintenance and migration.
+
+        This looks at every key on the server, about 1,000 in each round trip, so it takes long on a large one. It needs
+        the right to SCAN. Sessions that begin or end meanwhile may or may not come up.
+
+        Args:
+            match: a glob that the ids must match: `*`, `?` and `[...]` as in Redis.
+
+        Raises:
+            UnavailableError: the server did not answer, or does not allow SCAN.
+            ValueError: `match` is not a non-empty string.
+        """
+        return iterate(all_sessions(self.core.transport(blocking=True), self.core.policy.prefix, match))
+
+    def forget(self, user: str) -> int:
+        """Erase all sessions of a user. Three round trips for each 100 sessions.
+
+        Each session is erased as a whole, including what is left of a torn one. If somebody writes to a session
+        meanwhile, what remains of it afterwards was written after the erasure, and is listed by `sessions`.
+
+        Returns:
+            The number of sessions erased.
+
+        Raises:
+            UnavailableError: the server did not confirm; repeat the call to erase the remaining sessions.
+            ValueError: `user` is empty or not a string.
+        """
+        return drive(self.core.of_user(user, blocking=True).forget())
+
+    def langchain(self, session_id: str, user: str | None = None) -> ChatMessageHistory:
+        """Return one conversation as LangChain's `BaseChatMessageHistory`. No round trip.
+
+        Pass the method itself to LangChain: `RunnableWithMessageHistory(chain, memory.langchain)`.
+
+        Args:
+            session_id: any non-empty string, taken exactly.
+            user: the user that the conversation belongs to; see `history`.
+
+        Raises:
+            ValueError: the id or the user is empty or not a string.
+        """
+        from chatmem.langchain import ChatMessageHistory  # noqa: PLC0415 - LangChain deprecates its base
+
+        return ChatMessageHistory(self.core, session_id, user)
+
+    def ping(self) -> bool:
+        """Return True if the server answers. One round trip.
+
+        Raises:
+            UnavailableError: the server does not answer.
+        """
+        drive(self.core.connection.blocking().run([("PING",)]))
+        return True
+
+    def close(self) -> None:
+        """Close the connections that this memory opened. Later calls raise UnavailableError."""
+        drive(self.core.connection.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
