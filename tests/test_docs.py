@@ -143,3 +143,10 @@ def test_links_outside_of_the_site() -> None:
             headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
             slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
             assert not anchor or anchor in slugs, (page, path, anchor)
+
+
+def test_files_that_pages_name_exist() -> None:
+    """Modules and tests of the repository, which move."""
+    for page in (*PAGES.values(), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))):
+        for path in re.findall(r"\b(?:chatmem|tests|docs|benchmarks|examples)/[\w/-]+\.\w+", page.read_text()):
+            assert (ROOT / path).exists(), (page.name, path)
