@@ -1,6 +1,6 @@
 """The Python blocks of a page of documentation, and how they run.
 
-A block with a title (` ```python title="main.py" `) is a whole file of that name; a page's files share one folder.
+A block with a title (` ```python title="main.py" `) is a whole file of that name; a page's files lie in one folder.
 The blocks without a title are one program, read from top to bottom as `python -m asyncio` would: `await` needs no
 function around it. A ` ```text ` block directly behind a block is what it prints.
 """
@@ -19,9 +19,8 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-_BLOCK = re.compile(
-    r'^```python(?: title="([^"]+)")?\n(.+?)^```\n(?:\n?```text\n(.*?)^```$)?', re.DOTALL | re.MULTILINE
-)
+_TITLE, _OUTPUT = r'(?: title="([^"]+)")?', r"(?:\n?```text\n(.*?)^```$)?"
+_BLOCK = re.compile(rf"^```python{_TITLE}\n(.+?)^```\n{_OUTPUT}", re.DOTALL | re.MULTILINE)
 _END = "--- end of block ---"
 
 

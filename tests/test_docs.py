@@ -24,6 +24,7 @@ BESIDE = {"testing.md": "fastapi.md"}
 """Pages whose files are to lie beside those of another page."""
 TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
+_COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
 AGENTS = ["langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
 
 
@@ -77,11 +78,15 @@ def test_the_applications_of_the_page_on_fastapi(
     monkeypatch.syspath_prepend(tmp_path)
     application = importlib.import_module(module).app
     with TestClient(application, headers={"x-user": "alice"}) as client:
-        answer = client.post("/chats/a", params={"text": "Hi"})
-    assert answer.text == {"streaming": "Lima is foggy today.", "serve": '"Hello!"'}[module]
+        chat, route = "a", "/chats/a"
+        if module == "serve":
+            chat = client.post("/chats", params={"title": "A"}).json()["session_id"]
+            route = f"/chats/{chat}/stream"
+        answer = client.post(route, params={"text": "Hi"})
+    assert answer.text == {"streaming": "Lima is foggy today.", "serve": "Hello!"}[module]
     with chatmem.sync.connect(server) as memory:
-        messages = memory.history("a", user="alice").messages()
-        assert [message.text for message in messages] == ["Hi", answer.text.strip('"')]
+        messages = memory.history(chat, user="alice").messages()
+        assert [message.text for message in messages] == ["Hi", answer.text]
 
 
 @pytest.mark.parametrize("name", AGENTS)
@@ -107,7 +112,7 @@ def test_commands_and_options_exist() -> None:
     found = 0
     for name, text in TEXTS.items():
         for block in re.findall(r"^```(?:sh|console)\n(.*?)^```", text, re.DOTALL | re.MULTILINE):
-            for command, rest in re.findall(r"\bchatmem ([a-z]+)\b([^\n|&]*)", block):
+            for command, rest in re.findall(_COMMAND, block, re.MULTILINE):
                 assert command in commands, (name, command)
                 known = {option for parameter in commands[command].params for option in parameter.opts}
                 assert set(re.findall(r"(?<!\S)--[a-z-]+", rest)) <= known | {"--help"}, (name, command, rest)
@@ -119,3 +124,29 @@ def test_what_pip_installs() -> None:
     """On PyPI `chatmem` is somebody else's package: no page installs that."""
     for name, text in TEXTS.items():
         assert not re.search(r"pip install [^\n`]*\bchatmem(?![-\w])(?!\s+(demo|chat)\b)", text), name
+
+
+def test_links_outside_of_the_site() -> None:
+    """Files and headings that the pages beside docs/ link to exist; MkDocs checks those inside."""
+    for page in (
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "benchmarks/README.md",
+        "examples/fastapi_chat/README.md",
+    ):
+        text = (ROOT / page).read_text()
+        links = re.findall(r"\]\(([^)#]*)(?:#([^)]*))?\)", text)
+        for path, anchor in ((path, anchor) for path, anchor in links if "://" not in path):
+            file = (ROOT / page).parent / path if path else ROOT / page
+            assert file.exists(), (page, path)
+            headings = re.findall(r"^#+ (.+)$", file.read_text(), re.MULTILINE) if anchor else []
+            slugs = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert not anchor or anchor in slugs, (page, path, anchor)
+
+
+def test_files_that_pages_name_exist() -> None:
+    """Modules and tests of the repository, which move."""
+    for page in (*PAGES.values(), *(ROOT / f"{name}.md" for name in ("README", "CONTRIBUTING", "SECURITY"))):
+        for path in re.findall(r"\b(?:chatmem|tests|docs|benchmarks|examples)/[\w/-]+\.\w+", page.read_text()):
+            assert (ROOT / path).exists(), (page.name, path)
