@@ -529,8 +529,8 @@ def test_other_programs_inherit_no_lock(server: EmbeddedServer, folder: Path) ->
 
 def test_a_user_has_no_child_process(folder: Path) -> None:
     """The supervisor is nobody's child, so that no one has to reap it."""
-    script = "import os, sys; from chatmem.embedded.server import EmbeddedServer; EmbeddedServer(sys.argv[1]).acquire();"
-    script += "os.waitpid(-1, os.WNOHANG)"
+    script = "import os, sys; from chatmem.embedded.server import EmbeddedServer; "
+    script += "EmbeddedServer(sys.argv[1]).acquire(); os.waitpid(-1, os.WNOHANG)"
     command = [sys.executable, "-c", script, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert "ChildProcessError" in done.stderr

@@ -175,7 +175,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 @pytest.mark.parametrize(("text", "kind", "said", "then"), REPLIES, ids=[reply[0][:24] for reply in REPLIES])
 def test_each_reply(text: str, kind: type[Exception], said: str, then: Retry) -> None:
-    """As redis-py makes an error of it, and as chatmem's own lanes do: the same leaf, which says what to do."""
+    """An error reply as redis-py and as the multiplexer reads it is translated to the same error, which says what to do."""
     from redis._parsers.base import BaseParser
 
     from chatmem.transports.multiplexed import _reply_error
