@@ -175,7 +175,7 @@ def connect(request: pytest.FixtureRequest) -> Connect:
 
 @pytest.mark.parametrize(("text", "kind", "said", "then"), REPLIES, ids=[reply[0][:24] for reply in REPLIES])
 def test_each_reply(text: str, kind: type[Exception], said: str, then: Retry) -> None:
-    """An error reply as redis-py and as the multiplexer reads it is translated to the same error, which says what to do."""
+    """An error reply is translated to the same error, whether redis-py or the multiplexer read it."""
     from redis._parsers.base import BaseParser
 
     from chatmem.transports.multiplexed import _reply_error
