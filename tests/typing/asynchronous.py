@@ -51,6 +51,9 @@ async def memory(memory: chatmem.ChatMemory) -> None:
     memory.history(1)  # type: ignore[arg-type]
     assert_type(await memory.sessions("alice"), SessionPage)
     assert_type(await memory.sessions("alice", limit=10, before="cursor"), SessionPage)
+    assert_type(memory.all_sessions("tenant-*"), AsyncIterator[str])
+    async for session_id in memory.all_sessions():
+        assert_type(session_id, str)
     assert_type(await memory.search("alice", "refund", limit=5), list[Match])
     assert_type(await memory.forget("alice"), int)
     assert_type(memory.langchain("a"), ChatMessageHistory)

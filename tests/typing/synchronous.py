@@ -50,6 +50,9 @@ def memory(memory: chatmem.sync.ChatMemory) -> None:
     memory.history(1)  # type: ignore[arg-type]
     assert_type(memory.sessions("alice"), SessionPage)
     assert_type(memory.sessions("alice", limit=10, before="cursor"), SessionPage)
+    assert_type(memory.all_sessions("tenant-*"), Iterator[str])
+    for session_id in memory.all_sessions():
+        assert_type(session_id, str)
     assert_type(memory.search("alice", "refund", limit=5), list[Match])
     assert_type(memory.forget("alice"), int)
     assert_type(memory.langchain("a"), ChatMessageHistory)
