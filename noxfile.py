@@ -11,7 +11,7 @@ import nox
 nox.options.default_venv_backend = "venv"
 nox.options.error_on_missing_interpreters = False
 
-PYTHONS = ("3.11", "3.12", "3.13")
+PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")

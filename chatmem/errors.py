@@ -1,18 +1,18 @@
-"""What chatmem raises: one root, few leaves, each named by its cause.
+"""chatmem's errors. All derive from `ChatMemError`, and each is named after its cause.
 
     ChatMemError
-    |- ConflictError         the session is not at the version the caller expected
-    |- DuplicateIdError      a message's id is known in the session, with other content
-    |- NotFoundError         no message of that id or position is in the session
-    |  `- NotYoursError      the session is not this user's
-    |- UnavailableError      the server did not answer, refused, or has no room
-    |- CorruptRecordError    something stored cannot be read
-    |  `- TornSessionError   a part of the session is missing, or not its own
-    |- EncodingError         a message holds what cannot be stored
-    |  `- MessageTooLargeError
-    `- UnsupportedError      this server, client or installation cannot do what was asked
+    |- ConflictError           the session is not at the expected version
+    |- DuplicateIdError        the session has another message with the same id
+    |- NotFoundError           the session has no message with that id or position
+    |  `- NotYoursError        the session belongs to another user, or to nobody
+    |- UnavailableError        the server did not answer, refused the command, or is out of memory
+    |- CorruptRecordError      a stored record cannot be read
+    |  `- TornSessionError     a part of the session is missing, or belongs to another session
+    |- EncodingError           a message has a value that cannot be stored
+    |  `- MessageTooLargeError a message is too large
+    `- UnsupportedError        this server, client or installation lacks what the call needs
 
-Wrong arguments are plain `ValueError`s. Every error pickles, and none ever holds a password or a message's text.
+A wrong argument is a plain `ValueError`. All errors can be pickled, and none shows a password or a message's text.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class ChatMemError(Exception):
-    """The root of chatmem's errors.
+    """The base class of chatmem's errors.
 
     Attributes:
-        session: the id of the session concerned, or None.
-        key: the Redis key concerned, or None.
+        session: the id of the session that the error is about, or None.
+        key: the Redis key that the error is about, or None.
     """
 
     def __init__(self, message: str, *, session: str | None = None, key: str | None = None) -> None:
@@ -39,15 +39,15 @@ class ChatMemError(Exception):
         self.key = key
 
     def __str__(self) -> str:
-        """Return the message, with the session and the key where they are known."""
+        """Return the message, with the session and the key if they are known."""
         message = super().__str__()
         where = [f"{name} {value!r}" for name, value in (("session", self.session), ("key", self.key)) if value]
         return f"{message} [{', '.join(where)}]" if where else message
 
     @classmethod
     def __get_pydantic_core_schema__(cls, *_: Any) -> CoreSchema:
-        """Say how pydantic writes an error in JSON: its type, and its message without the session and the key."""
-        from pydantic_core import core_schema as cs  # noqa: PLC0415 - errors alone need no pydantic
+        """Return pydantic's schema: in JSON, an error is its type and its message, without the session and the key."""
+        from pydantic_core import core_schema as cs  # noqa: PLC0415 - importing errors must not import pydantic
 
         fields = {name: cs.typed_dict_field(cs.str_schema()) for name in ("type", "message")}
         written = cs.no_info_after_validator_function(lambda it: cls(it["message"]), cs.typed_dict_schema(fields))
@@ -61,11 +61,13 @@ def _as_json(error: ChatMemError) -> dict[str, str]:
 
 
 class ConflictError(ChatMemError):
-    """Another writer was faster: the session is not at `expected_version`. Nothing was stored.
+    """The session is not at `expected_version`: another writer changed it first. Nothing was stored.
+
+    Read the session again, then repeat the change with its new version.
 
     Attributes:
-        expected: the version the caller expected.
-        actual: the version the session has.
+        expected: the version that the call expected.
+        actual: the version of the session.
     """
 
     def __init__(
@@ -83,11 +85,11 @@ class ConflictError(ChatMemError):
 
 
 class DuplicateIdError(ChatMemError, ValueError):
-    """A message has the id of another one in the session, and says something else. Nothing was stored.
+    """The session has another message with the same id and different content. Nothing was stored.
 
     Attributes:
-        index: which of the given messages it is, counted from 0.
-        message_id: the id.
+        index: the index of the message among the call's messages, from 0.
+        message_id: its id.
     """
 
     def __init__(
@@ -105,28 +107,28 @@ class DuplicateIdError(ChatMemError, ValueError):
 
 
 class NotFoundError(ChatMemError, LookupError):
-    """The session holds no message of this id or at this position. Nothing was changed."""
+    """The session has no message with this id or at this position. Nothing was changed."""
 
 
 class NotYoursError(NotFoundError, ValueError):
-    """The session is another user's, or nobody's, and was opened with `user=`. Nothing was read or changed."""
+    """The session was opened with `user=`, but belongs to another user, or to nobody. Nothing was read or changed."""
 
 
 class UnavailableError(ChatMemError):
     """The server could not be reached, did not answer in time, refused the login, or is out of memory.
 
-    A write that raised this was stored whole or not at all. It is safe to do again where its messages carry
-    ids or it had an `idempotency_key`.
+    A write that raises this was stored as a whole or not at all. You can safely retry it if its messages have ids or
+    the call had an `idempotency_key`.
 
     Attributes:
-        lacks_right: whether the server did not let this user run a command; docs/deployment.md lists what is needed.
+        lacks_right: whether the server's ACL denied a command to this user; docs/deployment.md lists the needed rights.
     """
 
     lacks_right = False
 
 
 class CorruptRecordError(ChatMemError):
-    """A stored record cannot be read: damaged, of a newer format, or not chatmem's.
+    """A stored record cannot be read: it is damaged, of a newer format, or was not written by chatmem.
 
     Attributes:
         seq: the record's position in its session, or None.
@@ -140,16 +142,20 @@ class CorruptRecordError(ChatMemError):
 
 
 class TornSessionError(CorruptRecordError):
-    """A part of the session is missing, belongs to another session, or is not chatmem's. Nothing was changed.
+    """A part of the session is missing, belongs to another session, or was not written by chatmem. Nothing was changed.
 
-    A server that evicts keys does that, as do a restore in part and a `DEL` by hand. What can be mended without a loss
-    is mended without this error. Otherwise `clear` erases what is left of the session, so that it can begin anew, and
-    `chatmem doctor` says what there is.
+    This happens on a server that evicts keys, after an incomplete restore, or after a `DEL` by hand. Whatever can be
+    repaired without loss is repaired and raises no error. Otherwise `clear` erases the rest of the session, so that it
+    can begin anew, and `chatmem doctor` shows what is left.
 
     Attributes:
-        reason: "list" where the messages are gone, "orphan" where nothing but the id index is left, "other" where the
-            messages are not those that the session's state speaks of, "owner" where nothing says whose session it is,
-            "keys" where nothing says which idempotency keys were used, "type" where a key holds no data of chatmem's.
+        reason: what is wrong:
+            "list": the messages are missing;
+            "orphan": only the id index is left;
+            "other": the messages are not those of the session's state;
+            "owner": the session's owner is unknown;
+            "keys": the used idempotency keys are unknown;
+            "type": a key holds data that chatmem did not write.
     """
 
     def __init__(self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None) -> None:
@@ -158,11 +164,11 @@ class TornSessionError(CorruptRecordError):
 
 
 class EncodingError(ChatMemError):
-    """A message holds a value that cannot be stored. Nothing was sent.
+    """A message has a value that cannot be stored. Nothing was sent.
 
     Attributes:
-        index: which of the given messages it is, counted from 0, or None.
-        field: the path of the value, such as `artifact.handle` or `content[2].data`.
+        index: the index of the message among the call's messages, from 0, or None.
+        field: the path of the value, such as `artifact.handle` or `content[2].data`, or None.
     """
 
     def __init__(
@@ -186,8 +192,8 @@ class EncodingError(ChatMemError):
 
 
 class MessageTooLargeError(EncodingError):
-    """A message is larger than the memory's `max_message_bytes`, or than Redis takes in one value. Nothing was sent."""
+    """A message is larger than `max_message_bytes` of the memory, or than a Redis value can be. Nothing was sent."""
 
 
 class UnsupportedError(ChatMemError):
-    """This server, client or installation cannot do what was asked; the message says what can."""
+    """This server, client or installation lacks what the call needs. The message says what to use instead."""

@@ -1,4 +1,4 @@
-"""What is said where a package of an extra is not installed."""
+"""The error for a package that is missing because its extra is not installed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from chatmem.errors import UnsupportedError
 
 @contextmanager
 def needed(what: str, extra: str, package: str) -> Iterator[None]:
-    """Turn a failed import of a package into an error that names the extra.
+    """Turn the failed import of a package into an error that names the extra to install.
+
+    A module that is missing inside an installed package raises its own ModuleNotFoundError.
 
     Args:
-        what: who needs it, with the verb.
-        extra: the extra of chatmem that installs it.
-        package: its top-level module.
+        what: the beginning of the message, up to "a package", such as "encryption needs".
+        extra: the extra of chatmem-redis that installs the package.
+        package: the package's top-level module.
 
     Raises:
         UnsupportedError: the package is not installed.

@@ -175,7 +175,7 @@ class TestOneServer:
         raw.delete(f"{prefix}:dictionary:{dictionary.number}")
         await history.append(NEW[3])
         assert not raw.exists(f"{prefix}:dictionary:{dictionary.number}")
-        monkeypatch.setattr(dictionaries, "SECONDS", 0)
+        monkeypatch.setattr(dictionaries, "CHECK_SECONDS", 0)
         if write == "wait":
             memory = connect(compression=dictionary, **options)
             history = memory.history("s")
@@ -216,7 +216,7 @@ class TestOneServer:
         caplog: pytest.LogCaptureFixture,
     ) -> None:
         """The append is done, and the loss is logged; the next one begins with the dictionary."""
-        monkeypatch.setattr(dictionaries, "SECONDS", 0)
+        monkeypatch.setattr(dictionaries, "CHECK_SECONDS", 0)
         key = f"{prefix}:dictionary:{dictionary.number}"
         raw.execute_command("ACL", "SETUSER", "keeper", "on", ">secret", "~*", "+@all")
         try:
@@ -227,7 +227,7 @@ class TestOneServer:
                 raw.delete(key)
                 raw.execute_command("ACL", "SETUSER", "keeper", "-set")
                 assert (await history.append(NEW[1])).version == 2
-                assert "lost the dictionary" in caplog.text
+                assert "lost the compression dictionary" in caplog.text
                 with pytest.raises(chatmem.UnavailableError, match="no permissions"):
                     await history.append(NEW[2])
                 raw.execute_command("ACL", "SETUSER", "keeper", "+set")
@@ -356,7 +356,7 @@ def test_arguments() -> None:
     for wrong in ("gzip", b"x", True, 5):
         with pytest.raises(ValueError, match="compression must be"):
             chatmem.connect("redis://localhost", compression=wrong)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="no dictionary"):
+    with pytest.raises(ValueError, match="not a trained dictionary"):
         Dictionary(b"garbage")
     for few in ([], [lc.HumanMessage("hi")], [lc.HumanMessage("x" * 10_000)]):
         with pytest.raises(ValueError, match="conversations"):

@@ -609,7 +609,7 @@ class TestWhoseFolderItIs:
     @pytest.mark.parametrize("mode", [0o777, 0o1777, 0o770, 0o702, 0o720])
     def test_a_folder_that_others_may_write_to(self, folder: Path, mode: int) -> None:
         folder.chmod(mode)
-        assert "others may write to it" in refusal(folder)
+        assert "other users may write to it" in refusal(folder)
         assert list(folder.iterdir()) == []
 
     @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])

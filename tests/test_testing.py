@@ -12,7 +12,7 @@ import pytest
 from tests.servers import wait_until
 
 PLUGIN = ("-p", "pytest_chatmem")  # its entry point is absent where chatmem is not installed
-STRICT = ("-W", "error", "-p", "no:cacheprovider")
+STRICT = ("-W", "error", "-p", "no:cacheprovider", "-p", "no:langsmith_plugin")  # which warns on Python 3.14
 FACADES = """
     import pytest
 

@@ -190,6 +190,7 @@ def test_round_trips(url: str) -> None:
         history = memory.history("z")
         history.clear()
         history.append(*(text for i in range(500) for text in (f"q{i}", ("ai", f"a{i}"))))
+        history.window(messages=1)  # the first call sends the script's text, which may go out in two parts
         for name, limit, wanted in (("messages", 50, 1), ("turns", 20, 1), ("tokens", 2000, 3)):
             wire.reset()
             options: Any = {name: limit}

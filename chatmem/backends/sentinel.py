@@ -90,14 +90,16 @@ class SentinelBackend:
     async def _open_async(self) -> redis.asyncio.Redis:
         once = AsyncRetry(NoBackoff(), 0)
         sentinel = AsyncSentinel(self._sentinels, sentinel_kwargs={**CONNECTION, **self._own, "retry": once})
-        return sentinel.master_for(self._service, retry=once, **self._options)  # type: ignore[no-any-return]
+        client: redis.asyncio.Redis = sentinel.master_for(self._service, retry=once, **self._options)
+        return client
 
     def open_blocking(self) -> redis.Redis:
         """Return a new blocking client. The caller closes it."""
         return self._open_blocking(Retry(FAILOVER, RETRIES))
 
     def _open_blocking(self, retry: Retry) -> redis.Redis:
-        return self._sentinel().master_for(self._service, retry=retry, **self._options)  # type: ignore[no-any-return]
+        client: redis.Redis = self._sentinel().master_for(self._service, retry=retry, **self._options)
+        return client
 
     def _sentinel(self) -> Sentinel:
         once = Retry(NoBackoff(), 0)  # if a sentinel is gone, ask the next one instead of retrying

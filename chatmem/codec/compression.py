@@ -1,9 +1,10 @@
-"""Records compressed with zstd, alone or with a dictionary trained on conversations like theirs.
+"""Compresses records with zstd, alone or with a dictionary trained on similar conversations.
 
-Single messages are short, and most of what is in them was in others before: a dictionary makes of that what a long text
-would by itself. A record names its dictionary by a number, which is the dictionary's own: a hash of its content. (What
-was trained by earlier releases has a number from 2**31 on, a hash of what it was trained on.) That finds what was
-damaged; that nobody changed a dictionary on purpose is said by records that are sealed, see encryption.py.
+A single message is too short to compress well, but resembles others. A dictionary holds what they have in common.
+
+A record names its dictionary by number, and the number is a hash of the dictionary's content. (Dictionaries trained by
+earlier releases have a number from 2**31 on, a hash of what they were trained on.) The number detects damage, but not a
+dictionary that was changed on purpose; encrypted records detect that, see encryption.py.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from chatmem.extras import needed
 
 LEVEL = 3
 LARGEST = 16 * 2**20
-"""bytes; what is larger is stored as it is, and a record that claims to be is damaged"""
+"""bytes; larger records are stored uncompressed, and a compressed record that claims to be larger is damaged"""
 MOST_TIMES = 64
-"""A record that claims to hold more than this many times its own bytes is damaged: a small one must not fill memory."""
-_LEAST = 8 * 1024
+"""The highest ratio: a record that claims more counts as damaged, so that a small record cannot fill the memory."""
+_LEAST_BYTES = 8 * 1024
 _MAGIC = b"\x37\xa4\x30\xec"
 _NUMBER = slice(4, 8)
 """where in a dictionary its number is"""
-_FIRST, _END = 2**15, 2**31  # of the numbers that zstd leaves to its users
+_FIRST, _END = 2**15, 2**31  # the range of numbers that zstd leaves to its users
 
 
 class UnknownDictionaryError(Exception):
-    """A record needs a dictionary that this process has not seen yet."""
+    """A record needs a dictionary that this process does not have yet."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -41,33 +42,41 @@ class UnknownDictionaryError(Exception):
 
 
 class Dictionary:
-    """What compression knows before it begins. Keep `data` in a file; whoever reads finds it on the server."""
+    """A zstd dictionary. Keep its `data` in a file for processes that write; those that read get it from the server.
+
+    Attributes:
+        data: the dictionary, as bytes.
+        number: the number by which records name it.
+    """
 
     def __init__(self, data: bytes) -> None:
-        """Take a dictionary that was trained before.
+        """Load a dictionary.
 
         Args:
-            data: the dictionary, as `data` gave it.
+            data: the `data` of a trained dictionary.
 
         Raises:
-            ValueError: it is none.
+            ValueError: `data` is not a trained dictionary.
             UnsupportedError: the extra `zstd` is not installed.
         """
         zstd = _zstd()
         self.number = zstd.ZstdCompressionDict(data).dict_id()
         if not self.number:
-            raise ValueError("data is no dictionary that was trained")
+            raise ValueError("data is not a trained dictionary: pass the data of one made by Dictionary.train")
         self.data = data
         self.fingerprint = hashlib.blake2b(data, digest_size=32).digest()
-        """what sealed records are bound to"""
+        """a hash of the data, to which encrypted records are bound"""
 
     @classmethod
     def train(cls, conversations: Iterable[BaseMessage], *, size: int = 64 * 1024) -> Dictionary:
-        """Return a dictionary trained on messages: some thousands, of the kind that is to come.
+        """Train a dictionary on messages.
 
         Args:
-            conversations: the messages.
-            size: how many bytes it may have. About a hundredth of what it is trained on is a good measure.
+            conversations: some thousands of messages that resemble those to be stored.
+            size: the most bytes that the dictionary may have. A hundredth of the messages' size is a good value.
+
+        Returns:
+            The dictionary, for `connect(compression=...)`.
 
         Raises:
             ValueError: there are too few messages to learn from.
@@ -75,12 +84,14 @@ class Dictionary:
         """
         zstd = _zstd()
         samples = [messages.dump(message, with_id=False).data for message in conversations]
-        if sum(map(len, samples)) < _LEAST:
-            raise ValueError("conversations must hold more: a dictionary cannot learn from so few messages")
+        if sum(map(len, samples)) < _LEAST_BYTES:
+            raise ValueError(
+                f"conversations are too few to train a dictionary: pass at least {_LEAST_BYTES:,} bytes of messages"
+            )
         try:
             trained = zstd.train_dictionary(size, samples, dict_id=_FIRST).as_bytes()
         except zstd.ZstdError as error:
-            raise ValueError(f"conversations are nothing that a dictionary can learn from: {error}") from None
+            raise ValueError(f"conversations cannot train a dictionary; pass more and longer ones: {error}") from None
         return cls(trained[: _NUMBER.start] + _number_of(trained).to_bytes(4, "little") + trained[_NUMBER.stop :])
 
     def __repr__(self) -> str:
@@ -88,14 +99,14 @@ class Dictionary:
 
 
 class Compression:
-    """How a memory compresses what it writes."""
+    """Compresses what a memory writes."""
 
     def __init__(self, dictionary: Dictionary | None) -> None:
-        """Take a dictionary, or none.
+        """Take a dictionary, or None to compress without one.
 
         Raises:
             UnsupportedError: the extra `zstd` is not installed.
-            ValueError: another dictionary of the same number is in use here.
+            ValueError: this process uses another dictionary with the same number.
         """
         _zstd()
         self.dictionary = dictionary
@@ -103,19 +114,19 @@ class Compression:
             learn(dictionary)
 
     def compress(self, data: bytes) -> bytes | None:
-        """Return the data compressed; None where that saves nothing."""
+        """Return the data compressed, or None if that saves nothing."""
         if len(data) > LARGEST:
             return None
         packed = _tools.compressor(self.dictionary).compress(data)
-        packed = packed.ljust(-(-len(data) // MOST_TIMES), b"\0")  # zstd does not look behind its frame
+        packed = packed.ljust(-(-len(data) // MOST_TIMES), b"\0")  # zstd ignores what follows its frame
         return packed if len(packed) < len(data) else None
 
 
 def compression_of(option: str | Dictionary | None) -> Compression | None:
-    """Return what `connect`'s option asks for.
+    """Return the compression that `connect(compression=...)` asks for.
 
     Raises:
-        ValueError: it is no such option.
+        ValueError: the option is wrong.
         UnsupportedError: the extra `zstd` is not installed.
     """
     if option is None:
@@ -128,94 +139,96 @@ def compression_of(option: str | Dictionary | None) -> Compression | None:
 
 
 _given: dict[int, Dictionary] = {}
-"""Dictionaries that this process was given."""
+"""The dictionaries that the application passed, by number."""
 _found: dict[int, Dictionary | None] = {}
-"""Dictionaries that a server had, and None for those that it had not."""
+"""The dictionaries from servers, by number; None for those that a server did not have."""
 
 
 def learn(dictionary: Dictionary) -> None:
-    """Make a dictionary known to this process.
+    """Make a dictionary of the application's known to this process.
 
     Raises:
-        ValueError: it was given another one of the same number.
+        ValueError: the application passed another dictionary with the same number.
     """
     known = _given.setdefault(dictionary.number, dictionary)
     if known.fingerprint != dictionary.fingerprint:
-        raise ValueError(f"compression: another dictionary has the number {dictionary.number}: train a new one")
+        raise ValueError(f"compression: another dictionary in use has the number {dictionary.number}: train a new one")
 
 
 def learn_stored(number: int, data: bytes | None) -> None:
-    """Take what the server has under a dictionary's number.
+    """Take what the server has under a dictionary's number; None if it has nothing.
 
-    Where that is none, or not what its number says, records that need it are unreadable until it is looked for again.
+    If the data do not match the number, or there are none, records that need the dictionary are unreadable until
+    `look_again`.
     """
     found = None
     with suppress(ValueError):
-        if data is not None:  # REST carries only text
+        if data is not None:  # over REST, which carries only text, it was stored in base64
             found = Dictionary(data if data.startswith(_MAGIC) else binascii.a2b_base64(data, strict_mode=True))
     is_right = found is not None and found.number == number and (number >= _END or number == _number_of(found.data))
     _found[number] = found if is_right else None
 
 
 def look_again() -> None:
-    """Forget which dictionaries were not to be had."""
+    """Forget which dictionaries a server did not have, so that they are looked for again."""
     for number in [number for number, dictionary in _found.items() if dictionary is None]:
         del _found[number]
 
 
 def _number_of(data: bytes) -> int:
-    """Return the number that belongs to a dictionary's content."""
+    """Return the number of a dictionary with this content."""
     content = hashlib.blake2b(data[: _NUMBER.start] + data[_NUMBER.stop :], digest_size=8)
     return _FIRST + int.from_bytes(content.digest()) % (_END - _FIRST)
 
 
 def frame_start(frame: bytes) -> bytes:
-    """Return the beginning of a frame of zstd's, up to and with the number of its dictionary.
+    """Return the beginning of a zstd frame, up to and including the number of its dictionary.
 
     Raises:
-        ValueError: it is no frame.
+        ValueError: the frame is empty.
     """
     if not frame:
         raise ValueError("it is cut short")
-    descriptor = frame[0]  # RFC 8878, 3.1.1.1.1: bit 32 says that no size of a window follows it
+    descriptor = frame[0]  # RFC 8878, 3.1.1.1.1: with bit 32 set, no window size follows it
     return frame[: (1 if descriptor & 32 else 2) + (0, 1, 2, 4)[descriptor & 3]]
 
 
 def fingerprint_of(start: bytes) -> bytes:
-    """Return the hash of the dictionary that the beginning of a frame names; nothing where it needs none.
+    """Return the fingerprint of the dictionary that the beginning of a frame names; empty if it names none.
 
     Raises:
-        UnknownDictionaryError: its dictionary has not been looked for yet.
-        ValueError: its dictionary is lost.
+        UnknownDictionaryError: this process does not have the dictionary yet.
+        ValueError: the server does not have the dictionary.
     """
     dictionary = _dictionary(int.from_bytes(start[1 if start[0] & 32 else 2 :], "little"))
     return dictionary.fingerprint if dictionary else b""
 
 
 def decompress(data: bytes, *, only_given: bool = False) -> bytes:
-    """Return what a record holds.
+    """Decompress a record's frame.
 
     Args:
         data: the frame.
-        only_given: whether a dictionary that a server had is not good enough.
+        only_given: whether to accept only dictionaries that the application passed, none from a server.
 
     Raises:
-        UnknownDictionaryError: its dictionary has not been looked for yet.
-        ValueError: it is damaged, or its dictionary is lost.
+        UnknownDictionaryError: this process does not have the dictionary yet.
+        ValueError: the frame is damaged, or the server does not have its dictionary.
         UnsupportedError: the extra `zstd` is not installed.
     """
     zstd = _zstd()
     try:
         frame = zstd.get_frame_parameters(data, format=zstd.FORMAT_ZSTD1_MAGICLESS)
         if not 0 < frame.content_size <= min(LARGEST, MOST_TIMES * len(data)):
-            raise ValueError("it claims to be of an absurd size")
+            raise ValueError("it is compressed and claims an absurd size")
         if only_given and frame.dict_id and frame.dict_id not in _given:
             raise ValueError(
-                f"it is encrypted by an earlier chatmem, which did not bind dictionary {frame.dict_id} to it: "
+                f"it was encrypted by an earlier chatmem, which did not bind dictionary {frame.dict_id} to it: "
                 "connect with compression=chatmem.Dictionary(...), then call reencrypt"
             )
         dictionary = _dictionary(frame.dict_id)
-        return _tools.decompressor(dictionary).decompress(data)  # type: ignore[no-any-return]
+        decompressed: bytes = _tools.decompressor(dictionary).decompress(data)
+        return decompressed
     except zstd.ZstdError as error:
         raise ValueError(f"it cannot be decompressed: {error}") from error
 
@@ -229,12 +242,15 @@ def _dictionary(number: int) -> Dictionary | None:
         raise UnknownDictionaryError(number)
     dictionary = _found[number]
     if dictionary is None:
-        raise ValueError(f"the server has no dictionary {number}, with which it was compressed")
+        raise ValueError(
+            f"the server has no dictionary {number}, with which it was compressed: connect with compression= and the "
+            "Dictionary to restore it"
+        )
     return dictionary
 
 
 class _Tools(threading.local):
-    """zstd's compressors and decompressors, which threads must not share."""
+    """A thread's compressors and decompressors, which threads must not share."""
 
     def __init__(self) -> None:
         self._compressors: dict[bytes, Any] = {}

@@ -1,6 +1,6 @@
-"""The msgpack extensions that carry what msgpack itself cannot, and how they are read.
+"""The msgpack extensions for values that msgpack itself cannot represent, and how they are read.
 
-A code is part of the stored format: it is never used for anything else.
+Codes are part of the stored format: a code never gets another meaning.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ class Code:
     MAP: Final = 11
     TUPLE: Final = 12
     STANDARD: Final = 13
-    """a value of one of Python's own classes: its kind's name, its parts"""
+    """a value of one of Python's or pydantic's own classes: its kind's name, and its parts"""
     OBJECT: Final = 14
-    """an object of any other class: the class' name, plain data, and what else makes an equal one"""
+    """an object of any other class: the class's name, plain data, and whatever else makes an equal object"""
 
 
 def from_extension(code: int, data: memoryview) -> Any:
-    """Return the value of a msgpack extension; msgspec calls this while it decodes.
+    """Return the value of a msgpack extension. msgspec calls this while it decodes.
 
     Raises:
-        ValueError: the code is none of this format's, or its data is damaged.
+        ValueError: the code is unknown, or the data are damaged.
     """
     restore = _RESTORERS.get(code)
     if restore is None:
-        raise ValueError(f"extension {code} is not of this format")
+        raise ValueError(f"extension {code} is unknown to this chatmem")
     try:
         return restore(data if code in CONTAINERS else bytes(data))
     except (TypeError, AttributeError, ArithmeticError) as error:
@@ -55,18 +55,18 @@ def from_extension(code: int, data: memoryview) -> Any:
 
 
 def _hashable(value: Any) -> Any:
-    """Return a list as the tuple it was: what stands in a set or as a key was no list."""
+    """Return a list as the tuple that it was: a set's item or a dict's key cannot be a list."""
     return tuple(map(_hashable, value)) if type(value) is list else value
 
 
 def _hashed(make: Callable[[Any], Any], keys: list[Any], items: Iterable[Any]) -> Any:
-    """Return a set or dict of items; or the items, where their keys, as plain data, cannot be told apart or hashed."""
+    """Return a set or dict of items; None if plain data among their keys are equal or unhashable."""
     try:
         check_hashes(keys)
         made = make(items)
     except ValueError:
         raise
-    except Exception:  # noqa: BLE001 - of a key's own class, which may raise anything; plain data raises a TypeError
+    except Exception:  # noqa: BLE001 - a TypeError from plain data, or anything from a key's own class
         return None
     return made if len(made) == len(keys) else None
 
@@ -89,7 +89,7 @@ def _standard_of(data: Any) -> Any:
 
 
 def _object_of(data: Any) -> Any:
-    """Return the object where its class is known, and it fits the class; else its plain data."""
+    """Return the object if its class is known and it fits the class; otherwise its plain data."""
     name, plain, *rest = _decoder.decode(data)
     cls = names.find(name)
     family = None if cls is None else family_of(cls)
@@ -97,14 +97,15 @@ def _object_of(data: Any) -> Any:
         return plain
     try:
         return family.build(cls, plain, rest[0] if rest else {})
-    except Exception:  # noqa: BLE001 - of the object's own class, which may have changed and may raise anything
+    except Exception:  # noqa: BLE001 - raised by the object's own class, which may have changed
         return plain
 
 
 _decoder = msgspec.msgpack.Decoder(ext_hook=from_extension)
 
 CONTAINERS = frozenset({Code.TIMEDELTA, Code.SET, Code.FROZENSET, Code.MAP, Code.TUPLE, Code.STANDARD, Code.OBJECT})
-"""Those decoded in place: a copy at each level would let a small record, nested deep, take a lot of memory."""
+"""Extensions whose data are msgpack. They are decoded in place: if each level of nesting were copied, a small record
+could take a lot of memory."""
 _RESTORERS: dict[int, Callable[[Any], Any]] = {
     Code.BIG_INT: lambda data: int.from_bytes(data, "big", signed=True),
     Code.TEXT: lambda data: data.decode("utf-8", "surrogatepass"),

@@ -1,7 +1,7 @@
-"""The families of classes whose objects can be stored: each says how to take one apart, and how to build it.
+"""The families of classes whose objects can be stored. Each takes its objects apart and builds them again.
 
-Plain data of an object is what a process reads that does not know its class. Neither way calls the class' own code
-where that can be helped, and nothing is validated again: what was stored was an object of the class.
+An object's plain data is what a process reads that does not know the class. Where possible, neither way calls the
+class's own code, and nothing is validated again: it was an object of the class when it was stored.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from chatmem.codec.taking import Rest, Writer
 
 
 class Family(NamedTuple):
-    """Classes of one kind."""
+    """Classes whose objects are taken apart and built in the same way."""
 
     has: Callable[[type[Any]], bool]
     take: Callable[[Writer, Any], tuple[Any, Rest]]
     build: Callable[[Any, Any, Rest], Any]
     is_named: bool = True
-    """whether records name a class that is not registered; a text or number of a subclass is then simply one"""
+    """whether an unregistered class is named in records; otherwise its objects are stored as objects of their base"""
 
 
 _NUMPY = Family(instances.is_numpy, instances.take_numpy, instances.build_numpy)
@@ -45,13 +45,13 @@ _NUMPY_NUMBER = _NUMPY._replace(is_named=False)
 
 
 def family_of(cls: type[Any]) -> Family | None:
-    """Return the family of a class, or None where its objects cannot be stored."""
+    """Return the family of a class, or None if its objects cannot be stored."""
     family = next((family for family in _FAMILIES if family.has(cls)), None)
     return _NUMPY_NUMBER if family is _NUMPY and cls.__name__ != "ndarray" else family
 
 
 def named_in(cls: type[Any]) -> Iterator[type[Any]]:
-    """Yield the classes that the types of a class' fields name."""
+    """Yield the classes in the annotations of a class's fields."""
     if models.is_model(cls):
         hints: Iterable[Any] = [field.annotation for field in cls.model_fields.values()]
     elif models.is_first_model(cls):
@@ -59,7 +59,7 @@ def named_in(cls: type[Any]) -> Iterator[type[Any]]:
     else:
         try:
             hints = typing.get_type_hints(cls).values()
-        except (NameError, TypeError, AttributeError):  # names that only type checkers import
+        except (NameError, TypeError, AttributeError):  # annotations with names that only type checkers import
             return
     for hint in hints:
         yield from _classes_in(hint)

@@ -1,6 +1,7 @@
-"""Objects of other classes than models, taken apart and built.
+"""Takes apart and builds objects that are not pydantic models.
 
-Those with declared fields, enumerations, exceptions, named tuples, subclasses of Python's own classes, and numpy's.
+They are objects with declared fields, enumeration members, exceptions, named tuples, objects of subclasses of Python's
+own classes, and numpy's arrays and numbers.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ _new, _set, _get = object.__new__, object.__setattr__, object.__getattribute__
 
 
 def take_member(writer: Writer, value: enum.Enum) -> tuple[Any, Rest]:
-    """Return an enumeration's member as its value, or its name where that cannot be stored; and its name."""
+    """Return an enumeration member's value, or its name if the value cannot be stored; and its name."""
     name = value._name_
     plain = writer.storable({"value": value._value_}).get("value", name)
     return plain, {} if name is None else {_NAME: writer.write(name)}
 
 
 def build_member(cls: type[enum.Enum], plain: Any, rest: Rest) -> Any:
-    """Return the member of that name, else of that value.
+    """Return the member with that name, or else with that value.
 
     Raises:
         ValueError: there is none.
@@ -51,7 +52,7 @@ def field_names(cls: type[Any]) -> list[str]:
 
 
 def declares_fields(cls: type[Any]) -> bool:
-    """Return whether it is a dataclass, a class of attrs, or a Struct of msgspec."""
+    """Return whether a class is a dataclass, an attrs class, or a msgspec Struct."""
     return dataclasses.is_dataclass(cls) or issubclass(cls, msgspec.Struct) or hasattr(cls, "__attrs_attrs__")
 
 
@@ -60,13 +61,13 @@ def _held(value: Any) -> dict[str, Any]:
     for name in field_names(type(value)):
         try:
             held[name] = _get(value, name)
-        except AttributeError:  # declared, and never set
+        except AttributeError:  # declared, but never set
             continue
     return held
 
 
 def _others(value: Any, names: Iterable[str] = ()) -> dict[str, Any]:
-    """Return an object's attributes beside its fields: not what Python keeps there, nor what it computes anew."""
+    """Return an object's attributes beside its fields, without dunder names and cached properties."""
     cls = type(value)
     return {
         name: item
@@ -86,7 +87,7 @@ def _put_others(made: Any, others: Any) -> None:
 
 
 def take_fields(writer: Writer, value: Any) -> tuple[Any, Rest]:
-    """Return the fields; and those attributes beside them that can be stored."""
+    """Return the fields, and the other attributes that can be stored."""
     fields = _held(value)
     plain = writer.fields(fields)
     base = base_of(type(value))
@@ -97,10 +98,10 @@ def take_fields(writer: Writer, value: Any) -> tuple[Any, Rest]:
 
 
 def build_fields(cls: type[Any], plain: Any, rest: Rest) -> Any:
-    """Return the object. Its class may have got new fields, which take their defaults, and have lost others.
+    """Return the object. Fields that are new in its class get their defaults; fields that it lost are dropped.
 
     Raises:
-        ValueError: it does not fit the class.
+        ValueError: the stored fields do not fit the class.
     """
     base = base_of(cls)
     fields = dict_of(plain if base is None else dict_of(plain)["fields"])
@@ -126,12 +127,12 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def base_of(cls: type[Any]) -> type[Any] | None:
-    """Return which of Python's own classes holds content in an object of this class."""
+    """Return which of Python's own classes, such as list or str, a class derives from; None if from none."""
     return next((base for base in cls.__mro__ if base in BASES), None)
 
 
 def content_of(value: Any) -> Any:
-    """Return what an object holds as one of Python's own classes."""
+    """Return an object's content as an object of the one of Python's own classes that it derives from."""
     base: Any = base_of(type(value))
     if base is dict:
         return dict(value.items())
@@ -146,10 +147,11 @@ def _with_content(cls: type[Any], base: Any, content: Any) -> Any:
     """Return a new object with this content.
 
     Raises:
-        ValueError: the content is another's; of a list, a set would be made whatever the hashes of its items.
+        ValueError: the content is not of the class's base. A set made from a list, for example, would bypass the check
+            of its items' hashes.
     """
     if type(content) is not base:
-        raise ValueError("the class has another base")
+        raise ValueError("the class has another base than it had")
     if base is dict:
         made = dict.__new__(cls)
         (OrderedDict if issubclass(cls, OrderedDict) else dict).update(made, content)
@@ -162,7 +164,7 @@ def _with_content(cls: type[Any], base: Any, content: Any) -> Any:
 
 
 def take_content(writer: Writer, value: Any) -> tuple[Any, Rest]:
-    """Return what the object holds as one of Python's own classes; and those attributes that can be stored."""
+    """Return the object's content as one of Python's own classes, and the attributes that can be stored."""
     others = writer.storable(_others(value))
     return writer.write(content_of(value)), {_ATTRIBUTES: others} if others else {}
 
@@ -171,7 +173,7 @@ def build_content(cls: type[Any], plain: Any, rest: Rest) -> Any:
     """Return the object.
 
     Raises:
-        ValueError: it does not fit the class.
+        ValueError: the content does not fit the class.
     """
     made = _with_content(cls, base_of(cls), plain)
     _put_others(made, rest.get(_ATTRIBUTES))
@@ -179,7 +181,7 @@ def build_content(cls: type[Any], plain: Any, rest: Rest) -> Any:
 
 
 def take_exception(writer: Writer, value: BaseException) -> tuple[Any, Rest]:
-    """Return what an exception is called, says and has; not its cause, nor its traceback."""
+    """Return an exception's class, message, arguments and attributes; not its cause or traceback."""
     arguments: Any = value.args
     if isinstance(value, OSError) and value.filename is not None:
         arguments = OSError.__reduce__(value)[1]
@@ -190,10 +192,10 @@ def take_exception(writer: Writer, value: BaseException) -> tuple[Any, Rest]:
 
 
 def build_exception(cls: type[BaseException], plain: Any, rest: Rest) -> BaseException:
-    """Return the exception, without calling its class' own code.
+    """Return the exception, without calling its class's own code.
 
     Raises:
-        ValueError: it does not fit the class.
+        ValueError: the stored parts do not fit the class.
     """
     native: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
     arguments, attributes = dict_of(plain)["args"], dict(dict_of(plain.get("attributes", {})))
@@ -207,7 +209,7 @@ def build_exception(cls: type[BaseException], plain: Any, rest: Rest) -> BaseExc
 
 
 def is_named_tuple(cls: type[Any]) -> bool:
-    """Return whether it is a tuple whose items have names."""
+    """Return whether a class is a named tuple."""
     return issubclass(cls, tuple) and isinstance(getattr(cls, "_fields", None), tuple)
 
 
@@ -231,26 +233,26 @@ _DTYPES = re.compile(r"[<>|=][biufcMm]\d{1,2}(\[\w+\])?", re.ASCII)
 
 
 def is_numpy(cls: type[Any]) -> bool:
-    """Return whether it is numpy's array, or one of its numbers."""
+    """Return whether a class is numpy's array, or one of its number types."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and (cls is numpy.ndarray or numpy.generic in cls.__mro__)
 
 
 def take_numpy(writer: Writer, value: Any) -> tuple[Any, Rest]:
-    """Return numbers or nested lists of numbers; and of which type and shape they are."""
+    """Return a number or nested lists of numbers, and their type and shape."""
     plain = value.tolist()
     if type(plain) is type(value):
-        raise TypeError("Python has no such number")
+        raise TypeError("Python has no such number type")
     return writer.write(plain), {_DTYPE: value.dtype.str, _SHAPE: list(value.shape)}
 
 
 def build_numpy(cls: type[Any], plain: Any, rest: Rest) -> Any:
-    """Return the array, or the number.
+    """Return the array or number.
 
     Raises:
-        ValueError: the record says none.
+        ValueError: the record's type, shape and numbers do not fit each other.
     """
     numpy: Any = sys.modules["numpy"]
-    dtype = rest[_DTYPE] if _DTYPES.fullmatch(rest[_DTYPE]) else None  # not one that says how much memory to take
+    dtype = rest[_DTYPE] if _DTYPES.fullmatch(rest[_DTYPE]) else None  # others could name a size that fills the memory
     made = numpy.array(plain, dtype=dtype).reshape(rest[_SHAPE])
     return made if cls is numpy.ndarray else cls(made[()])

@@ -1,7 +1,7 @@
-"""The kinds of LangChain messages: for each a letter, a class, and the Struct its record's body is decoded with.
+"""The kinds of LangChain messages. Each has a letter, a class, and the Struct that its records' bodies decode to.
 
-Letters and the short names in the bodies are part of the stored format. A Struct's fields stand in the order of the
-message's own, so that a decoded Struct turned into a dict is the message's `__dict__`.
+The letters, and the short names in the bodies, are part of the stored format. A Struct has its fields in the order of
+the message class, so a decoded Struct as a dict is the message's `__dict__`.
 """
 
 from __future__ import annotations
@@ -92,18 +92,18 @@ class Remove(Message, kw_only=True, omit_defaults=True, gc=False):
 
 
 class Extension(Struct, kw_only=True, omit_defaults=True, gc=False):
-    """What a body has beside its Struct, where it needs more."""
+    """The parts of a message that its Struct cannot hold."""
 
     cls: str | None = field(name="k", default=None)
-    """the name of the message's class, where it is not LangChain's"""
+    """the name of the message's class, if it is not LangChain's"""
     fields: dict[str, Any] = field(name="f", default_factory=dict)
-    """fields that the Struct does not know or whose values it cannot type"""
+    """fields that the Struct lacks, or whose values do not have the Struct's types"""
     extra: dict[Any, Any] = field(name="x", default_factory=dict)
-    """what was given beyond the class' fields"""
+    """pydantic's extra fields"""
     private: dict[str, Any] | None = field(name="p", default=None)
     """pydantic's private attributes"""
     unset: list[str] = field(name="u", default_factory=list)
-    """which of the above the message's field set does not name"""
+    """which of the fields above are not in the message's field set"""
 
 
 _Types = frozenset[type]
@@ -135,7 +135,7 @@ _ITEM_TYPES: dict[str, _Types] = {
 
 
 class Kind:
-    """What the codec needs to know of one kind, computed once."""
+    """A kind of message, with everything that the codec computes once for it."""
 
     def __init__(self, letter: str, cls: type[lc.BaseMessage], struct: type[Message]) -> None:
         self.code = ord(letter)
@@ -144,7 +144,7 @@ class Kind:
         self.names = struct.__struct_fields__
         self.decode = msgspec.msgpack.Decoder(struct, ext_hook=from_extension).decode
         self.decode_extended = msgspec.msgpack.Decoder(
-            tuple[struct, Extension],  # type: ignore[valid-type]
+            tuple[struct, Extension],  # type: ignore[valid-type]  # `struct` is a variable, which msgspec allows
             ext_hook=from_extension,
         ).decode
         self.type: str | None = cls.model_fields["type"].default if struct is not Message else None
@@ -155,12 +155,12 @@ class Kind:
         self._field_sets: dict[int, frozenset[str]] = {}
 
     def mask(self, fields_set: set[str]) -> int:
-        """Return the field set as one bit a field; names that the Struct lacks have none."""
+        """Return the field set as one bit per field of the Struct. Other names have no bit."""
         names = frozenset(fields_set)
         mask = self._masks.get(names)
         if mask is None:
             mask = sum(1 << bit for bit, name in enumerate(self.names) if name in names)
-            if names <= set(self.names):  # others come in endless variety
+            if names <= set(self.names):  # other names have no limit, and would fill the cache
                 self._masks[names] = mask
         return mask
 
@@ -175,7 +175,7 @@ class Kind:
 
 
 def is_typed(name: str, value: Any) -> bool:
-    """Return whether a Struct takes this value in the field of that name, and gives it back unchanged."""
+    """Return whether a Struct's field of that name can hold the value and gives it back unchanged."""
     kind = type(value)
     if kind not in _TYPES[name]:
         return False

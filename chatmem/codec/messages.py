@@ -1,9 +1,9 @@
 """A LangChain message <-> the body of its record.
 
-The common path hands a message's `__dict__` to its kind's Struct and msgspec does the rest; the message is rebuilt
-without pydantic's validation, since what was stored was a message. Whatever does not fit the Struct (fields of
-subclasses or of other releases of langchain-core, values that msgpack cannot carry by itself) travels beside it, in
-an Extension.
+The common path hands a message's `__dict__` to its kind's Struct, and msgspec does the rest. Messages are rebuilt
+without pydantic's validation, since they were messages when they were stored. What does not fit the Struct is stored
+beside it, in an Extension: fields of subclasses or of other releases of langchain-core, and values that msgpack cannot
+represent.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ from chatmem.codec.values import NotStorableError, OnUnstorable, Writer
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
-# the slots' own descriptors: half the time of `object.__setattr__`, which looks them up
+# setting slots by their descriptors takes half the time of `object.__setattr__`
 _set_dict, _set_fields_set, _set_extra, _set_private = (
     BaseModel.__dict__[name].__set__
     for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
 _SMALL = 16 * 1024
-"""bytes; what is smaller cannot hold so many keys that it would matter which"""
+"""bytes; smaller bodies cannot hold enough keys to make reading them slow"""
 _NOT_UTF8_OR_64_BIT = (UnicodeEncodeError, OverflowError)
 
 
 class Body(NamedTuple):
-    """A message, ready to be put behind a record's header."""
+    """The body of a message's record, and what the header says of it."""
 
     kind: Kind
     mask: int
-    """which of the Struct's fields the message's field set names"""
+    """which of the Struct's fields are in the message's field set"""
     extended: bool
-    """whether an Extension stands beside the Struct"""
+    """whether an Extension follows the Struct"""
     data: bytes
 
 
@@ -52,11 +52,11 @@ def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "
 
     Args:
         message: any LangChain message.
-        with_id: whether the body holds the message's id; else the header does.
-        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
+        with_id: whether the body holds the message's id. Otherwise the id is stored before the body.
+        on_unstorable: whether a value that cannot be stored is an error, or is replaced by a description of it.
 
     Raises:
-        NotStorableError: a value in it cannot be stored.
+        NotStorableError: a value in the message cannot be stored.
     """
     kind = BY_CLASS.get(type(message))
     if kind is not None and kind.matches_class and not message.__pydantic_extra__:
@@ -68,13 +68,13 @@ def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "
             try:
                 data = _pack(kind, kind.struct(**values), with_id)
                 return Body(kind, kind.mask(message.__pydantic_fields_set__), False, data)
-            except (TypeError, *_NOT_UTF8_OR_64_BIT):  # TypeError: something cached in `__dict__` that is no field
+            except (TypeError, *_NOT_UTF8_OR_64_BIT):  # TypeError: `__dict__` holds something cached besides the fields
                 pass
     return _dump_extended(message, with_id, Writer(on_unstorable=on_unstorable))
 
 
 def _pack(kind: Kind, struct: Message, with_id: bool, extension: Extension | None = None) -> bytes:
-    # msgspec omits a default that is the same object; an equal one would make two bodies of one message
+    # msgspec omits a default only if it is the same object: equal messages must have equal bodies
     if struct.type == kind.type:
         struct.type = kind.type
     if isinstance(struct, Tool) and struct.status == "success":
@@ -97,7 +97,7 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
         elif _has_own(message, name, value):
             extension.fields[name] = dump_field(writer, cls, name, value)
     for name in {"tool_call_id", "role", "type"} & set(kind.names) - set(typed):
-        typed[name] = ""  # required there; the extension holds the real one
+        typed[name] = ""  # the Struct requires it; the extension has the real value
     given = message.__pydantic_extra__ or {}
     extension.extra = {name: writer.below(name, value) for name, value in given.items()}
     if message.__pydantic_private__:
@@ -109,11 +109,11 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
 
 
 def is_equal(one: BaseMessage | None, other: BaseMessage | None) -> bool:
-    """Return whether two messages that were read say the same.
+    """Return whether two messages that were read are equal, or would be stored alike.
 
-    That they are stored alike is enough: exceptions and NaN equal only themselves, numpy's arrays have no one answer.
+    Equality alone is not enough: exceptions and NaN equal only themselves, and numpy's arrays compare item by item.
     """
-    with suppress(Exception):  # of the class of something in them, which may raise anything
+    with suppress(Exception):  # raised by a class of the application, so it may be anything
         if one == other:
             return True
     if one is None or other is None or type(one) is not type(other):
@@ -124,7 +124,7 @@ def is_equal(one: BaseMessage | None, other: BaseMessage | None) -> bool:
 
 
 def _has_own(message: BaseMessage, name: str, value: Any) -> bool:
-    """Return whether a field that the Struct lacks must be stored: it is a field, and not merely its default."""
+    """Return whether a field that the Struct lacks must be stored: it was set, or is not the default."""
     field = type(message).model_fields.get(name)
     return field is not None and (name in message.__pydantic_fields_set__ or value is not field.default)
 
@@ -138,11 +138,11 @@ def _is_encodable(value: Any) -> bool:
 
 
 def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:
-    """Return the message of a plain body.
+    """Return the message of a body without an Extension.
 
     Raises:
         DecodeError, ValueError: the body is damaged.
-        RecursionError: the body is nested absurdly.
+        RecursionError: the body is nested too deeply.
     """
     if len(data) > _SMALL:
         check_keys(data, CONTAINERS)
@@ -151,7 +151,7 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
         values["id"] = message_id
     if not kind.matches_class:
         return _build_adapted(kind.cls, values, set(kind.field_set(mask)), {})
-    # `_build`, without the call: most of what is ever read comes by here
+    # `_build` inlined: almost every message that is read takes this path
     message = _new(kind.cls)
     _set_dict(message, values)
     _set_fields_set(message, set(kind.field_set(mask)))
@@ -164,7 +164,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
     """Return the message of a body with an Extension.
 
     Raises:
-        DecodeError, ValueError: as `load`; or a registered class has changed and does not fit the record any more.
+        DecodeError, ValueError: as `load`, or a registered class has changed so that the record no longer fits it.
         RecursionError: as `load`.
     """
     if len(data) > _SMALL:
@@ -183,7 +183,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
         else:
             extra[name] = value
     if extension.cls is not None and cls is kind.cls and kind.type is not None:
-        values["type"] = kind.type  # the subclass' own type would make an invalid message of the base
+        values["type"] = kind.type  # the base class is not valid with a subclass's type
     names = (kind.field_set(mask) | set(extra) | set(extension.fields)) - set(extension.unset)
     names -= {name for name in extension.fields if name in kind.names and name not in kind.field_set(mask)}
     return _build_adapted(cls, values, set(names), extra, extension.private)
@@ -196,9 +196,9 @@ def _build_adapted(
     extra: dict[str, Any],
     private: dict[str, Any] | None = None,
 ) -> BaseMessage:
-    """Build a message whose class' fields are not the Struct's."""
+    """Build a message whose class has other fields than the Struct."""
     fields = cls.model_fields
-    for name in set(values) - set(fields):  # an older langchain-core lacks it
+    for name in set(values) - set(fields):  # an older langchain-core lacks the field
         value = values.pop(name)
         if name in fields_set or value:
             extra[name] = value

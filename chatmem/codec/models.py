@@ -1,7 +1,7 @@
-"""Pydantic's models, of both its versions, taken apart and built without its validation.
+"""Takes apart and builds models of pydantic v2 and v1, without validation.
 
-Plain data of a model is a dict of its fields and extra fields by their names (not by aliases), and of a root model its
-root. Beside it travel the fields that were not set, and private attributes.
+A model's plain data is a dict of its fields and extra fields by their names, not their aliases. A root model's is its
+root. Stored beside it are the names of fields that were not set, and private attributes.
 """
 
 from __future__ import annotations
@@ -16,22 +16,26 @@ from chatmem.codec.taking import Rest, Writer, dict_of, names_in
 
 _UNSET, _PRIVATE = "u", "p"
 _new, _set = object.__new__, object.__setattr__
-_set_fields_set, _set_extra, _set_private = (  # the slots themselves: RootModel has attributes of the same names
+(
+    _set_fields_set,
+    _set_extra,
+    _set_private,
+) = (  # the slots' descriptors: RootModel has attributes of these names
     BaseModel.__dict__[name].__set__
     for name in ("__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
 
 
 def is_model(cls: type[Any]) -> bool:
-    """Return whether it is a model of pydantic's second version."""
+    """Return whether a class is a pydantic v2 model."""
     return BaseModel in cls.__mro__
 
 
 def take_model(writer: Writer, value: BaseModel) -> tuple[Any, Rest]:
-    """Return a model's fields, and what else makes an equal one.
+    """Return a model's fields, and whatever else makes an equal model.
 
-    A field that its class never dumps (`exclude=True`) and a private attribute are left out where they cannot be
-    stored: a client or a lock is usually kept there.
+    Fields with `exclude=True` and private attributes are left out if they cannot be stored: models keep clients and
+    locks in them.
     """
     fields = type(value).model_fields
     held = {name: item for name, item in value.__dict__.items() if name in fields}
@@ -48,16 +52,16 @@ def take_model(writer: Writer, value: BaseModel) -> tuple[Any, Rest]:
 
 
 def build_model(cls: type[BaseModel], plain: Any, rest: Rest) -> BaseModel:
-    """Return the model. Its class may have got new fields, which take their defaults, and have lost others.
+    """Return the model. Fields that are new in its class get their defaults; fields that it lost are dropped.
 
     Raises:
-        ValueError: it does not fit the class, or must not be built because a record says so.
+        ValueError: the stored fields do not fit the class, or the object would be dangerous to build from a record.
     """
     values = {"root": plain} if issubclass(cls, RootModel) else dict_of(plain)
     _refuse_what_acts(cls, values)
     fields, allows_extra = cls.model_fields, cls.model_config.get("extra") == "allow"
     if fields.keys() - values.keys() and cls.__module__.startswith("langchain_core."):
-        made = cls.model_validate(values)  # a prompt computes fields that it does not dump
+        made = cls.model_validate(values)  # LangChain's prompts compute fields that they do not dump
         computed = made.model_fields_set - values.keys()
     else:
         made, computed = _new(cls), set()
@@ -72,18 +76,18 @@ def build_model(cls: type[BaseModel], plain: Any, rest: Rest) -> BaseModel:
 
 
 def _refuse_what_acts(cls: type[BaseModel], values: dict[str, Any]) -> None:
-    """Raise for objects of LangChain's that run code, or read a file, which the record names."""
+    """Refuse LangChain's objects that would run code or read a file that a record names."""
     if values.get("template_format") == "jinja2":
-        raise ValueError("a template of jinja2")
+        raise ValueError("a jinja2 template, which could run code, is not built from a record")
     if cls.__name__ == "Blob" and values.get("path") is not None:
-        raise ValueError("a blob of a file")
+        raise ValueError("a blob with a path, which would read a file, is not built from a record")
 
 
 def default_of(cls: type[BaseModel], name: str) -> Any:
     """Return a field's default.
 
     Raises:
-        ValueError: it is required.
+        ValueError: the field is required.
     """
     field = cls.model_fields[name]
     if field.is_required():
@@ -92,25 +96,26 @@ def default_of(cls: type[BaseModel], name: str) -> Any:
 
 
 def private_of(cls: type[BaseModel], given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a model's private attributes: those given, and the defaults of others."""
+    """Return a model's private attributes: the given ones, and the defaults of the others."""
     if not cls.__private_attributes__:
         return None
+    attributes: dict[str, Any] = cls.__private_attributes__
     defaults = {
-        key: item.get_default() if item.default_factory is None else item.default_factory()  # type: ignore[call-arg]
-        for key, item in cls.__private_attributes__.items()
+        key: item.get_default() if item.default_factory is None else item.default_factory()
+        for key, item in attributes.items()
         if key not in (given or {})
     }
     return {key: item for key, item in defaults.items() if item is not PydanticUndefined} | (given or {})
 
 
 def is_first_model(cls: type[Any]) -> bool:
-    """Return whether it is a model of pydantic's first version, as `pydantic.v1` has it."""
+    """Return whether a class is a pydantic v1 model, from `pydantic.v1`."""
     module = sys.modules.get("pydantic.v1.main")
     return module is not None and module.BaseModel in cls.__mro__
 
 
 def take_first_model(writer: Writer, value: Any) -> tuple[Any, Rest]:
-    """Return a model's fields, and what else makes an equal one; as `take_model`."""
+    """Return a model's fields, and whatever else makes an equal model; see `take_model`."""
     held: dict[str, Any] = value.__dict__
     rest: Rest = {}
     if unset := sorted(held.keys() - value.__fields_set__):
@@ -122,10 +127,10 @@ def take_first_model(writer: Writer, value: Any) -> tuple[Any, Rest]:
 
 
 def build_first_model(cls: Any, plain: Any, rest: Rest) -> Any:
-    """Return the model; as `build_model`.
+    """Return the model; see `build_model`.
 
     Raises:
-        ValueError: it does not fit the class.
+        ValueError: the stored fields do not fit the class.
     """
     values = {"__root__": plain} if "__root__" in cls.__fields__ else dict_of(plain)
     missing = [field for name, field in cls.__fields__.items() if name not in values]

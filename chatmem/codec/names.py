@@ -1,7 +1,7 @@
-"""What records call the classes of values, and which class a name means.
+"""The names of classes in records, and how a name is resolved to a class.
 
-A name is only ever looked up: among the classes that the application registered, and among fixed lists of LangChain's
-and Python's own, in modules that are imported already. Data never says what to import.
+Names are only looked up: among the classes that the application registered, and in fixed lists of LangChain's and
+Python's own classes, in modules that are already imported. A record can never cause an import.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from langchain_core.documents import base
 from langchain_core.outputs import chat_generation, chat_result, generation, llm_result, run_info
 
 classes: dict[str, type[Any]] = {}
-"""what was registered, by the name that records carry, and by the class' full name"""
+"""the registered classes, each by its name in records and by its full name"""
 LANGCHAIN, PYTHON = "langchain:", "python:"
-"""What the names of LangChain's and Python's own begin with; no registered name does."""
+"""The names of LangChain's and Python's own classes begin with these, and registered names do not."""
 _HERE = {
     base.__name__: ("Document", "Blob"),
     generation.__name__: ("Generation", "GenerationChunk"),
@@ -36,7 +36,7 @@ _HERE = {
     "langchain_core.messages.function": ("FunctionMessage", "FunctionMessageChunk"),
     "langchain_core.messages.modifier": ("RemoveMessage",),
 }
-"""These modules are imported with chatmem."""
+"""classes in modules that are imported with chatmem"""
 _ELSEWHERE = {
     "langchain_core.prompts.chat": (
         *("ChatPromptTemplate", "MessagesPlaceholder", "ChatMessagePromptTemplate", "HumanMessagePromptTemplate"),
@@ -50,17 +50,17 @@ _ELSEWHERE = {
     "langchain_core.exceptions": ("LangChainException", "OutputParserException"),
     "langchain_core.tools.base": ("ToolException",),
 }
-"""These take a third of a second to import: they come back as themselves where the application imported them."""
+"""classes in modules that take a third of a second to import, and so are found only if the application imported them"""
 _MODULES = {name: module for module, own in {**_HERE, **_ELSEWHERE}.items() for name in own}
 
 
 def full_name(cls: type[Any]) -> str:
-    """Return the name of a class that was given none."""
+    """Return the default name of a class: its module and qualified name."""
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
 def name_of(cls: type[Any]) -> str:
-    """Return the name that records carry for a value of this class."""
+    """Return the name in records of a value's class."""
     name: str = cls.__name__
     if _MODULES.get(name) == cls.__module__:
         return LANGCHAIN + name
@@ -70,16 +70,16 @@ def name_of(cls: type[Any]) -> str:
 
 
 def is_own(name: str) -> bool:
-    """Return whether every chatmem knows what the name means."""
+    """Return whether the name is one of LangChain's or Python's own classes, which need no registration."""
     return name.startswith((LANGCHAIN, PYTHON))
 
 
 def find(name: str) -> type[Any] | None:
-    """Return the class that a record's name means, or None where this process does not know it."""
+    """Return the class of a name in a record, or None if this process does not know it."""
     scope, colon, own = name.partition(":")
     if scope + colon == LANGCHAIN:
         module = sys.modules.get(_MODULES.get(own, ""))
-        return None if module is None else vars(module).get(own)  # getattr would import what is lazy there
+        return None if module is None else vars(module).get(own)  # getattr could import, as modules load names lazily
     if scope + colon == PYTHON:
         cls = vars(builtins).get(own)
         return cls if isinstance(cls, type) and issubclass(cls, BaseException) else None

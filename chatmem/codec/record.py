@@ -1,23 +1,23 @@
 """A record: what one message is in Redis. This file is the stored format, version 1.
 
-An element of a session's list is `position:record`, the position in decimal digits, put there by the append script.
-The record is a header and a body:
+An element of a session's list is `position:record`. The append script writes the position in decimal digits. A record
+is a header and a body:
 
     offset  size  what
     0       1     format: 1
     1       1     flags: 1 the body has an Extension, 2 the message has an id, 4 it calls tools
     2       1     kind: a letter, see kinds.py
-    3       2     field set: one bit a field of the kind's Struct
+    3       2     field set: one bit per field of the kind's Struct
     5       8     time of the append in microseconds since 1970, by the writer's clock
     13      2     length of the id in bytes
     15      n     the id, UTF-8 (lone surrogates as three bytes each)
     15 + n        the body: msgpack, see messages.py
 
-Where flag 8 is set, id and body are one zstd frame without its magic number; see compression.py. Where flag 16 is set,
-what follows the header is encrypted; see encryption.py.
+With flag 8, id and body are one zstd frame without its magic number; see compression.py. With flag 16, everything
+after the header is encrypted; see encryption.py.
 
-Numbers are big-endian. Where only text passes, a record that is none (not its position) is in base64, whose first
-byte is then an `A`. An element that begins with `{` is a JSON message of LangChain's own classes.
+Numbers are big-endian. Over text-only transports (REST) the record, but not its position prefix, is base64-encoded; its
+first byte is then an `A`. An element that begins with `{` is a JSON message as LangChain's own classes write it.
 """
 
 from __future__ import annotations
@@ -48,33 +48,33 @@ FORMAT = 1
 EXTENDED, HAS_ID, CALLS_TOOLS, COMPRESSED = 1, 2, 4, 8
 _PLAIN = HAS_ID | CALLS_TOOLS | COMPRESSED
 _KNOWN = _PLAIN | EXTENDED | SEALED
-MAX_RECORD_BYTES = 512 * 2**20 - 256  # Redis takes 512 MiB in one value; the rest is for position, key name and tag
+MAX_RECORD_BYTES = 512 * 2**20 - 256  # a Redis value has at most 512 MiB; 256 bytes are for position, key name and tag
 MAX_ID_BYTES = 2**16 - 1
 
 _header = struct.Struct(">BBBHqH")
 _unpack, _HEADER_SIZE = _header.unpack_from, _header.size
 TIME = slice(5, 13)
-"""where in a record its time is"""
+"""where in a record the time is"""
 _COLON = b":"
 _UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
-    AttributeError,  # of LangChain's validators, on JSON of an unexpected shape
+    AttributeError,  # from LangChain's validators, on JSON of an unexpected shape
 )
 _FIRST_TYPES = ("human", "ai", "system")
-"""in LangChain JS' first format all others are `ChatMessage`s"""
+"""in LangChain JS's first format, messages of all other types are `ChatMessage`s"""
 _EPOCH, _MICROSECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(microseconds=1)
 
 
 class Encoded(NamedTuple):
-    """A message ready to be appended."""
+    """A message that is ready to be appended."""
 
     id: bytes
-    """what makes it idempotent, as `keys.field` writes it; empty for none"""
+    """its id, which makes the append idempotent, as `keys.field` writes it; empty if it has none"""
     record: bytes
 
 
 class Decoded(NamedTuple):
-    """What a record says."""
+    """The content of a record."""
 
     id: str | None
     created_at: datetime | None
@@ -93,7 +93,7 @@ def to_datetime(microseconds: int) -> datetime:
 
 
 def from_datetime(time: datetime) -> int:
-    """Return what `to_datetime` was given."""
+    """Return a datetime in UTC as a record's time: the inverse of `to_datetime`."""
     return (time - _EPOCH) // _MICROSECOND
 
 
@@ -109,39 +109,40 @@ def encode(
 
     Args:
         message: any LangChain message.
-        index: which of the append's messages it is, for the error.
-        created: microseconds since 1970.
-        compression: how to compress it; None for not at all.
-        most: bytes that its record may have.
-        on_unstorable: what becomes of a value that cannot be stored: an error, or a text that says what it was.
+        index: the message's index among the append's messages, for errors.
+        created: the time of the append, in microseconds since 1970.
+        compression: how to compress the record; None for not at all.
+        most: the most bytes that the record may have.
+        on_unstorable: whether a value that cannot be stored is an error, or is replaced by a description of it.
 
     Raises:
-        EncodingError: a value in it cannot be stored; names index and field.
-        MessageTooLargeError: the record is larger than that.
+        EncodingError: a value in the message cannot be stored. The error names index and field.
+        MessageTooLargeError: the record has more bytes than `most`.
     """
     try:
-        # a RemoveMessage's id is another message's
-        own_id = None if isinstance(message, RemoveMessage) else message.id
-        with_id = not isinstance(own_id, str)
-        name = b"" if with_id else field(own_id)  # type: ignore[arg-type]
-        id_bytes = name if name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")  # type: ignore[union-attr]
+        given = message.id
+        # the id of a RemoveMessage is another message's
+        own_id = given if isinstance(given, str) and not isinstance(message, RemoveMessage) else None
+        name = b"" if own_id is None else field(own_id)
+        id_bytes = name if own_id is None or name[:1] != b"%" else own_id.encode("utf-8", "surrogatepass")
         if len(id_bytes) > MAX_ID_BYTES:
-            raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes")
-        body = messages.dump(message, with_id=with_id, on_unstorable=on_unstorable)
+            raise NotStorableError("id", f"it is longer than {MAX_ID_BYTES:,} bytes; use a shorter one")
+        body = messages.dump(message, with_id=own_id is None, on_unstorable=on_unstorable)
     except NotStorableError as error:
         what = f"message {index} ({type(message).__name__}), field {error.path!r}: {error.reason}"
         raise EncodingError(what, index=index, field=error.path) from error.__cause__
-    flags = EXTENDED * body.extended | HAS_ID * (not with_id) | CALLS_TOOLS * bool(message.__dict__.get("tool_calls"))
+    calls_tools = bool(message.__dict__.get("tool_calls"))
+    flags = EXTENDED * body.extended | HAS_ID * (own_id is not None) | CALLS_TOOLS * calls_tools
     header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
     record = _compressed(header, id_bytes + body.data, compression)
     if len(record) > most:
-        what = f"message {index} ({type(message).__name__}) takes {len(record):,} bytes; {most:,} are allowed"
-        raise MessageTooLargeError(what, index=index)
+        what = f"message {index} ({type(message).__name__}) takes {len(record):,} bytes, but {most:,} are allowed"
+        raise MessageTooLargeError(f"{what}: shorten it, or raise max_message_bytes", index=index)
     return Encoded(name, record)
 
 
 def is_chunk(record: bytes) -> bool:
-    """Return whether a record that `encode` returned holds a chunk of a message."""
+    """Return whether a record from `encode` holds a message chunk."""
     return BY_CODE[record[2]].is_chunk
 
 
@@ -153,15 +154,15 @@ def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> 
 
 
 def copied(element: bytes, compression: Compression | None, sealer: Sealer | None) -> Encoded:
-    """Return what an element holds, ready to be appended; what this process does not know in it is kept.
+    """Return an element's record, ready to be appended elsewhere. Parts that this process does not know are kept.
 
     Args:
-        element: what lies in the list.
-        compression: how to compress it; None for not at all.
-        sealer: opens it where it is sealed.
+        element: the element of the session's list.
+        compression: how to compress the copy; None for not at all.
+        sealer: decrypts the record if it is encrypted.
 
     Raises:
-        CorruptRecordError: it is no record, or cannot be opened.
+        CorruptRecordError: the element holds no record, or the record cannot be decrypted or decompressed.
     """
     plain = plain_record(element, sealer)
     header, rest = plain[:_HEADER_SIZE], plain[_HEADER_SIZE:]
@@ -171,23 +172,23 @@ def copied(element: bytes, compression: Compression | None, sealer: Sealer | Non
 
 
 def content_of(record: bytes) -> bytes:
-    """Return what a record says: neither when it was written, nor which fields were set to their defaults."""
+    """Return a record without what may differ for equal messages: its time, and which fields were set to defaults."""
     return record[1:3] + record[TIME.stop :]
 
 
 def digest(part: Encoded) -> bytes:
-    """Return what stands for a message's id and content."""
+    """Return a digest of a message's id and content."""
     return hashlib.blake2b(part.id + b"\0" + content_of(part.record), digest_size=8).hexdigest().encode()
 
 
 def position_of(element: bytes) -> int | None:
-    """Return the position an element begins with, or None where it has none."""
-    digits, colon, _ = element[:16].partition(_COLON)  # as the scripts do
+    """Return the position that an element begins with, or None if it begins with none."""
+    digits, colon, _ = element[:16].partition(_COLON)  # as the scripts read it
     return int(digits) if colon and digits.isdigit() else None
 
 
 def in_order(elements: Sequence[bytes]) -> bool:
-    """Return whether the positions of elements grow, of those that have one."""
+    """Return whether the elements' positions grow. Elements without a position do not count."""
     last = -1
     for element in elements:
         position = position_of(element)
@@ -199,16 +200,16 @@ def in_order(elements: Sequence[bytes]) -> bool:
 
 
 def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> list[BaseMessage]:
-    """Return the messages of a session's elements, and nothing else of them: what most reads want, and soon.
+    """Return only the messages of a session's elements. Most reads need no more, and this is the fastest way.
 
     Args:
-        elements: what lies in the list.
-        sealer: opens those that are sealed.
+        elements: elements of the session's list.
+        sealer: decrypts encrypted records.
 
     Raises:
-        CorruptRecordError: one of them is damaged, or of a newer format.
+        CorruptRecordError: a record is damaged or of a newer format.
     """
-    if sealer is not None:  # next to nothing of theirs is plain
+    if sealer is not None:  # then hardly any record is plain
         return [decode(element, sealer).message for element in elements]
     load = messages.load
     read = []
@@ -227,19 +228,19 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
                 continue
         except _UNREADABLE:
             pass
-        read.append(decode(element).message)  # whatever is not quite that
+        read.append(decode(element).message)  # everything else, and errors
     return read
 
 
 def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
-    """Return what an element of a session's list holds.
+    """Return the content of an element of a session's list.
 
     Args:
-        element: what lies in the list.
-        sealer: opens it where it is sealed.
+        element: the element.
+        sealer: decrypts the record if it is encrypted.
 
     Raises:
-        CorruptRecordError: it is damaged, or of a newer format.
+        CorruptRecordError: the record is damaged or of a newer format.
     """
     try:
         return _decode(element, sealer)
@@ -248,22 +249,22 @@ def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
 
 
 def record_of(element: bytes) -> bytes:
-    """Return an element's record, without its position, and not in base64.
+    """Return an element's record, without position and base64.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the element holds no record.
     """
     _, colon, record = element.partition(_COLON)
     if not colon:
-        raise ValueError("it is no record of chatmem")
+        raise ValueError("it was not written by chatmem")
     return binascii.a2b_base64(record, strict_mode=True) if record[:1] == b"A" else record
 
 
 def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
-    """Return an element's record as it is before it is compressed or sealed: whoever has it can read it.
+    """Return an element's record, neither compressed nor encrypted.
 
     Raises:
-        CorruptRecordError: there is none, or it cannot be opened.
+        CorruptRecordError: the element holds no record, or the record cannot be decrypted or decompressed.
     """
     try:
         record = element if element[:1] == b"{" else record_of(element)
@@ -276,10 +277,10 @@ def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
 
 
 def encoded(record: bytes) -> Encoded:
-    """Return what `plain_record` returned, ready to be appended.
+    """Return a record from `plain_record`, ready to be appended.
 
     Raises:
-        CorruptRecordError: it cannot be read.
+        CorruptRecordError: the record cannot be read.
     """
     record = plain_record(b"0:" + record)
     message_id = decode(b"0:" + record).id
@@ -287,19 +288,19 @@ def encoded(record: bytes) -> Encoded:
 
 
 def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes]:
-    """Return what the header of an element's record says, and the id and body behind it."""
+    """Return the fields of the header of an element's record, and the bytes of id and body after it."""
     header = version, flags, *_ = _unpack(record)
     if version != FORMAT:
-        raise ValueError(f"it is of format {version}; this chatmem reads format {FORMAT}")
+        raise ValueError(f"it is of format {version}, but this chatmem reads format {FORMAT}: upgrade chatmem")
     if flags & ~_KNOWN:
-        raise ValueError("a newer chatmem wrote it")
+        raise ValueError("a newer chatmem wrote it: upgrade chatmem")
     rest, only_given = record[_HEADER_SIZE:], False
     if flags & SEALED:
         if sealer is None:
             raise no_key(record)
         position = position_of(element)
         if position is None:
-            raise ValueError("it is encrypted for a position, and has none")
+            raise ValueError("it is encrypted, but its position is missing")
         rest, only_given = sealer.open(record, position), not is_bound(record)
     else:
         _check_plain(sealer)
@@ -329,16 +330,14 @@ def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
 def _time_of(created: int) -> datetime | None:
     try:
         return to_datetime(created)
-    except OverflowError:  # a damaged time costs no message: `decode_messages` does not look at it at all
+    except OverflowError:  # a message with a damaged time is still readable, as for `decode_messages`
         return None
 
 
 def _decode_json(data: bytes, sealer: Sealer | None) -> Decoded:
-    """Read a message as LangChain's own classes store it; chatmem did not write it, so it is validated."""
+    """Read a message that LangChain's own classes stored. chatmem did not write it, so it is validated."""
     _check_plain(sealer)
-    written = json.loads(
-        data.decode("utf-8", "surrogatepass")
-    )  # of bytes it would guess other encodings, and load them
+    written = json.loads(data.decode("utf-8", "surrogatepass"))  # given bytes, it would guess encodings
     _complete(written)
     check_arguments(written)
     (message,) = messages_from_dict([written])
@@ -349,7 +348,7 @@ def _decode_json(data: bytes, sealer: Sealer | None) -> Decoded:
 
 
 def _complete(written: dict[str, Any]) -> None:
-    """Make what LangChain JS wrote, in its first format too, what LangChain's Python reads."""
+    """Turn a message of LangChain JS, also in its first format, into one that LangChain for Python reads."""
     if written.get("data") is None:
         if "text" not in written:
             raise ValueError("it has neither data nor text")
@@ -360,13 +359,13 @@ def _complete(written: dict[str, Any]) -> None:
                 written["type"] = "chat"
     if written["type"] == "generic":
         written["type"] = "chat"
-    if written["type"] == "ai" and isinstance(written["data"], dict):  # its messages that call tools may have none
+    if written["type"] == "ai" and isinstance(written["data"], dict):  # in JS, messages with tool calls may have none
         written["data"].setdefault("content", "")
 
 
 def _reason(error: Exception) -> str:
     if isinstance(error, ValidationError):
-        return "it is no LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
+        return "it is not a LangChain message: " + "; ".join(e["msg"] for e in error.errors(include_input=False))
     if isinstance(error, KeyError):
         return f"it lacks {error}" if isinstance(error.args[0], str) else "it is of an unknown kind"
-    return f"it cannot be read: {error}" if str(error) else f"it cannot be read: {type(error).__name__}"
+    return f"the record cannot be read: {str(error) or type(error).__name__}"

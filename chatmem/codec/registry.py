@@ -1,8 +1,8 @@
-"""Classes that callers made known, by the names that records carry.
+"""The classes that applications registered, by their names in records.
 
-A record of a subclass of a message, and a value of a class, names its class. The name is only ever looked up: data
-never says what to import. An unknown name is read as the LangChain message it derives from, every field kept, or as
-plain data.
+The record of a message of a subclass names the class, and so does a value of a class. Names are only looked up: a
+record can never cause an import. A message with an unknown name is read as the LangChain message that it derives from,
+with all fields; a value is read as plain data.
 """
 
 from __future__ import annotations
@@ -22,25 +22,30 @@ _adapters: dict[type[BaseMessage], dict[str, TypeAdapter[Any]]] = {}
 
 
 def register(cls: Type, *, name: str | None = None) -> Type:
-    """Make a class known, so that its messages, or values of it inside messages, come back as themselves.
+    """Register a class, so that its messages, or its values inside messages, are read as objects of the class.
 
-    It may be a subclass of a LangChain message; a pydantic model, dataclass, class of attrs or Struct of msgspec; an
-    enumeration, a named tuple, an exception; a subclass of str, int, float, bytes, list, dict, tuple, set or frozenset;
-    numpy's array or one of its numbers. What the types of its fields name is known with it. Usable as a decorator.
+    The class may be a subclass of a LangChain message; a pydantic model, dataclass, attrs class or msgspec Struct; an
+    enumeration, named tuple or exception; a subclass of str, int, float, bytes, list, dict, tuple, set or frozenset;
+    numpy's array or one of its number types. Classes in the annotations of its fields are registered with it.
 
-    A message's own fields may be of any type that pydantic can validate; those which cannot be stored otherwise are
-    stored in pydantic's JSON form and validated when read. Nothing else is validated, and no constructor is called.
+    A message's own fields may have any type that pydantic can validate. Fields that cannot be stored otherwise are
+    stored as pydantic's JSON and validated when they are read. Nothing else is validated, and no constructor is called.
 
     Args:
-        cls: the class. Processes that read its messages or values must register it too.
-        name: what records call it; by default a message's own name, and module and name of another class. It must
-            stay the same as long as records live.
+        cls: the class. Register it in every process that reads its messages or values.
+        name: the name in records. The default is a message class's own name, or another class's module and name. Never
+            change it while records exist.
 
     Returns:
-        The class.
+        The class, so that `register` can be a decorator.
 
     Raises:
-        ValueError: its values cannot be stored, or another class has that name.
+        ValueError: values of the class cannot be stored, or another class has that name.
+
+    Example:
+        >>> @chatmem.register
+        ... class Answer(AIMessage):
+        ...     score: float = 0.0
     """
     if not isinstance(cls, type) or family_of(cls) is None:
         what = "a subclass of a LangChain message, a pydantic model, a dataclass, an Enum, a named tuple, an exception"
@@ -58,34 +63,34 @@ def _adapt(cls: type[BaseMessage]) -> None:
 
 
 def _add(cls: type[Any], name: str | None) -> None:
-    """Make a class known by its name and its full name, and those that its fields' types name."""
+    """Register a class under its name and its full name, and the classes in its fields' annotations."""
     full = names.full_name(cls)
     for key in (name or (cls.__name__ if issubclass(cls, BaseMessage) else full), full):
         other = _classes.setdefault(key, cls)
         if other is not cls and names.full_name(other) != full:
             raise ValueError(f"another class is registered as {key!r}: pass name= to tell them apart")
-        _classes[key] = cls  # a module that is loaded again brings the same class anew
+        _classes[key] = cls  # a reloaded module defines its classes anew
     for named in named_in(cls):
         if named not in _classes.values() and family_of(named) and not names.is_own(names.name_of(named)):
             _add(named, None)
 
 
 def name_of(cls: type[BaseMessage]) -> str:
-    """Return the name that records of messages of this class carry."""
+    """Return the name of a message class in records."""
     return next((name for name, known in tuple(_classes.items()) if known is cls), cls.__name__)
 
 
 def is_registered(cls: type[Any]) -> bool:
-    """Return whether the class was made known."""
+    """Return whether the class is registered."""
     return cls in _classes.values()
 
 
 def find(name: str, base: type[BaseMessage]) -> type[BaseMessage]:
-    """Return the class registered under the name if it derives from the base, else the base."""
+    """Return the class registered under the name if it derives from the base, and otherwise the base."""
     cls = names.find(name)
     return cls if cls is not None and issubclass(cls, base) else base
 
 
 def adapter_of(cls: type[BaseMessage], field: str) -> TypeAdapter[Any] | None:
-    """Return what dumps and validates a field of a registered message class; None where there is none."""
+    """Return what dumps and validates a field of a registered message class; None for an unregistered class."""
     return _adapters.get(cls, {}).get(field)

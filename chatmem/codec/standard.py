@@ -1,6 +1,7 @@
-"""Values of Python's and pydantic's own classes that msgpack cannot carry: each kind's name, and its plain parts.
+"""Values of Python's and pydantic's own classes that msgpack cannot represent, such as fractions, paths and URLs.
 
-They come back as themselves everywhere. The names are part of the stored format.
+Each kind has a name and a way to take values apart. These values are restored everywhere, without registration. The
+names are part of the stored format.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ from pydantic import SecretBytes, SecretStr, networks
 
 _ZONE = re.compile(r"[\w+-]+(/[\w+-]+)*", re.ASCII)
 _MAX_FRACTION_BITS = 2**16
-"""What is longer takes a time that grows with the square of its length."""
+"""A longer fraction takes time that grows with the square of its length."""
 
 
 class Kind(NamedTuple):
-    """How the values of one class are taken apart, and put together again."""
+    """Takes apart and builds the values of one class."""
 
     name: str
     take: Callable[[Any], Any]
@@ -38,12 +39,12 @@ class Kind(NamedTuple):
 def _fraction(parts: list[int]) -> Fraction:
     numerator, denominator = parts
     if numerator.bit_length() + denominator.bit_length() > _MAX_FRACTION_BITS:
-        raise ValueError("a fraction is too long")
+        raise ValueError("the fraction is too long")
     return Fraction(numerator, denominator)
 
 
 def _pure(flavour: type[PurePath]) -> Callable[[str], PurePath]:
-    """Return what makes a concrete path: of the other system's, one that only has no methods to look at files."""
+    """Return what builds a path. A path of the other operating system becomes a pure path, without file access."""
 
     def build(text: str) -> PurePath:
         return Path(text) if isinstance(Path(), flavour) else flavour(text)
@@ -53,9 +54,9 @@ def _pure(flavour: type[PurePath]) -> Callable[[str], PurePath]:
 
 @lru_cache(maxsize=1024)
 def zone(key: str) -> tzinfo | None:
-    """Return a time zone by its name, or None where the system has none of that name.
+    """Return a time zone by its name, or None if the operating system does not have it.
 
-    Python would look for others in the package tzdata, by importing modules that the name says.
+    Python itself would go on to look in the package tzdata, by importing a module with that name.
     """
     if not _ZONE.fullmatch(key) or not any(Path(folder, key).is_file() for folder in zoneinfo.TZPATH):
         return None
@@ -83,7 +84,7 @@ ZONED: dict[type, Kind] = {
     datetime: Kind("datetime", _take_zoned, _zoned(datetime)),
     time: Kind("time", _take_zoned, _zoned(time)),
 }
-"""For those in a named time zone, or in the second of two equal hours; others have extensions of their own."""
+"""Datetimes and times in a named time zone, or with `fold`. Others have extensions of their own."""
 
 _ADDRESSES = (
     *(ipaddress.IPv4Address, ipaddress.IPv6Address, ipaddress.IPv4Network, ipaddress.IPv6Network),
@@ -118,7 +119,7 @@ _BUILDERS: dict[str, Callable[[Any], Any]] = {
 
 
 def build(name: str, parts: Any) -> Any:
-    """Return the value that has these parts, or the parts where this chatmem knows no such kind, or they fit none."""
+    """Return the value of these parts, or the parts if this chatmem does not know the kind or they do not fit it."""
     try:
         return _BUILDERS[name](parts)
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
@@ -126,9 +127,9 @@ def build(name: str, parts: Any) -> Any:
 
 
 def base_of(value: Any) -> Any:
-    """Return a value of a subclass of one of these, or of a date's or the like, as one of the class itself.
+    """Return a value of a subclass of a standard class, such as date or Path, as a value of that class.
 
-    None where it is of none, or says more than such a value can: a pandas Timestamp has nanoseconds.
+    None if there is no such class, or the value says more: a pandas Timestamp, for example, has nanoseconds.
     """
     for cls, convert in _BASES.items():
         if isinstance(value, cls):

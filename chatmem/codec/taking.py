@@ -1,4 +1,4 @@
-"""What takes a value apart and puts it together again has in common."""
+"""What the modules that take objects apart and build them share."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 Rest = dict[str, Any]
-"""What makes an equal object, beside its plain data; its short keys are part of the stored format."""
+"""What makes an equal object, beside its plain data. The short keys are part of the stored format."""
 
 
 class Writer(Protocol):
-    """What makes values storable; see values.py."""
+    """Turns values into what msgpack can represent; see `values.Writer`."""
 
     def write(self, value: Any) -> Any:
-        """Return the value in a form that msgpack carries."""
+        """Return the value as msgpack can represent it."""
 
     def fields(self, items: Mapping[str, Any]) -> Any:
-        """Return an object's fields as a dict in a form that msgpack carries."""
+        """Return an object's fields, a dict, as msgpack can represent it."""
 
     def storable(self, items: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the items that can be stored."""
+        """Return the items that can be stored, and leave out the others."""
 
 
 def dict_of(plain: Any) -> dict[str, Any]:
-    """Return plain data that should be a dict of fields.
+    """Return plain data, checked to be a dict of fields.
 
     Raises:
-        ValueError: it is none.
+        ValueError: it is something else.
     """
     if type(plain) is not dict or not all(isinstance(name, str) for name in plain):
         raise ValueError("the record holds no fields")
@@ -34,5 +34,5 @@ def dict_of(plain: Any) -> dict[str, Any]:
 
 
 def names_in(names: Any) -> frozenset[str]:
-    """Return the names in a list, whatever else a record has there: a text's hash is nothing that others can choose."""
+    """Return the strings in a list from a record. Other items could be chosen so that their hashes collide."""
     return frozenset(name for name in names or () if isinstance(name, str))

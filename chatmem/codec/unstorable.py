@@ -1,4 +1,4 @@
-"""What is stored of a value that cannot be stored, where the application wants a text in place of an error."""
+"""Describes values that cannot be stored: with `on_unstorable="repr"` the description is stored in their place."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from reprlib import Repr
 from typing import Any
 
 _MOST = 200
-"""characters of what a value says of itself"""
+"""characters of a value's repr"""
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _PASSWORD = re.compile(r"(://[^\s:/@]*):[^\s@]*@")
 
 
 class _Short(Repr):
-    """Shows containers only as far as the text can hold, and of an object whose `__repr__` fails nothing."""
+    """A bounded repr. For an object whose `__repr__` raises, it shows only the type."""
 
     def __init__(self) -> None:
         super().__init__()
         self.maxlevel, self.maxstring, self.maxother = 3, 60, _MOST
 
     def repr_instance(self, x: Any, level: int) -> str:
-        """Return what an object says of itself."""
+        """Return the object's repr, cut off at 200 characters."""
         try:
             return repr(x)[:_MOST]
-        except Exception:  # noqa: BLE001 - of the object's own class, which may raise anything
+        except Exception:  # noqa: BLE001 - raised by the object's own class, so it may be anything
             return f"<{type(x).__qualname__}>"
 
 
@@ -31,9 +31,9 @@ _short = _Short().repr
 
 
 def describe(value: Any) -> str:
-    """Return a text that says what a value was: its type, and at most 200 characters of its repr.
+    """Return the value's type and at most 200 characters of its repr, as a text.
 
-    The same object always gives the same text: no memory addresses. Passwords in URLs are left out.
+    Memory addresses are removed, so that the same object always gives the same text; so are passwords in URLs.
     """
     cls = type(value)
     said = _PASSWORD.sub(r"\1:***@", _ADDRESS.sub("", _short(value)))

@@ -1,13 +1,12 @@
-"""Any value inside a message <-> what msgpack can carry.
+"""Turns any value inside a message into what msgpack can represent. `extensions` turns it back.
 
-msgpack has None, booleans, numbers of 64 bits, strings, bytes, lists and maps, and msgspec writes those at its own
-speed. What else is worth keeping exactly travels as a msgpack extension, one code a kind; anything further is
-refused, by its path, before a byte is sent. A code is part of the stored format: it is never used for anything else.
+msgpack has None, booleans, 64-bit numbers, strings, bytes, lists and maps, which msgspec writes fast. Every other value
+that is stored becomes a msgpack extension, whose code says its type. A value that cannot be stored is an error, which
+names its path, before anything is sent.
 
-An object of the application's own class is its class' name and plain data (see families.py). Who does not know the
-name reads the plain data. What the format cannot tell apart, and so comes back as its plain form: a bytearray or
-memoryview (bytes), an object of a class that derives from one of Python's and is not registered (its base), and others
-that docs/values.md lists.
+An object of an application's class is stored as the class's name and plain data (see families.py). A process that does
+not know the name gets the plain data. Some types are not kept: a bytearray or memoryview becomes bytes, an object of an
+unregistered class that derives from one of Python's becomes one of that base, and docs/values.md lists the others.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from chatmem.codec.families import family_of
 from chatmem.codec.unstorable import describe
 
 MAX_DEPTH = 128
-"""How deep lists and maps may be nested; deeper ones could be written and then not be read."""
+"""How deep lists and maps may be nested. Deeper ones could be written, but not be read."""
 
 ATOMS: frozenset[type] = frozenset({str, int, float, bool, type(None), bytes})
-"""The types that msgspec carries whole, with nothing in them to look at."""
+"""The types without parts that msgpack represents."""
 OnUnstorable = Literal["error", "repr"]
-"""What becomes of a value that cannot be stored: an error, or a text that says what it was."""
+"""Whether a value that cannot be stored is an error, or is replaced by a text that describes it."""
 
 _encoder = msgspec.msgpack.Encoder()
 
 
 class NotStorableError(Exception):
-    """A value cannot be stored: its path below the message, and why."""
+    """A value cannot be stored. Has its path in the message, and the reason."""
 
     def __init__(self, path: str, reason: str) -> None:
         super().__init__(path, reason)
@@ -48,9 +47,9 @@ class NotStorableError(Exception):
 
 
 def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
-    """Return whether msgspec keeps the value's types as they are; the fast way past `to_storable`.
+    """Return whether msgspec can write the value as it is, so that no `Writer` is needed.
 
-    Text that UTF-8 cannot carry and integers of more than 64 bits pass here: msgspec itself refuses those.
+    Strings that are not valid UTF-8 and integers of more than 64 bits pass: msgspec itself refuses them.
     """
     kind = type(value)
     if kind in ATOMS:
@@ -63,7 +62,7 @@ def is_plain(value: Any, depth: int = MAX_DEPTH) -> bool:
                 return False
         return True
     if kind is list:
-        for item in value:  # a loop costs half of what all() over a generator does
+        for item in value:  # a loop takes half the time of all() over a generator
             if not (type(item) in ATOMS or is_plain(item, depth - 1)):
                 return False
         return True
@@ -107,17 +106,17 @@ _LEAVES: dict[type, Callable[[Any], Any]] = {
     UUID: lambda value: Ext(Code.UUID, value.bytes),
     Decimal: lambda value: Ext(Code.DECIMAL, str(value).encode()),
 }
-"""Values with nothing in them, which can always be stored. Not of their subclasses, which may hold more."""
+"""Types without parts whose values can always be stored. Values of subclasses may hold more, so they do not count."""
 _RAISING: dict[type, Callable[[Any], Any]] = {
     datetime: _zoned(Code.DATETIME),
-    time: _zoned(Code.TIME),  # a time zone of the application's own
-    **dict.fromkeys((bytearray, memoryview), bytes),  # one that was released
+    time: _zoned(Code.TIME),  # the application's own time zone may raise
+    **dict.fromkeys((bytearray, memoryview), bytes),  # raises for a released one
 }
-"""Others with nothing in them, of which some cannot be read."""
+"""Types without parts for which reading a value may raise."""
 
 
 class _Words(str):
-    """A part of a path that says itself where it is."""
+    """A part of a path that is appended without a dot or brackets."""
 
     __slots__ = ()
 
@@ -126,17 +125,17 @@ _ITEM = _Words("'s item")
 
 
 def _unhashable(value: Any) -> Any:
-    """Return a tuple in a set or as a key as a list, as it has always been stored: no list can be there."""
+    """Return a tuple in a set or key as a list. No list can be there, so reading makes it a tuple again."""
     return list(map(_unhashable, value)) if type(value) is tuple else value
 
 
 class Writer:
-    """Makes values storable: turns what msgpack cannot carry into its extensions.
+    """Turns values into what msgpack can represent.
 
     Args:
-        root: what the value is called in errors; empty where its fields are.
-        on_unstorable: what becomes of values that cannot be stored.
-        objects: whether those are stored that chatmem's first releases did not know: tuples as such, and objects.
+        root: the first part of paths in errors; empty if paths begin with a field of the message.
+        on_unstorable: whether a value that cannot be stored is an error, or is replaced by a description of it.
+        objects: whether to store objects, and tuples as tuples. chatmem's first releases could not read them.
     """
 
     def __init__(self, root: str = "", *, on_unstorable: OnUnstorable = "error", objects: bool = True) -> None:
@@ -146,7 +145,7 @@ class Writer:
         self._objects = objects
 
     def write(self, value: Any) -> Any:
-        """Return the value with everything in it that is special turned into a msgpack extension.
+        """Return the value as msgpack can represent it.
 
         Raises:
             NotStorableError: something in it cannot be stored.
@@ -166,14 +165,14 @@ class Writer:
             return self._special(value)
         except NotStorableError:
             raise
-        except Exception as error:  # noqa: BLE001 - of the value's own class, which may raise anything
+        except Exception as error:  # noqa: BLE001 - raised by the value's own class, so it may be anything
             del self._path[length:]
             return self._refuse(value, f"reading it raised {type(error).__name__}", error)
         finally:
             self._open.discard(id(value))
 
     def fields(self, items: Mapping[Any, Any]) -> dict[Any, Any] | Ext:
-        """Return a dict in a form that msgpack carries; as `write`, but for the dict itself."""
+        """Return a dict as msgpack can represent it. Unlike `write`, it does not count as a level of nesting."""
         pairs: list[tuple[Any, Any]] = []
         for key, item in items.items():
             leaf = _LEAVES.get(type(key))
@@ -182,10 +181,10 @@ class Writer:
             made = dict(pairs)
             if len(made) == len(pairs):
                 return made
-        return Ext(Code.MAP, _encoder.encode(pairs))  # a msgpack map's key cannot be an extension
+        return Ext(Code.MAP, _encoder.encode(pairs))  # chatmem writes no msgpack map with an extension as a key
 
     def storable(self, items: Mapping[str, Any]) -> dict[str, Any]:
-        """Return those of the items that can be stored, each in a form that msgpack carries."""
+        """Return the items that can be stored, as msgpack can represent them, and leave out the others."""
         how, length, made = self._on_unstorable, len(self._path), {}
         self._on_unstorable = "error"
         try:
@@ -199,7 +198,12 @@ class Writer:
         return made
 
     def below(self, part: object, value: Any) -> Any:
-        """Return what is below the present place, at this part of its path; as `write`."""
+        """Do what `write` does, for a part of the value at hand.
+
+        Args:
+            part: the part's name or index, for its path.
+            value: the part.
+        """
         leaf = _LEAVES.get(type(value))
         if leaf is not None:
             return leaf(value)
@@ -219,7 +223,7 @@ class Writer:
         if kind in (set, frozenset):
             items = [self.below(_ITEM, _unhashable(item)) for item in value]
             if any(type(item) is Ext and item.code == Code.OBJECT for item in items):
-                items.sort(key=_encoder.encode)  # who does not know the classes reads a list, which has an order
+                items.sort(key=_encoder.encode)  # read without their classes, they are a list: give it a fixed order
             return Ext(Code.FROZENSET if kind is frozenset else Code.SET, _encoder.encode(items))
         if kind in _RAISING:
             return _RAISING[kind](value)
@@ -238,7 +242,7 @@ class Writer:
                 return self._refuse(value, f"a value of type {cls.__qualname__!r} cannot be stored")
             return self.write(plain)
         if not self._objects:
-            return self._refuse(value, f"a value of type {cls.__qualname__!r} is of a class")
+            return self._refuse(value, f"a value of type {cls.__qualname__!r} cannot be stored here")
         name = names.name_of(cls)
         if not family.is_named and name not in names.classes:
             return family.take(self, value)[0]
@@ -265,9 +269,9 @@ def _joined(path: list[Any]) -> str:
 
 
 def to_storable(value: Any, path: str) -> Any:
-    """Return the value as chatmem's first releases stored it, with every special kind turned into an extension.
+    """Return the value as chatmem's first releases stored it.
 
     Raises:
-        NotStorableError: it holds something that those releases did not give back equal.
+        NotStorableError: something in it was not restored as an equal value by those releases.
     """
     return Writer(path, objects=False).write(value)

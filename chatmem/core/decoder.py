@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -21,8 +21,10 @@ from chatmem.model import Entry
 
 T = TypeVar("T")
 
-RECORDS_AT_ONCE = 64
-"""How many records are decoded or encoded between two checkpoints: about a tenth of a millisecond."""
+RECORDS_AT_ONCE, BYTES_AT_ONCE = 64, 256 * 1024
+"""How much is decoded or encoded between two checkpoints: about a tenth of a millisecond, or one long record."""
+BYTES_PER_CALL = 1024 * 1024
+"""How many bytes of records an operation on a whole session reads at a time, so that it never holds up others."""
 
 _logger = logging.getLogger("chatmem")
 
@@ -44,10 +46,10 @@ class Decoder:
         if session.sealer is not None and not record.in_order(elements):
             raise CorruptRecordError("the positions do not grow: something else wrote to this session")
         messages: list[BaseMessage] = []
-        for start in range(0, len(elements), RECORDS_AT_ONCE):
+        for start, end in pieces(elements):
             if start:  # a long history must not block the event loop
                 await session.transport.checkpoint()
-            part = elements[start : start + RECORDS_AT_ONCE]
+            part = elements[start:end]
             try:
                 messages += record.decode_messages(part, session.sealer)
             except UnknownDictionaryError:
@@ -79,11 +81,11 @@ class Decoder:
         first = _first_position(elements) if first is None else first
         entries: list[Entry] = []
         proven: list[int] = []
-        for start in range(0, len(elements), RECORDS_AT_ONCE):
+        for start, end in pieces(elements):
             if start:
                 await self._session.transport.checkpoint()
             next_position = entries[-1].seq + 1 if entries else first
-            part = partial(self._decode, elements[start : start + RECORDS_AT_ONCE], next_position)
+            part = partial(self._decode, elements[start:end], next_position)
             decoded, sealed = await self._with_dictionaries(part)
             entries += decoded
             proven += [start + index for index in sealed]
@@ -151,6 +153,20 @@ class Decoder:
     def _unreadable(self, seq: int, error: CorruptRecordError) -> Entry:
         error.seq, error.session, error.key = seq, self._session.id, self._session.key
         return Entry(seq, None, None, None, error)
+
+
+def pieces(elements: Sequence[bytes]) -> Iterator[tuple[int, int]]:
+    """Yield where the pieces begin and end that are decoded between two checkpoints."""
+    if len(elements) <= RECORDS_AT_ONCE and sum(map(len, elements)) <= BYTES_AT_ONCE:
+        yield 0, len(elements)
+        return
+    start = size = 0
+    for index, element in enumerate(elements):
+        if index > start and (size >= BYTES_AT_ONCE or index - start == RECORDS_AT_ONCE):
+            yield start, index
+            start, size = index, 0
+        size += len(element)
+    yield start, len(elements)
 
 
 def _first_position(elements: Sequence[bytes]) -> int:

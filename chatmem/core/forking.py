@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from chatmem.codec.record import Encoded
+from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.healing import mend
 from chatmem.core.keys import aside, field, unescape
 from chatmem.core.reader import ENTRIES_PER_CALL, Reader
@@ -43,7 +44,7 @@ async def slices(reader: Reader, up_to: str | int | None, expected_version: int 
     """
     session, after, more = reader.session, -1, True
     while more:
-        page, _ = await reader.ask(session.reads.page(after, None, ENTRIES_PER_CALL, newest=False))
+        page, _ = await reader.ask(session.reads.page(after, None, ENTRIES_PER_CALL, newest=False, size=BYTES_PER_CALL))
         if after < 0 and expected_version is not None and page.version != expected_version:
             with session.named:
                 what = f"the session is at version {page.version}, not at {expected_version}: read it again, then fork"

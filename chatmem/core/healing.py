@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from chatmem.codec import record
-from chatmem.core.decoder import Decoder
+from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.keys import field
 from chatmem.core.session import Session
 from chatmem.errors import NotYoursError, TornSessionError, UnavailableError
@@ -76,7 +76,9 @@ async def _rebuild(session: Session, part: bytes, user: bytes) -> None:
     whole = session.of_anyone()
     decoder = Decoder(session)
     while more:
-        (reply,) = await session.run(whole.reads.page(after, None, RECORDS_PER_CALL, newest=False).command)
+        (reply,) = await session.run(
+            whole.reads.page(after, None, RECORDS_PER_CALL, newest=False, size=BYTES_PER_CALL).command
+        )
         if calls.refusal(reply):
             return
         page = calls.Page(*reply[1:])

@@ -1,7 +1,8 @@
-"""What callers get back, as JSON: how pydantic writes it, and so FastAPI, for which it is a response model.
+"""How pydantic writes the public dataclasses as JSON, so that they can be FastAPI response models.
 
-JSON and UTF-8 carry less than a message may hold. Here nothing makes a response fail: a lone surrogate becomes "?",
-NaN and infinity null, bytes base64, what is nested too deep "...", and an object that is no data its `str`.
+A message may hold values that JSON or UTF-8 cannot represent. None of them makes a response fail: a lone surrogate
+becomes "?", NaN and infinity become null, bytes become base64, what is nested too deeply becomes "...", and any other
+object becomes its `str`.
 """
 
 from __future__ import annotations
@@ -19,21 +20,21 @@ from pydantic import BaseModel, GetCoreSchemaHandler, PlainSerializer, Serializa
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
 _DEEPEST = 200
-"""Levels of lists and maps in a message; pydantic itself stops at 255."""
+"""The levels of lists and maps that are kept. pydantic itself fails at 255."""
 _TOO_DEEP = "..."
 
 
 def text(value: str) -> str:
-    """Return the text without lone surrogates, which UTF-8 cannot carry."""
+    """Return the text with "?" in place of lone surrogates, which UTF-8 cannot represent."""
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
 def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
-    """Return the value as what JSON has: None, booleans, numbers, text, lists and maps of these.
+    """Return the value as JSON can represent it: None, booleans, numbers, text, and lists and maps of these.
 
     Args:
         value: any value.
-        depth: how many levels of it are kept.
+        depth: how many levels of nesting to keep.
     """
     if isinstance(value, str):
         return text(value)
@@ -46,7 +47,7 @@ def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
     if depth == 0:
         return _TOO_DEEP
     if isinstance(value, BaseModel):
-        return jsonable(value.model_dump(warnings=False), depth)  # not in JSON mode, which refuses some of it
+        return jsonable(value.model_dump(warnings=False), depth)  # JSON mode would refuse some values
     if isinstance(value, Mapping):
         return {_key(key): jsonable(item, depth - 1) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset | deque | range):
@@ -64,11 +65,11 @@ def _key(key: object) -> str:
 
 
 class _AsMessage:
-    """How pydantic takes and writes a message: all fields of its own class, not only those of the annotated one."""
+    """pydantic's schema for a message: it writes all fields of the message's own class, not only `BaseMessage`'s."""
 
     @staticmethod
     def __get_pydantic_core_schema__(_: object, handler: GetCoreSchemaHandler) -> CoreSchema:
-        written = handler.generate_schema(AnyMessage | BaseMessage)  # the latter for classes of your own
+        written = handler.generate_schema(AnyMessage | BaseMessage)  # BaseMessage: for the application's own classes
         given = core_schema.union_schema([core_schema.is_instance_schema(BaseMessage), written], mode="left_to_right")
         whole = core_schema.plain_serializer_function_ser_schema(_whole, info_arg=True)
         return core_schema.json_or_python_schema(written, given, serialization=whole)

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple, TypeVar
 from langchain_core.messages import BaseMessage, SystemMessage
 
 from chatmem.codec import record
-from chatmem.core.decoder import Decoder
+from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.session import ATTEMPTS, Session
-from chatmem.core.steps import AT_ONCE
+from chatmem.core.steps import STEP_CHARACTERS
 from chatmem.core.window import Selection, Window
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 LARGEST_PAGE = 1000
 ENTRIES_PER_CALL = 256
-"""How many entries an iteration over a session reads at a time."""
+"""How many entries an iteration over a session reads at a time, if they have no more than `BYTES_PER_CALL`."""
 
 
 class Slice(NamedTuple):
@@ -121,7 +121,7 @@ class Reader:
         chosen = wanted.select(pinned=decoder.readable(pinned))
         while chosen.take(decoder.readable([one for one in entries if one.seq not in known])) and more:
             size = min(4 * size, LARGEST_PAGE)
-            older = await self.slice(None, entries[0].seq, size, newest=True)
+            older = await self.slice(None, entries[0].seq, size, newest=True, size=None)
             if older.page.edited != edited:
                 return None
             if not older.entries or older.entries[0].seq >= entries[0].seq:  # positions that something else wrote
@@ -149,18 +149,31 @@ class Reader:
         ends, _ = await self.ask(session.reads.ends(last, with_tail=True))
         return ends.head, ends.tail, ends.length > last, ends.edited
 
-    async def slice(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> Slice:
-        """Return at most `limit` entries between two positions, oldest first: the newest of them, or the oldest."""
-        page, _ = await self.ask(self.session.reads.page(after, before, limit, newest=newest))
+    async def slice(
+        self, after: int | None, before: int | None, limit: int, *, newest: bool, size: int | None = BYTES_PER_CALL
+    ) -> Slice:
+        """Return at most `limit` entries between two positions, oldest first: the newest of them, or the oldest.
+
+        There are fewer of them, but at least one, if they have more than `size` bytes.
+        """
+        page, _ = await self.ask(self.session.reads.page(after, before, limit, newest=newest, size=size))
+        return await self.slice_of(page, after, before)
+
+    async def slice_of(self, page: Page, after: int | None = None, before: int | None = None) -> Slice:
+        """Return the slice that an answer of `read.lua` holds."""
         entries = await self.decoder.entries(page.elements, page.first, after=after, before=before)
         return Slice(entries, page.elements, page)
 
-    async def stored(self) -> AsyncIterator[tuple[Entry, bytes]]:
-        """Iterate over all entries and the elements that they were decoded from; see `History.entries`."""
+    async def stored(self, first: Slice | None = None) -> AsyncIterator[tuple[Entry, bytes]]:
+        """Iterate over all entries and the elements that they were decoded from; see `History.entries`.
+
+        Args:
+            first: the first slice, if it has been read already.
+        """
         last, more = -1, True
         while more:
-            part = await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
-            more, entries = part.more, part.entries
+            part = first or await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
+            first, more, entries = None, part.more, part.entries
             read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
             end = max(read) if read else entries[-1].seq if entries else last
             if more and end <= last:
@@ -177,17 +190,23 @@ class Reader:
         entries = await self.decoder.entries(elements, None if how == b"id" else int(what))
         return entries[0] if entries else None
 
-    async def search(self, query: Query, best: Best[Match]) -> int:
-        """Offer what matches a query to `best`; return how many messages could not be read."""
+    async def search(self, query: Query, best: Best[Match], first: Slice | None = None) -> int:
+        """Offer what matches a query to `best`; return how many messages could not be read.
+
+        Args:
+            query: what to look for.
+            best: takes the matches.
+            first: the session's first slice, if it has been read already.
+        """
         unreadable = characters = 0
         checkpoint = self.session.transport.checkpoint
-        async for entry, _ in self.stored():
+        async for entry, _ in self.stored(first):
             if entry.message is None:
                 unreadable += 1
                 continue
             text = text_of(entry.message)
             characters += len(text)
-            if characters >= AT_ONCE:  # several short messages take as long as a long one
+            if characters >= STEP_CHARACTERS:  # several short messages take as long as a long one
                 await checkpoint()
                 characters = 0
             found = await query.match_with_checkpoints(text, checkpoint)

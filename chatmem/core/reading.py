@@ -134,7 +134,7 @@ class Reads:
         check_count("before", before, least=0)
         check_count("after", after, least=-1)
         check_limit(limit, LARGEST_PAGE)
-        part = await self._reader.slice(after, before, limit, newest=newest_first)
+        part = await self._reader.slice(after, before, limit, newest=newest_first, size=None)
         entries = part.entries
         if not part.more:
             return Page(entries[::-1] if newest_first else entries, None)

@@ -1,4 +1,4 @@
-"""Long computations in steps: generators that yield when others may run, and return what they computed."""
+"""Long computations as generators: they yield where other tasks may run, and return their result."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ from typing import TypeVar
 T = TypeVar("T")
 Steps = Generator[None, None, T]
 
-AT_ONCE = 8192
-"""How many characters of a text are worked on in a step: some milliseconds at most."""
+STEP_CHARACTERS = 8192
+"""How many characters of a text one step handles, in some milliseconds at most."""
 
 
 def run(steps: Steps[T]) -> T:
-    """Return what all the steps compute."""
+    """Run the steps and return their result."""
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+            result: T = done.value
+            return result
 
 
 async def run_with_checkpoints(steps: Steps[T], checkpoint: Callable[[], Awaitable[None]]) -> T:
-    """Return what all the steps compute, and let others run between them."""
+    """Run the steps, let other tasks run between them, and return their result."""
     while True:
         try:
             next(steps)
         except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]
+            result: T = done.value
+            return result
         await checkpoint()

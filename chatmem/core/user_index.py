@@ -14,16 +14,17 @@ from contextlib import suppress
 from typing import Any, Literal, NamedTuple
 
 from chatmem.core.checks import check_limit
+from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
 from chatmem.core.policy import Policy
-from chatmem.core.reader import LARGEST_PAGE, Reader
+from chatmem.core.reader import ENTRIES_PER_CALL, LARGEST_PAGE, Reader
 from chatmem.core.session import Session
 from chatmem.core.state import to_info
 from chatmem.core.telemetry import observed
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.scripts import calls
-from chatmem.scripts.calls import STATE_FIELDS, Info
+from chatmem.scripts.calls import STATE_FIELDS, Info, Page
 from chatmem.search import Best, Query
 from chatmem.transports.base import Command, Transport
 
@@ -104,15 +105,27 @@ class UserIndex:
         """Search all sessions of the user; see `ChatMemory.search`."""
         wanted, best = Query(query), Best[Match](limit)
         async for listed in self._slices("newest"):
-            for info in await self._check(listed):
-                await self._search_one(info.session_id, wanted, best)
+            infos = await self._check(listed)
+            readers = [Reader(Session(self._transport, self._policy, one.session_id, self._user)) for one in infos]
+            for reader, page in zip(readers, await self._first_pages(readers), strict=True):
+                await self._search_one(reader, page, wanted, best)
         return best.ranked()
 
-    async def _search_one(self, session_id: str, wanted: Query, best: Best[Match]) -> None:
+    async def _first_pages(self, readers: Sequence[Reader]) -> list[Page | None]:
+        """Read the beginning of many sessions in one round trip; None for those that have to be read by themselves."""
+        size = BYTES_PER_CALL // SESSIONS_PER_CALL
+        pages = [one.session.reads.page(-1, None, ENTRIES_PER_CALL, newest=False, size=size) for one in readers]
         try:
-            await Reader(Session(self._transport, self._policy, session_id, self._user)).search(wanted, best)
+            replies = await self._run([page.command for page in pages])
+        except CorruptRecordError:  # of one of them
+            return [None] * len(readers)
+        return [None if calls.refusal(reply) else Page(*reply[1:]) for reply in replies]
+
+    async def _search_one(self, reader: Reader, page: Page | None, wanted: Query, best: Best[Match]) -> None:
+        try:
+            await reader.search(wanted, best, None if page is None else await reader.slice_of(page, after=-1))
         except (TornSessionError, NotFoundError, CorruptRecordError) as error:
-            _logger.warning("did not search all of the session %r: %s", session_id, error)
+            _logger.warning("did not search all of the session %r: %s", reader.session.id, error)
 
     async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
         last = None

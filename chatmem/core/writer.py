@@ -12,7 +12,7 @@ from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.codec.messages import is_equal
 from chatmem.core.checks import check_count
-from chatmem.core.decoder import RECORDS_AT_ONCE
+from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, name_of, user_keys
 from chatmem.core.reader import Reader
@@ -53,14 +53,16 @@ class Writer:
         """
         session, policy = self._session, self._session.policy
         how, most, unstorable = policy.compression, policy.max_message_bytes, policy.on_unstorable
-        now = record.now()
+        now, budget = record.now(), BYTES_AT_ONCE
         parts: list[record.Encoded] = []
-        for start in range(0, len(messages), RECORDS_AT_ONCE):
-            if start:  # a long append must not block the event loop
-                await session.transport.checkpoint()
-            with session.named:
-                for index, message in enumerate(messages[start : start + RECORDS_AT_ONCE], start):
-                    parts.append(record.encode(message, index, now, how, most, unstorable))
+        with session.named:
+            for index, message in enumerate(messages):
+                if budget <= 0:  # a long append must not block the event loop
+                    await session.transport.checkpoint()
+                    budget = BYTES_AT_ONCE
+                part = record.encode(message, index, now, how, most, unstorable)
+                budget -= len(part.record) + BYTES_AT_ONCE // RECORDS_AT_ONCE
+                parts.append(part)
         return parts
 
     async def store(

@@ -1,1 +1,1 @@
-"""A Valkey server of its own."""
+"""The embedded Valkey server, for users without a server of their own."""

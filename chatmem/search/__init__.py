@@ -1,5 +1,6 @@
-"""Search in conversations: the words of a query, what they match, and the best of what was found."""
+"""Search in messages: queries, matches, and the best of these."""
 
-from chatmem.search.query import Best, Found, Query, text_of
+from chatmem.search.query import Best, Found, Query
+from chatmem.search.text import text_of
 
 __all__ = ["Best", "Found", "Query", "text_of"]

@@ -1,4 +1,4 @@
-"""Finding texts by words and phrases, and keeping the best: one pass, one text at a time, bounded memory."""
+"""Matches texts against words and phrases, and keeps the best matches: one pass over each text, in bounded memory."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from langchain_core.messages import BaseMessage
-
-from chatmem.core.steps import AT_ONCE, Steps, run, run_with_checkpoints
+from chatmem.core.steps import STEP_CHARACTERS, Steps, run, run_with_checkpoints
 from chatmem.search.text import (
     GAP,
     Span,
@@ -30,20 +28,20 @@ from chatmem.search.text import (
 Item = TypeVar("Item")
 
 _QUOTES = re.compile('["“”„]')
-_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual ones
-_TYPICAL_LENGTH = 360  # characters, or 60 words; the true average is known only when all texts have been seen
-# to look for more than that takes longer than to cut a text into words, be it in strings or in characters of a pattern
-_FEW, _SHORT = 32, 256
+_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual values
+_TYPICAL_LENGTH = 360  # characters, or 60 words; the true average is not known before all texts were seen
+# more strings to look for, or a longer pattern, take longer than cutting the text into words
+_FEW_NEEDLES, _SHORT_PATTERN = 32, 256
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Where a query's terms are in a text.
+    """A match of a query in a text.
 
     Attributes:
-        score: how well the text matches; comparable between texts of one query. The whole number is how many
-            distinct terms occur.
-        spans: start and end of each occurrence, as offsets into the text; sorted, and one where several overlap.
+        score: how well the text matches, comparable between texts for one query. Its integer part is the number of
+            distinct terms found.
+        spans: start and end of each occurrence, as offsets into the text. They are sorted; overlapping ones are merged.
     """
 
     score: float
@@ -51,23 +49,23 @@ class Found:
 
 
 class Query:
-    """What a user looks for: any of some words and phrases.
+    """A query: words and phrases, any of which may occur in a text.
 
-    A term is what stands between white space, or between quotation marks (`"` or typographic ones; the last may be
-    missing). Where it is several words it is a phrase, and they must follow each other in a text, whatever white space
-    and punctuation is between them; so `a@b.com` finds what it says without quotation marks too. Upper and lower case
-    are the same, and so are composed and decomposed characters, wide and narrow ones. In Chinese, Japanese, Thai, Lao,
-    Khmer and Burmese, which are written without spaces, a term may begin and end anywhere in a text.
+    Terms are separated by white space, or enclosed in quotation marks (`"` or typographic ones; the last may be
+    missing). A term of several words is a phrase: the words must follow each other in a text, with any white space and
+    punctuation between them. So `a@b.com` needs no quotation marks. Case does not matter, nor whether characters are
+    composed or decomposed, wide or narrow. In Chinese, Japanese, Thai, Lao, Khmer and Burmese, which are written
+    without spaces, a term may begin and end anywhere in a text.
     """
 
     def __init__(self, query: str) -> None:
         """Parse a query.
 
         Args:
-            query: words and quoted phrases; no character of it has any other meaning.
+            query: words and quoted phrases. No other character has a special meaning.
 
         Raises:
-            ValueError: it is no string, or holds no word.
+            ValueError: the query is not a string, or has no word.
         """
         terms = _terms(query) if isinstance(query, str) else {}
         if not terms:
@@ -77,9 +75,9 @@ class Query:
         self._needles = frozenset(terms.values())
         self._automaton = _Automaton(self._terms)
         self._words = frozenset(word for term in self._terms for word in term if word != GAP)
-        longest_first = sorted(self._words, key=len, reverse=True)  # where one begins like another
+        longest_first = sorted(self._words, key=len, reverse=True)  # a pattern's first alternative that matches wins
         pattern = "|".join(map(re.escape, longest_first))
-        self._pattern = re.compile(pattern) if len(pattern) <= _SHORT else None
+        self._pattern = re.compile(pattern) if len(pattern) <= _SHORT_PATTERN else None
 
     def match(self, text: str) -> Found | None:
         """Look for the terms in a text.
@@ -88,15 +86,15 @@ class Query:
             text: any text.
 
         Returns:
-            Where they are, and how good a match that is: the more distinct terms the better, then the more phrases,
-            then the more often they occur for the text's length. None where no term occurs.
+            The match, or None if no term occurs. A higher score means more distinct terms; then more phrases; then more
+            occurrences for the text's length.
         """
         folded = fold(text)
         return run(self._matching(text, folded)) if self._may_match(folded) else None
 
     async def match_with_checkpoints(self, text: str, checkpoint: Callable[[], Awaitable[None]]) -> Found | None:
-        """Do what `match` does; where the text is long, let others run in between by `checkpoint`."""
-        if len(text) <= AT_ONCE:
+        """Do what `match` does, but let other tasks run between the steps for a long text, by `checkpoint`."""
+        if len(text) <= STEP_CHARACTERS:
             return self.match(text)
         folded = await run_with_checkpoints(folding(text), checkpoint)
         return await run_with_checkpoints(self._matching(text, folded), checkpoint) if self._may_match(folded) else None
@@ -113,7 +111,7 @@ class Query:
         return Found(self._score(scan.counts(), len(folded)), (yield from _merged(spans)))
 
     def _may_match(self, folded: str) -> bool:
-        if len(self._needles) > _FEW:
+        if len(self._needles) > _FEW_NEEDLES:
             return True
         for needle in self._needles:
             if needle in folded:
@@ -121,8 +119,8 @@ class Query:
         return False
 
     def _known(self, folded: str, kinds: str, start: int, end: int) -> Iterator[Span]:
-        """Iterate over where the query's words are in a region."""
-        if self._pattern is None or end - start > 2 * AT_ONCE:  # which one word fills
+        """Iterate over the spans of the query's words in a region."""
+        if self._pattern is None or end - start > 2 * STEP_CHARACTERS:  # then one very long word fills the region
             return (span for span in words(kinds, start, end) if folded[slice(*span)] in self._words)
         found = self._pattern.finditer(folded, start, end)
         return (span for span in map(re.Match.span, found) if is_word(kinds, *span))
@@ -135,7 +133,7 @@ class Query:
 
 
 def _terms(query: str) -> dict[tuple[str, ...], str]:
-    """Return a query's distinct terms, each with a string that stands in each folded text it occurs in."""
+    """Return a query's distinct terms, each with a string that is in every folded text in which the term occurs."""
     terms = {}
     for index, part in enumerate(_QUOTES.split(fold(query))):
         for piece in [part] if index % 2 else part.split():
@@ -147,12 +145,12 @@ def _terms(query: str) -> dict[tuple[str, ...], str]:
 
 
 class _Automaton:
-    """Finds any number of terms in one pass over a text's words, whatever they are: Aho and Corasick's."""
+    """Finds any number of terms in one pass over a text's words: the algorithm of Aho and Corasick."""
 
     def __init__(self, terms: Iterable[tuple[str, ...]]) -> None:
         self._next: list[dict[str, int]] = [{}]
         self._fallback = [0]
-        self.ends: list[list[int]] = [[]]  # the terms that end in a state, the longest first
+        self.ends: list[list[int]] = [[]]  # by state: the terms that end there, the longest first
         self.lengths = [len(term) for term in terms]
         for number, term in enumerate(terms):
             self._add(number, term)
@@ -170,33 +168,33 @@ class _Automaton:
 
     def _link(self) -> None:
         states = list(self._next[0].values())
-        for state in states:  # which grows on the way: the shallow ones come first
+        for state in states:  # grows in the loop, so that shallow states come first
             for word, child in self._next[state].items():
                 self._fallback[child] = self.step(self._fallback[state], word)
                 self.ends[child] += self.ends[self._fallback[child]]
                 states.append(child)
 
     def step(self, state: int, word: str) -> int:
-        """Return the state that a word leads to."""
+        """Return the state after a word."""
         while state and word not in self._next[state]:
             state = self._fallback[state]
         return self._next[state].get(word, 0)
 
 
 class _Scan:
-    """One pass over a text's words, which come a part at a time: where the longest term is that ends at a word."""
+    """One pass over a text's words, which come in parts. At each word it finds the longest term that ends there."""
 
     def __init__(self, automaton: _Automaton) -> None:
         self._automaton = automaton
         self._visits: Counter[int] = Counter()
-        self._starts: list[int] = []  # of the latest words, as far as a term may begin with them
+        self._starts: list[int] = []  # of the latest words, as far back as a term may begin
         self._state = 0
         self.spans: list[Span] = []
         self.last = 0
-        """where the last word ended"""
+        """the end of the last word"""
 
     def feed(self, sequence: Iterable[tuple[str, int, int]]) -> None:
-        """Go on with these words."""
+        """Take the next words."""
         automaton, starts, state, end = self._automaton, self._starts, self._state, self.last
         for word, start, end in sequence:
             starts.append(start)
@@ -209,7 +207,7 @@ class _Scan:
         self._state, self.last = state, end
 
     def counts(self) -> Counter[int]:
-        """Return how often each term occurred."""
+        """Return how often each term occurred, by its number."""
         counts: Counter[int] = Counter()
         for state, times in self._visits.items():
             for number in self._automaton.ends[state]:
@@ -218,51 +216,47 @@ class _Scan:
 
 
 def _merged(spans: list[Span]) -> Steps[tuple[Span, ...]]:
-    """Return spans that come by their ends without overlaps."""
+    """Merge overlapping spans, which are sorted by their ends."""
     merged: list[Span] = []
     for number, (start, end) in enumerate(spans, 1):
         first = start
         while merged and merged[-1][1] > start:
             first = min(first, merged.pop()[0])
         merged.append((first, end))
-        if not number % AT_ONCE:
+        if not number % STEP_CHARACTERS:
             yield
     return tuple(merged)
 
 
 class Best(Generic[Item]):
-    """The best of what it is offered; it never holds more than that."""
+    """Keeps the best of the items that it is offered, in memory for no more than these."""
 
     def __init__(self, limit: int) -> None:
-        """Begin with nothing.
+        """Begin without items.
 
         Args:
-            limit: how many to keep.
+            limit: how many items to keep.
 
         Raises:
             ValueError: `limit` is not a whole number from 1 on.
         """
         if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-            raise ValueError("limit must be a whole number from 1 on")
+            raise ValueError(f"limit must be a whole number from 1 on, not {limit!r}")
         self._limit = limit
         self._kept: list[tuple[float, Any, int, Item]] = []  # a heap, the worst first
         self._offered = 0
-
-    def would_take(self, score: float, order: Any) -> bool:
-        """Return whether an offer would be kept, so that the item need not be made where it would not."""
-        return len(self._kept) < self._limit or (score, order) > self._kept[0][:2]
 
     def offer(self, score: float, order: Any, item: Item) -> None:
         """Keep an item if it is among the best.
 
         Args:
-            score: how good it is.
-            order: how new it is: of equal scores the greatest is the best. Of equal ones the first offered is.
-            item: what to keep.
+            score: how good the item is.
+            order: how new it is. Among equal scores the greatest order is best, and then the item offered first.
+            item: the item.
         """
-        if not self.would_take(score, order):
+        if len(self._kept) >= self._limit and (score, order) <= self._kept[0][:2]:
             return
-        self._offered += 1  # no two entries are equal, so items are never compared
+        self._offered += 1  # makes every entry unique, so that items are never compared
         entry = (score, order, -self._offered, item)
         if len(self._kept) < self._limit:
             heapq.heappush(self._kept, entry)
@@ -270,13 +264,5 @@ class Best(Generic[Item]):
             heapq.heapreplace(self._kept, entry)
 
     def ranked(self) -> list[Item]:
-        """Return what was kept, the best first."""
+        """Return the kept items, the best first."""
         return [item for _, _, _, item in sorted(self._kept, reverse=True)]
-
-
-def text_of(message: BaseMessage) -> str:
-    """Return what a message says: its content, or the text blocks of it."""
-    if isinstance(message.content, str):
-        return message.content
-    parts = [block if isinstance(block, str) else block.get("text") for block in message.content]
-    return "\n".join(part for part in parts if isinstance(part, str))

@@ -1,11 +1,11 @@
-"""Text as searching compares it: without the differences of case, composition and width, and cut into words.
+"""Prepares text for searching: folds case, composition and width, and cuts it into words.
 
-Words are not what `re` takes for them: it leaves the combining marks out, without which Hindi or Thai fall to pieces.
-In scripts written without spaces nothing says where a word ends, so there each character is a word of its own.
+Words differ from those of `re`, which leaves out combining marks and so breaks up Hindi or Thai. In scripts written
+without spaces, the ends of words are unknown, so each character counts as a word.
 
-To put a run of marks in order takes Python the square of its length, so texts are folded in pieces, between characters
-that do not join. A run of marks that is longer than those of any language (the Stream-Safe Text Format of Unicode's
-annex 15 allows 30) is cut where a piece ends.
+Python takes time that grows with the square of a run of combining marks to order it. So texts are folded in pieces, cut
+between characters that do not join. A run longer than in any language is cut at the end of a piece; the Stream-Safe
+Text Format of Unicode's annex 15 allows 30 marks.
 """
 
 from __future__ import annotations
@@ -16,23 +16,33 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
-from chatmem.core.steps import AT_ONCE, Steps, run
+from langchain_core.messages import BaseMessage
+
+from chatmem.core.steps import STEP_CHARACTERS, Steps, run
 
 Span = tuple[int, int]
 
 _UNSPACED = ("CJK ", "IDEOGRAPHIC ", "HIRAGANA ", "KATAKANA", "THAI ", "LAO ", "KHMER ", "MYANMAR ")
-"""How Unicode's names of the characters begin that are written without spaces."""
+"""The beginnings of Unicode's names for characters of scripts written without spaces."""
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u180b-\u180f\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufe00-\ufe0f\ufeff\U000e0000-\U000e0fff]"
 )
-"""Soft hyphens, joiners, direction marks, variation selectors: they say how a word looks, not which it is."""
+"""Soft hyphens, joiners, direction marks and variation selectors: they change only how a word looks."""
 
 
 _PIECE, _MOST_MARKS = 256, 30  # characters
 
 
+def text_of(message: BaseMessage) -> str:
+    """Return the text of a message: its content, or the content's text blocks, one per line."""
+    if isinstance(message.content, str):
+        return message.content
+    parts = [block if isinstance(block, str) else block.get("text") for block in message.content]
+    return "\n".join(part for part in parts if isinstance(part, str))
+
+
 def fold(text: str) -> str:
-    """Return a text such that two that differ in case, composition or width alone become one."""
+    """Return the text folded: texts that differ only in case, composition or width become equal."""
     return _folded(text) if len(text) <= _PIECE or text.isascii() else run(folding(text))
 
 
@@ -43,13 +53,13 @@ def folding(text: str) -> Steps[str]:
     folded: list[str] = []
     for piece in _pieces(text):
         folded.append(_folded(piece))
-        if not len(folded) % (AT_ONCE // _PIECE):
+        if not len(folded) % (STEP_CHARACTERS // _PIECE):
             yield
     return "".join(folded)
 
 
 def _pieces(text: str) -> Iterator[str]:
-    """Cut a text into pieces that fold as they do together."""
+    """Cut a text into pieces that, folded one by one, make the folded text."""
     start = 0
     while start < len(text):
         end = start + _PIECE
@@ -64,8 +74,8 @@ def _folded(text: str) -> str:
     if text.isascii():
         return text.lower()
     folded = _composed(_INVISIBLE.sub("", _composed(text).casefold()))
-    # Turkish has an i with and an i without a dot, each in both cases, and elsewhere only case tells them apart. Most
-    # other letters are one character with their dot by now, and keep it.
+    # Turkish has an i with a dot and one without, each in both cases; treat them alike. Most other letters with a dot
+    # are one composed character here, and keep it.
     return _composed(folded.replace("\u0307", "").replace("\u0131", "i"))
 
 
@@ -74,14 +84,14 @@ def _composed(text: str) -> str:
 
 
 class _Table(dict[int, str]):
-    """For `str.translate`: maps each character to a letter that says what it is, as the running Python knows it."""
+    """For `str.translate`: maps each character to a letter for its kind, by the running Python's Unicode data."""
 
     def __init__(self, letter_of: Callable[[str], str]) -> None:
         self._letter_of = letter_of
 
     def __missing__(self, code: int) -> str:
         letter = self._letter_of(chr(code))
-        if len(self) < 1 << 16:  # else a text of all there is would stay in memory for good
+        if len(self) < 1 << 16:  # a text of all characters must not fill the memory
             self[code] = letter
         return letter
 
@@ -105,7 +115,8 @@ _EDGE = re.compile("[ u]")
 def kinds_of(folded: str) -> str:
     """Return a letter for each character of a folded text.
 
-    w: part of a word. u: a character of a script without spaces. m: a mark on such a one. Space: separates words.
+    w: part of a word. u: a character of a script without spaces. m: a mark on such a character. Space: anything else,
+    which separates words.
     """
     return run(telling_kinds(folded))
 
@@ -113,9 +124,9 @@ def kinds_of(folded: str) -> str:
 def telling_kinds(folded: str) -> Steps[str]:
     """Do what `kinds_of` does, in steps."""
     parts: list[str] = []
-    before = ""  # what the first marks of a part are on
-    for start in range(0, len(folded), AT_ONCE):
-        kinds = folded[start : start + AT_ONCE].translate(_KINDS)
+    before = ""  # the kind of the character that a part's first marks belong to
+    for start in range(0, len(folded), STEP_CHARACTERS):
+        kinds = folded[start : start + STEP_CHARACTERS].translate(_KINDS)
         if "m" in kinds:
             kinds = _MARKS.sub(_as_what_it_is_on, before + kinds)[len(before) :]
         parts.append(kinds)
@@ -125,45 +136,45 @@ def telling_kinds(folded: str) -> Steps[str]:
 
 
 def _as_what_it_is_on(marks: re.Match[str]) -> str:
-    return (marks[1] or " ") * len(marks[0])  # marks on nothing separate
+    return (marks[1] or " ") * len(marks[0])  # marks on nothing separate words
 
 
 def regions(kinds: str) -> Iterator[Span]:
-    """Cut a text into parts of about one step, across whose ends no word reaches."""
+    """Cut a text into parts of about one step each, at the ends of words."""
     start = 0
     while start < len(kinds):
-        edge = _EDGE.search(kinds, start + AT_ONCE)
+        edge = _EDGE.search(kinds, start + STEP_CHARACTERS)
         end = edge.start() if edge else len(kinds)
         yield start, end
         start = end
 
 
 def words(kinds: str, start: int = 0, end: int | None = None) -> Iterator[Span]:
-    """Iterate over where words are, by the kinds of the characters, in all of a text or a region of it."""
+    """Iterate over the spans of words in a text or a region of it, given the kinds of its characters."""
     return map(re.Match.span, _WORD.finditer(kinds, start, len(kinds) if end is None else end))
 
 
 def is_word(kinds: str, start: int, end: int) -> bool:
-    """Return whether a word is exactly here; something that looks like one is."""
+    """Return whether a span with a word's characters is a whole word."""
     if kinds[start] == "u":
         return kinds[end : end + 1] != "m"
     return kinds[end : end + 1] != "w" and kinds[start - 1 : start] != "w"
 
 
 def longest_run(folded: str, kinds: str) -> str:
-    """Return the longest part of a folded text that stands in each text that has its words."""
+    """Return the longest part of a folded term that is, unchanged, in every folded text with the term's words."""
     return max((folded[slice(*found.span())] for found in _RUN.finditer(kinds)), key=len, default="")
 
 
 GAP, OTHER = "", " "
-"""No words. `sequence` says with them that two characters are apart, and that there are other words."""
+"""Not words. `sequence` yields GAP where two characters are apart, and OTHER where there are other words."""
 
 
 def sequence(folded: str, kinds: str, spans: Iterable[Span], last: int = 0) -> Iterator[tuple[str, int, int]]:
-    """Iterate over the words that are at these spans, and what must be known of the space between.
+    """Iterate over the words at these spans, with GAP and OTHER for what is between them.
 
-    Characters of scripts without spaces may or may not be apart: else a word would be found across a full stop.
-    Where the words before these were seen already, `last` is the end of the last of them.
+    GAP keeps a term in a script without spaces from being found across a full stop. If earlier words were already
+    yielded, `last` is the end of the last one.
     """
     for start, end in spans:
         between = kinds[last:start]
@@ -184,16 +195,16 @@ def _shape(char: str) -> str:
 
 
 _SHAPES = _Table(_shape)
-"""j: may join the character before it when folded. x: becomes more than one. =: stays one character."""
+"""j: may join the character before it when folded. x: becomes several characters. =: stays one character."""
 _JOINED = re.compile("(=+)(?!j)|[=xj]j*")
 
 
-_SPANS = 1024  # a step
+_STEP_SPANS = 1024
 
 
 def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
-    """Return, in steps, where spans of the folded text are in the text itself; they grow to whole characters there."""
-    if len(text) == len(folded) and text.casefold() == folded:  # each character stayed one, in its place
+    """Map spans of the folded text to spans of the text, in steps. They are widened to whole characters."""
+    if len(text) == len(folded) and text.casefold() == folded:  # each character is still in its place
         return spans
     starts, places, stays = yield from _placed(text)
 
@@ -204,13 +215,13 @@ def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
     for start, end in spans:
         first, last = bisect_right(starts, start) - 1, bisect_left(starts, end) - 1
         found.append((place(start, first, 0), place(end, last, 1)))
-        if not len(found) % _SPANS:
+        if not len(found) % _STEP_SPANS:
             yield
     return found
 
 
 def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:
-    """Return where the parts of a text begin, folded and not, and which of them stay as long as they are."""
+    """Return where the parts of a text begin, folded and unfolded, and for each part whether its length stays."""
     cut, length_of = cache(_cut), cache(lambda part: len(_folded(part)))
     starts, places, stays = [0], [0], list[bool]()
     for number, piece in enumerate(_pieces(text), 1):
@@ -218,13 +229,13 @@ def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:
             starts.append(starts[-1] + length_of(part))
             places.append(places[-1] + len(part))
             stays.append(stay)
-        if not number % (AT_ONCE // _PIECE // 4):
+        if not number % (STEP_CHARACTERS // _PIECE // 4):
             yield
     return starts, places, stays
 
 
 def _parts(text: str, cut: Callable[[str], list[str]]) -> Iterator[tuple[str, bool]]:
-    """Cut a text into parts that fold as they do alone: characters, runs of those that stay one, and what joins."""
+    """Cut a text into parts that can be folded one by one: runs of characters that stay one each, and others."""
     shapes = text.translate(_SHAPES)
     for found in _JOINED.finditer(shapes):
         part, at = text[found.start() : found.end()], found.start()

@@ -126,7 +126,7 @@ class ChatMemory:
     def search(self, user: str, query: str, *, limit: int = 10) -> list[Match]:
         """Search all of a user's sessions; return the best matches first. See `History.search`.
 
-        Two round trips for each 100 sessions, and one for each 256 messages of a session.
+        Three round trips for each 100 sessions, and one for each 256 further messages of a long session.
 
         Args:
             user: the user that the sessions belong to.

@@ -26,7 +26,7 @@ class TestReencrypt:
         assert json.loads(shown.stdout)["message"]["data"]["content"] == "c"
         blind = program("reencrypt", CHATMEM_URL=server, CHATMEM_KEYS=texts["old"])
         assert (blind.returncode, blind.stdout) == (1, "0 messages encrypted anew in 2 sessions, 3 unreadable\n")
-        assert "encrypted with the key 'new', which is not given" in blind.stderr
+        assert "encrypted with the key 'new', which is not in the KeyRing" in blind.stderr
         assert not any(text.partition("=")[2] in blind.stderr + blind.stdout for text in texts.values())
 
     def test_without_keys(self, run: Run) -> None:

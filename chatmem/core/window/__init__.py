@@ -1,11 +1,12 @@
-"""Which of the last messages a model may be sent: within limits, and in a form that every provider takes.
+"""Windows: the last messages within limits, in a form that every provider accepts.
 
-A conversation is a log of what happened, in the order in which it was stored; a request has stricter rules. So a window
-is a view, made in three steps, and what is stored stays as it is:
+A session is a log: messages are in the order in which they were stored. Requests to a model have stricter rules. So a
+window is a view, made in three steps, and stored messages never change:
 
-- `exchanges` puts results directly behind their calls, and leaves out halves (`calls` and `forms` are its tools);
-- `choosing` takes the last messages within the limits (`turns` and `tokens` measure them);
-- `sending` gives what is left the form in which it is sent.
+- `exchanges` puts tool results directly after their calls, and leaves out calls and results without their other half
+  (it uses `calls` and `forms`);
+- `choosing` takes the last messages within the limits (it uses `turns` and `tokens`);
+- `sending` gives them the form in which they are sent.
 """
 
 from typing import TYPE_CHECKING

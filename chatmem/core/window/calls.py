@@ -1,4 +1,4 @@
-"""The calls of a message, wherever it carries them, and copies of it with others."""
+"""Finds the tool calls of a message, in its fields and its content, and makes copies of it with changed calls."""
 
 from __future__ import annotations
 
@@ -9,28 +9,28 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, AIMessageChunk, ToolMessage, message_chunk_to_message
 
 Change = Callable[[str, int], str | None]
-"""What becomes of the n-th call with an id, counted from 0: its new id, or None where it goes."""
+"""Returns the new id of the n-th call with an id, counted from 0, or None to remove the call."""
 
 _FORMS = {"tool_use", "tool_call", "invalid_tool_call", "function_call", "custom_tool_call", "computer_call"}
-"""the types of the blocks that say a call, of Anthropic, LangChain and OpenAI"""
+"""the types of content blocks that are calls, of Anthropic, LangChain and OpenAI"""
 _THOUGHTS = {"reasoning", "thinking", "redacted_thinking", "reasoning_content"}
 _ORIGINS = {"pydantic_ai": "tool_call_id", "openai_item": "call_id"}
-"""where adapters keep what a message was made of, in `additional_kwargs`, and what an id is called there"""
+"""the keys in `additional_kwargs` where adapters keep the original of a message, and the name of a call's id there"""
 
 
 class Call(NamedTuple):
-    """A call."""
+    """A tool call."""
 
     id: str
-    """empty where it has none"""
+    """empty if it has none"""
     named: bool
-    """whether it says which tool it calls; none takes one that does not"""
+    """whether it names its tool; providers refuse calls that do not"""
     valid: bool
-    """whether its arguments can be read; others need not be answered"""
+    """whether its arguments are valid; other calls need no result"""
 
 
 def calls_of(message: AIMessage) -> list[Call]:
-    """Return the calls of a message: those of its fields, and those that only its content says."""
+    """Return the calls in a message's fields, and those that are only in its content."""
     found = [Call(call.get("id") or "", bool(call.get("name")), valid=True) for call in message.tool_calls]
     if message.invalid_tool_calls:
         found += [
@@ -45,12 +45,12 @@ def calls_of(message: AIMessage) -> list[Call]:
 
 
 def edited(message: AIMessage, change: Change) -> AIMessage | None:
-    """Return a copy of a message with changed calls; None where it then says nothing.
+    """Return a copy of a message with changed calls; None if nothing is left of it.
 
-    What a message thought before a call that goes, goes with it: providers refuse thoughts with nothing behind them.
+    Reasoning before a removed call is removed, too: providers refuse reasoning that nothing follows.
     """
-    if isinstance(message, AIMessageChunk):  # its calls are there in parts, too
-        message = message_chunk_to_message(message)  # type: ignore[assignment]
+    if isinstance(message, AIMessageChunk):  # it also has its calls in parts
+        message = message_chunk_to_message(message)  # type: ignore[assignment]  # an AIMessage, but annotated wider
     fields = [*message.tool_calls, *message.invalid_tool_calls]
     changed = list(_changed(fields, "id", change))
     valid = sum(change(old, number) is not None for old, number in _numbered(message.tool_calls, "id"))
@@ -72,7 +72,7 @@ def edited(message: AIMessage, change: Change) -> AIMessage | None:
 
 
 def answering(result: ToolMessage, call: str) -> ToolMessage:
-    """Return a copy of a result that answers the call with another id."""
+    """Return a copy of a result that answers a call with another id."""
     content: Any = result.content
     if isinstance(content, list):  # Anthropic's own form
         content = [
@@ -91,7 +91,7 @@ def _changed(items: Iterable[Any], name: str, change: Change) -> Iterator[Any]:
 
 
 def _numbered(items: Iterable[Any], name: str) -> Iterator[tuple[str, int]]:
-    """Yield the ids of calls, each with the number of those before it that have the same."""
+    """Yield the ids of calls, each with the number of earlier calls that have the same id."""
     seen = Counter[str]()
     for item in items:
         old = item.get(name) or ""
@@ -117,7 +117,7 @@ def _changed_content(content: list[Any], change: Change) -> list[Any]:
 
 
 def _changed_kwargs(message: AIMessage, calls: list[Any], change: Change) -> dict[str, Any]:
-    """Return the fields beside: as the provider gave its calls, and as adapters keep what it was made of."""
+    """Return `additional_kwargs` with changed calls, in the provider's form and in the originals that adapters keep."""
     kwargs = _renamed_origin(message.additional_kwargs, change)
     raw = kwargs.get("tool_calls")
     if not calls:
@@ -160,7 +160,7 @@ def _is_part_call(part: Any) -> bool:
 
 
 def without_last_thoughts(content: list[Any]) -> list[Any]:
-    """Return content up to the last thing that it says; the list itself, where no thought is behind that."""
+    """Return content without reasoning at its end; the list itself if there is none."""
     end = len(content)
     while end and not says(content[end - 1 : end]):
         end -= 1
@@ -168,7 +168,7 @@ def without_last_thoughts(content: list[Any]) -> list[Any]:
 
 
 def says(content: str | list[Any]) -> bool:
-    """Return whether content says something to somebody else: a thought, or text of spaces, does not."""
+    """Return whether content says anything: reasoning and white space do not count."""
     if isinstance(content, str):
         return bool(content) and not content.isspace()
     for block in content:

@@ -1,4 +1,4 @@
-"""The last messages of a conversation, as many as limits allow."""
+"""Chooses the last messages of a conversation, as many as the limits allow."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 
 StartOn = str | type[BaseMessage] | Sequence[str | type[BaseMessage]] | None
 Checkpoint = Callable[[], Awaitable[None]]
-"""lets others run between two parts of a long computation: `Transport.checkpoint`"""
+"""Lets other tasks run between two parts of a long computation; see `Transport.checkpoint`."""
 
 _LEAST, _MOST = 16, 512  # messages in the first slice
-_MESSAGES_A_TURN, _TOKENS_A_MESSAGE = 6, 64  # a guess for its size; where it is too small, another slice is read
-_AT_ONCE = 1000  # messages, which take about a millisecond
-_MANY = 200  # messages that a counter of the caller's may take long for
+_MESSAGES_PER_TURN, _TOKENS_PER_MESSAGE = 6, 64  # guesses for the first slice; if it is too small, another one is read
+_STEP_MESSAGES = 1000  # which take about a millisecond
+_MANY_TO_COUNT = 200  # messages for which a caller's counter may take long
 
 
 class Window:
-    """The limits of a window, checked. They hold for the messages together with those that are pinned."""
+    """The checked limits of a window. They include the pinned messages."""
 
     def __init__(
         self,
@@ -47,22 +47,22 @@ class Window:
         self._classes = tuple(kind for kind in kinds if isinstance(kind, type))
 
     def first_slice(self) -> int:
-        """Return how many messages to read first."""
+        """Return how many messages to read at first."""
         guesses = [_MOST]
         if self.messages is not None:
             guesses.append(self.messages)
         if self.turns is not None:
-            guesses.append(max(self.turns * _MESSAGES_A_TURN, _LEAST))
+            guesses.append(max(self.turns * _MESSAGES_PER_TURN, _LEAST))
         if self.tokens is not None:
-            guesses.append(max(self.tokens // _TOKENS_A_MESSAGE, _LEAST))
+            guesses.append(max(self.tokens // _TOKENS_PER_MESSAGE, _LEAST))
         return min(guesses)
 
     def select(self, pinned: list[BaseMessage]) -> Selection:
-        """Begin to choose, for a conversation that begins with messages that always stay."""
+        """Begin to choose messages, beside those that are pinned."""
         return Selection(self, pinned)
 
     def may_start_on(self, message: BaseMessage) -> bool:
-        """Return whether the messages behind those that are pinned may begin with this one."""
+        """Return whether this message may be the first after the pinned ones."""
         if not self._names and not self._classes:
             return True
         kind = message.type
@@ -74,26 +74,26 @@ class Window:
 
 
 class Selection:
-    """Chooses a window, walking back through a conversation, slice by slice: each message is looked at once."""
+    """Chooses a window, walking back through a conversation in slices, so that each message is looked at once."""
 
     def __init__(self, window: Window, pinned: list[BaseMessage]) -> None:
         self._window = window
         self._pinned = opening(pinned)
         self._exchanges = Exchanges()
-        self._slices: list[list[BaseMessage]] = []  # the last one first
+        self._slices: list[list[BaseMessage]] = []  # the newest first
         self._room = None if window.messages is None else max(window.messages - len(self._pinned), 0)
         self._turns = 0
         self._tokens = window.tokens
         if self._tokens is not None and self._pinned:
             self._tokens = max(self._tokens - window.count(self._pinned), 0)
-        self._size = self._counted = 0  # messages taken, and how many of them are known to be within `tokens`
+        self._size = self._counted = 0  # messages taken, and how many of them were last counted against `tokens`
         self._full = False
 
     def take(self, messages: list[BaseMessage]) -> bool:
-        """Take the messages that lie before those taken so far, at most a thousand or so.
+        """Take the messages directly before those taken so far, about a thousand at most.
 
         Returns:
-            Whether the limits leave room for more.
+            Whether the limits allow more messages.
         """
         if self._full:
             return False
@@ -118,7 +118,7 @@ class Selection:
         """Return the window.
 
         Args:
-            checkpoint: lets others run, where there is much to do.
+            checkpoint: lets other tasks run between parts of the work.
         """
         chosen, begun = list[BaseMessage](), list[int]()
         turns = Turns()
@@ -144,28 +144,28 @@ class Selection:
     async def _request(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> Request:
         request = Request()
         request.add(self._pinned)
-        for start in range(0, len(chosen), _AT_ONCE):
+        for start in range(0, len(chosen), _STEP_MESSAGES):
             if start:
                 await checkpoint()
-            request.add(chosen[start : start + _AT_ONCE])
+            request.add(chosen[start : start + _STEP_MESSAGES])
         request.end()
         return request
 
     def _excess(self, messages: list[BaseMessage]) -> int:
-        """Return by how many tokens messages are too many, after they got the form in which they are sent."""
+        """Return by how many tokens messages in their final form exceed the limit."""
         return 0 if self._window.tokens is None else self._window.count(messages) - self._window.tokens
 
     def _start(self, chosen: list[BaseMessage], first: int) -> int:
-        """Return the index of the first message that may be the first: no result, since its call is not there."""
+        """Return the index of the first message that may begin the window. Without its call, a tool result may not."""
         for index in range(first, len(chosen)):
             if not isinstance(chosen[index], ToolMessage) and self._window.may_start_on(chosen[index]):
                 return index
         return len(chosen)
 
     def _is_too_much(self) -> bool:
-        """Return whether the messages have too many tokens, by a counter of lists.
+        """Return whether the messages have too many tokens, if the counter counts lists.
 
-        It is not asked again before there is a quarter more, so that it counts about five times what there is in all.
+        It counts again only when there are a quarter more messages, so it counts about five times as many in all.
         """
         if self._tokens is None or self._window.adds_up or self._size < 1.25 * self._counted:
             return False
@@ -175,16 +175,16 @@ class Selection:
         return self._full
 
     async def _fitting(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> int:
-        """Return how many of the last messages have no more than their tokens, by a counter of lists, if it is one.
+        """Return how many of the last messages fit into the tokens, if the counter counts lists.
 
-        As `trim_messages` does it: all of them, then the newest ones, in halves.
+        As in `trim_messages`: first all messages, then a binary search over the newest ones.
         """
         if self._tokens is None or self._window.adds_up:
             return len(chosen)
         newest_first = chosen[::-1]
         low, middle, high = 0, len(chosen), len(chosen)
         while low < high:
-            if middle > _MANY:
+            if middle > _MANY_TO_COUNT:
                 await checkpoint()
             if self._window.count(newest_first[:middle]) <= self._tokens:
                 low = middle

@@ -1,4 +1,4 @@
-"""Calls and their results: each call answered once, directly behind it, and nothing else of either."""
+"""Pairs tool calls with their results: each call has one result, directly after it, and there are no others."""
 
 from __future__ import annotations
 
@@ -11,43 +11,43 @@ from chatmem.core.window.calls import Call, calls_of, edited
 from chatmem.core.window.forms import is_known, known
 
 _Place = tuple[int, int]
-"""the index of a message, and the number of a call in it"""
+"""a message's index, and the number of a call in it"""
 
 
 class _Result(NamedTuple):
     came: tuple[int, int]
-    """greater than that of those that came before"""
+    """the order of results: greater than that of earlier ones"""
     message: ToolMessage
 
 
 _Answers = dict[int, dict[int, _Result]]
-"""results, by the indices of the messages that they answer and the numbers of the calls there"""
+"""results, by the index of the message with the call and the call's number in it"""
 
 
 def without_halves(messages: list[BaseMessage]) -> list[BaseMessage]:
-    """Return the messages as `Exchanges` mends them, all at once: the list itself, where nothing has to be done."""
+    """Return all messages of a conversation as `Exchanges` mends them; the list itself if nothing has to change."""
     return Exchanges().mend(messages)
 
 
 class Exchanges:
-    """Mends the exchanges of a conversation, walking back through it, some messages at a time.
+    """Mends the tool exchanges of a conversation, walking back through it, some messages at a time.
 
-    - A result stands directly behind its call: the nearest one before it that has its id and no other result. What was
-      said between the two comes after it. Other results of the call, and results of calls that are gone, are left out.
-    - A call without a result is left out, and what its message says beside stays. Where the last message of all still
-      waits for results, those that are there are left out, too.
-    - What is in a form that not every provider knows is in one that they do; see `forms`.
+    - A result is put directly after its call: the nearest earlier call with its id and without a result. Messages
+      between the two come after the result. Further results of a call, and results without a call, are left out.
+    - A call without a result is left out; the rest of its message stays. If the last message of the conversation still
+      waits for results, the results that exist are left out, too.
+    - Messages in a form that not every provider knows are converted; see `forms`.
 
-    Whatever lies before, the mended messages are the end of what all of the conversation would be, mended at once.
+    The mended messages are the same as if the whole conversation had been mended at once.
     """
 
     def __init__(self) -> None:
-        self._late: dict[str, list[_Result]] = {}  # whose calls are further back, or gone
+        self._late: dict[str, list[_Result]] = {}  # results whose calls are further back, or missing
         self._slice = 0
-        self._went_on = False  # whether more than results came behind
+        self._went_on = False  # whether the messages seen so far include more than results
 
     def mend(self, messages: list[BaseMessage]) -> list[BaseMessage]:
-        """Return messages mended, where those behind them were given before."""
+        """Return mended messages. Call it for the last messages first, then for those before them."""
         self._slice -= 1
         if _is_whole(messages):
             self._went_on = self._went_on or bool(messages)
@@ -102,7 +102,7 @@ class Exchanges:
 
 
 def _is_whole(messages: list[BaseMessage]) -> bool:
-    """Return whether nothing has to be done: the usual case, for which this is all there is to pay."""
+    """Return whether nothing has to change. That is the usual case, and this check is its only cost."""
     waiting: list[str] = []
     for message in messages:
         if isinstance(message, ToolMessage):
@@ -133,7 +133,7 @@ def _waits(calls: list[Call], results: dict[int, _Result]) -> bool:
 
 
 def _with_calls(message: AIMessage, calls: list[Call], answered: dict[int, _Result]) -> AIMessage | None:
-    """Return the message with those of its calls that are answered."""
+    """Return the message with only the answered ones of its calls."""
     seen, kept = Counter[str](), set[tuple[str, int]]()
     for number, call in enumerate(calls):
         if number in answered:

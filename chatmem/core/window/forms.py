@@ -1,4 +1,4 @@
-"""Messages that providers know in another form only: roles by name, functions of before there were tools."""
+"""Converts messages that not every provider knows: chat messages with named roles, function calls, removed messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from langchain_core.messages.system import SystemMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
 NOTIFICATION = "lc_source"
-"""where LangChain says, in `additional_kwargs`, which program wrote a human message that nobody typed"""
+"""the key in `additional_kwargs` where LangChain names the program that wrote a human message"""
 
 _ROLES: dict[str, type[BaseMessage]] = {
     "assistant": AIMessage,
@@ -32,7 +32,7 @@ _OLD = ("function_call", "tool_calls")
 
 
 def is_known(message: BaseMessage) -> bool:
-    """Return whether a message has a form that every provider knows."""
+    """Return whether every provider knows the message's form."""
     if isinstance(message, HumanMessage):
         return isinstance(message.content, str) or not any(map(_is_result, message.content))
     if isinstance(message, AIMessage):
@@ -46,7 +46,7 @@ def is_known(message: BaseMessage) -> bool:
 
 
 def known(message: BaseMessage) -> list[BaseMessage]:
-    """Return the messages that say the same, in a form that every provider knows."""
+    """Return messages with the same content, in a form that every provider knows."""
     if is_known(message):
         return [message]
     if isinstance(message, HumanMessage):
@@ -62,13 +62,13 @@ def known(message: BaseMessage) -> list[BaseMessage]:
         return [_like(message, _ROLES.get(message.role.lower(), HumanMessage))]
     if isinstance(message, SystemMessage):
         return [_like(message, SystemMessage)]
-    return [notification(message, message.type)] if message.text.strip() else []  # an application's own class
+    return [notification(message, message.type)] if message.text.strip() else []  # the application's own class
 
 
 def notification(message: BaseMessage, source: str) -> HumanMessage:
-    """Return the text of a message as a human message that nobody typed, marked as LangChain marks them."""
+    """Return the text of a message as a human message, marked as written by a program, as LangChain does."""
     content: Any = message.content
-    if isinstance(content, list):  # a user may send no thoughts, nor a model's images
+    if isinstance(content, list):  # a human message must not hold reasoning or a model's images
         content = [block for block in content if isinstance(block, str) or block.get("type") == "text"]
     kwargs = {NOTIFICATION: source, **message.additional_kwargs}
     return HumanMessage(content, id=message.id, name=message.name, additional_kwargs=kwargs)
@@ -85,9 +85,9 @@ def _like(message: BaseMessage, kind: type[BaseMessage]) -> BaseMessage:
 
 
 def _with_tool_call(message: AIMessage) -> AIMessage:
-    """Return a message whose call of a function, in OpenAI's older form, is one of a tool.
+    """Return a message with OpenAI's old function call turned into a tool call.
 
-    What lies under `tool_calls` beside fields without any is what an application has removed there.
+    `tool_calls` in `additional_kwargs` is dropped: the message's field has none, so the application removed them.
     """
     kwargs = {name: value for name, value in message.additional_kwargs.items() if name not in _OLD}
     update: dict[str, Any] = {"additional_kwargs": kwargs}
@@ -101,7 +101,7 @@ def _with_tool_call(message: AIMessage) -> AIMessage:
         if isinstance(args, dict):
             update["tool_calls"] = [tool_call(name=name, args=args, id=_id_of(name))]
         else:
-            error = "the arguments are no JSON object"
+            error = "the arguments are not a JSON object"
             call = invalid_tool_call(name=name, args=str(arguments), id=_id_of(name), error=error)
             update["invalid_tool_calls"] = [call]
     return message.model_copy(update=update)
@@ -112,7 +112,7 @@ def _id_of(function: str) -> str:
 
 
 def _split(message: HumanMessage) -> list[BaseMessage]:
-    """Return the results in a human message, as Anthropic has them, and behind them what it says itself."""
+    """Return the tool results in a human message, as Anthropic writes them, and then the rest of the message."""
     results: list[BaseMessage] = []
     said = []
     for block in message.content:

@@ -1,4 +1,4 @@
-"""The form in which a window is sent: what providers want of a request as a whole."""
+"""Gives a window the form in which it is sent: the rules of providers for a request as a whole."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from chatmem.core.window.exchanges import without_halves
 from chatmem.core.window.forms import notification
 
 _NOTHING = "(empty)"
-"""what a user is sent with who said nothing, since Anthropic and Gemini refuse that"""
-_LONGEST = 40  # characters of a call's id that OpenAI takes
+"""the content of an empty human message, which Anthropic and Gemini would refuse"""
+_MOST_ID_CHARACTERS = 40  # OpenAI accepts no longer call ids
 
 
 def opening(pinned: list[BaseMessage]) -> list[BaseMessage]:
-    """Return messages that always stay, as a window begins with them: system messages, then summaries.
+    """Return pinned messages as the beginning of a window: system messages, then summaries.
 
-    A request begins with the user, so the answers that a model's summary is come as human messages, marked as
+    A request must begin with a human message, so a summary that is an AI message becomes a human one, marked as
     LangChain marks its own summaries.
     """
     messages = without_halves(pinned)
@@ -32,23 +32,23 @@ def opening(pinned: list[BaseMessage]) -> list[BaseMessage]:
 
 
 class Request:
-    """Takes the messages of a window, in their order, and gives them the form in which they are sent.
+    """Takes a window's messages in their order and gives them the form in which they are sent.
 
-    - System messages are at the head. Others come as human messages, marked as notifications.
-    - A call does not follow an answer: the two are one message. No answer ends with a thought.
-    - The ids of calls are unique: one that repeats, or is empty, becomes another, in the call and in its result.
-    - What a user says is not empty, and what a model says is no mere space.
+    - System messages are only at the head. Later ones become human messages, marked as notifications.
+    - An AI message with tool calls is joined with an AI message directly before it. No AI message ends with reasoning.
+    - Call ids are unique: an id that repeats or is empty is replaced, in the call and in its result.
+    - No human message is empty, and no AI message is only white space.
     """
 
     def __init__(self) -> None:
         self.messages: list[BaseMessage] = []
-        self.is_changed = False  # whether that form may have more tokens than what is stored
+        self.is_changed = False  # whether the messages may have more tokens than the stored ones
         self._ids: set[str] = set()
-        self._endings: dict[str, int] = {}  # the last one that a repeated id was given
-        self._renamed: dict[str, list[str]] = {}  # the calls at hand, by the ids that are stored
+        self._endings: dict[str, int] = {}  # by stored id: the last number appended to make it unique
+        self._renamed: dict[str, list[str]] = {}  # by stored id: the ids of the latest message's calls
 
     def add(self, messages: list[BaseMessage]) -> None:
-        """Take the next messages."""
+        """Add the next messages."""
         for message in messages:
             if isinstance(message, AIMessage):
                 self._add_answer(message)
@@ -62,7 +62,7 @@ class Request:
                 self._add_said(message)
 
     def end(self) -> None:
-        """Drop what a model thought last, without saying or doing anything then: it is refused."""
+        """Drop reasoning at the end, after which the model neither said nor called anything: providers refuse it."""
         while self.messages and isinstance(last := self.messages[-1], AIMessage) and isinstance(last.content, list):
             content = without_last_thoughts(last.content)
             if content is last.content or calls_of(last):
@@ -85,7 +85,9 @@ class Request:
             self.is_changed = True
 
     def _add_answer(self, message: AIMessage) -> None:
-        if isinstance(message.content, str) and message.content.isspace():  # which Anthropic refuses, unlike none
+        if (
+            isinstance(message.content, str) and message.content.isspace()
+        ):  # Anthropic refuses that, but accepts an empty one
             message = message.model_copy(update={"content": ""})
         calls = calls_of(message)
         if calls:
@@ -121,14 +123,14 @@ class Request:
         while not name or name in self._ids:
             number += 1
             ending = f"-{number}"
-            name = (stored or "call")[: _LONGEST - len(ending)] + ending
+            name = (stored or "call")[: _MOST_ID_CHARACTERS - len(ending)] + ending
         self._endings[stored] = number
         self._ids.add(name)
         return name
 
 
 def _joined(answer: AIMessage, call: AIMessage) -> AIMessage:
-    """Return a message with calls that says before them what the answer says."""
+    """Return the message with calls, with the answer's content before its own."""
     if isinstance(answer.content, str) and isinstance(call.content, str):
         texts = (answer.content, call.content)
         return call.model_copy(update={"content": "\n\n".join(text for text in texts if text.strip())})

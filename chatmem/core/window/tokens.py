@@ -1,4 +1,4 @@
-"""Counting tokens: each message by itself where that is the same, else what a model or a function says of a list."""
+"""Counts tokens: message by message where a counter allows that, otherwise list by list."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-import langchain_core.prompt_values  # noqa: F401 - LangChain's counter imports it on first use, which is in the loop
+import langchain_core.prompt_values  # noqa: F401 - otherwise LangChain's counter imports it in a running event loop
 from langchain_core.messages import BaseMessage
 from langchain_core.messages.utils import count_tokens_approximately
 
@@ -20,12 +20,12 @@ Count = Callable[[list[BaseMessage]], int]
 
 
 def counter_of(given: TokenCounter) -> tuple[Count, bool]:
-    """Return how to count the tokens of a list, and whether that is the sum of those of its messages.
+    """Return a function that counts the tokens of a list, and whether a list's count is the sum of its messages'.
 
-    As `trim_messages` reads its argument: a function whose only argument is annotated as a message counts one.
+    As in `trim_messages`, a function whose argument is annotated as `BaseMessage` counts one message.
 
     Raises:
-        ValueError: it cannot count.
+        ValueError: `token_counter` is nothing that can count tokens.
     """
     count: Any = given
     if count is count_tokens_approximately or (isinstance(given, str) and given == "approximate"):
@@ -41,7 +41,7 @@ def counter_of(given: TokenCounter) -> tuple[Count, bool]:
 
 
 def last_within(messages: list[BaseMessage], tokens: int, count: Count) -> tuple[int, int]:
-    """Return how many of the last messages have at most so many tokens, and how many they have."""
+    """Return how many of the last messages fit into so many tokens, and the number of their tokens."""
     total = count(messages)
     if total <= tokens:
         return len(messages), total

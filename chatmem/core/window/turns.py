@@ -1,4 +1,4 @@
-"""Where turns begin: with what a person said, and not with what a program put in their mouth."""
+"""Finds where turns begin: with a message that a person wrote, not with a human message that a program made."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from langchain_core.messages import BaseMessage, HumanMessage, HumanMessageChunk
 from chatmem.core.window.forms import NOTIFICATION
 
 _RUN = "pydantic_ai"
-"""where `chatmem.pydantic_ai` keeps what a message was made of, in `additional_kwargs`"""
+"""the key in `additional_kwargs` where `chatmem.pydantic_ai` keeps the original of a message"""
 _NO_RUN = object()
 
 
 class Turns:
-    """Finds where turns begin, going forward through a conversation, some messages at a time.
+    """Finds where turns begin, walking forward through a conversation, some messages at a time.
 
-    A human message begins one, but for notifications, which LangChain marks, chunks, and prompts of pydantic-ai in a
-    run that has begun: corrections, files that a tool returned, what was put in meanwhile. Whether the conversation
-    begins with the beginning of a run is not known, so that run counts as begun; for the last turns it is the same.
+    A human message begins a turn, except for notifications (which LangChain marks), chunks, and prompts within a run of
+    pydantic-ai: corrections, files that a tool returned, and prompts that were enqueued. The first run seen may have
+    begun earlier, so its first prompt does not count. That makes no difference to the last turns.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class Turns:
         self._is_first = False  # whether the request at hand begins its run
 
     def starts(self, messages: Sequence[BaseMessage]) -> list[int]:
-        """Return the indices of those of the next messages that begin a turn."""
+        """Return the indexes of those of the next messages that begin a turn."""
         found: list[int] = []
         for index, message in enumerate(messages):
             kwargs = message.additional_kwargs
