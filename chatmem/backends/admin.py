@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,9 +32,8 @@ class Server:
         replies = drive(self._transport.run(commands))
         return [reply.encode() if isinstance(reply, str) else reply for reply in replies]
 
-    def scan(self, prefix: bytes, pattern: bytes, suffix: bytes) -> Iterator[bytes]:
-        """Yield the keys that lie between prefix and suffix, each once; the pattern between them is a glob."""
-        match = literally(prefix) + pattern + literally(suffix)
+    def scan(self, match: bytes) -> Iterator[bytes]:
+        """Yield the keys that match a glob, each once."""
         seen: set[bytes] = set()
         for key in self._keys(match):
             if key not in seen:
@@ -67,8 +65,3 @@ class Server:
         """Close what was opened."""
         drive(self._transport.aclose())
         self._address.release()
-
-
-def literally(text: bytes) -> bytes:
-    """Return a glob that matches this text alone."""
-    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)

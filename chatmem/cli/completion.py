@@ -36,16 +36,15 @@ def _ask(url: str, prefix: str, incomplete: str) -> set[str]:
     from redis.backoff import NoBackoff  # noqa: PLC0415 - as above
     from redis.retry import Retry  # noqa: PLC0415 - as above
 
-    from chatmem.backends.admin import literally  # noqa: PLC0415 - as above
-    from chatmem.core.keys import escape, unescape  # noqa: PLC0415 - as above
+    from chatmem.core.keys import escape, literal, session_glob, session_of  # noqa: PLC0415 - as above
 
     end = time.monotonic() + _SECONDS
-    head, found, cursor = prefix.encode() + b":{", set[str](), 0
-    match = literally(head + escape(incomplete)) + b"*}:m"
+    found, cursor = set[str](), 0
+    match = session_glob(prefix, literal(escape(incomplete)) + b"*")
     options = {"protocol": 2, "socket_timeout": _SECONDS, "socket_connect_timeout": _SECONDS}
     with redis.Redis.from_url(url, retry=Retry(NoBackoff(), 0), **options) as client:
         while True:
             cursor, keys = client.scan(cursor, match, count=1000)
-            found.update(unescape(key[len(head) : -len(b"}:m")]) for key in keys)
+            found.update(session for key in keys if (session := session_of(prefix, key)) is not None)
             if not cursor or len(found) >= _MOST or time.monotonic() > end:
                 return found

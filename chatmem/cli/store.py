@@ -13,7 +13,7 @@ from chatmem.backends.admin import Server
 from chatmem.backends.connection import connection_to
 from chatmem.cli.complaints import Complaints
 from chatmem.cli.terminal import console
-from chatmem.core.keys import escape, session_keys, unescape
+from chatmem.core.keys import escape, session_glob, session_keys, session_of
 from chatmem.core.policy import Policy
 from chatmem.core.session import STATE_FIELDS, to_info
 from chatmem.errors import ChatMemError, UnavailableError
@@ -81,13 +81,12 @@ class Store:
         Raises:
             UnavailableError: the server did not answer, or does not let this user SCAN.
         """
-        head, seen = self.policy.prefix.encode() + b":{", set[bytes]()
-        for key in self.server.scan(head, escape(match) + b"}:[mis]", b""):
-            name = key[len(head) : -len(b"}:m")]
-            if name not in seen:
-                seen.add(name)
-                if (session := _session_of(name)) is not None:
-                    yield session
+        seen = set[str]()
+        for key in self.server.scan(session_glob(self.policy.prefix, escape(match))):
+            session = session_of(self.policy.prefix, key)
+            if session is not None and session not in seen:
+                seen.add(session)
+                yield session
 
     def infos(self, sessions: Iterable[str], broken: Broken | None = None) -> Iterator[SessionInfo]:
         """Yield what is known of those sessions that exist; by default it complains of those that are broken."""
@@ -141,15 +140,6 @@ class Store:
         for info in self.infos(self.find(match or "*"), broken):
             if user in (None, info.user):
                 yield info
-
-
-def _session_of(name: bytes) -> str | None:
-    """Return the id that stands in a key so; None where something else than chatmem made it."""
-    try:
-        session = unescape(name)
-    except UnicodeDecodeError:
-        return None
-    return session if session and escape(session) == name else None
 
 
 def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:

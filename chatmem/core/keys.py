@@ -7,6 +7,7 @@ cannot carry. So two ids never share a key, and a key can be turned back into it
 
 from __future__ import annotations
 
+import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
@@ -92,6 +93,34 @@ def session_keys(prefix: str, session_id: str) -> SessionKeys:
     return SessionKeys(head + b"m", head + b"i", head + b"s")
 
 
+def session_glob(prefix: str, sessions: bytes = b"*") -> bytes:
+    """Return a glob that matches the keys of sessions.
+
+    Args:
+        prefix: what every key of the memory begins with.
+        sessions: a glob that matches the sessions' ids as they stand in keys; see `escape` and `literal`.
+    """
+    return literal(prefix.encode() + b":{") + sessions + b"}:[mis]"
+
+
+def session_of(prefix: str, key: bytes) -> str | None:
+    """Return the id of the session that a key belongs to, or None if it is not one of a session's three keys."""
+    head, tail = prefix.encode() + b":{", key[-3:]
+    if not key.startswith(head) or tail not in (b"}:m", b"}:i", b"}:s"):
+        return None
+    escaped = key[len(head) : -len(tail)]
+    try:
+        session = unescape(escaped)
+    except UnicodeDecodeError:
+        return None
+    return session if session and escape(session) == escaped else None
+
+
+def literal(text: bytes) -> bytes:
+    """Return a glob that matches this text only."""
+    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)
+
+
 def user_name(user: str) -> bytes:
     """Return a user's name as it stands in keys and sessions.
 
@@ -111,6 +140,16 @@ def unescape(escaped: bytes) -> str:
 def user_key(prefix: str, name: bytes) -> bytes:
     """Return the key of the index of a user's sessions; `name` is what `user_name` returned."""
     return b"%b:user:{%b}" % (prefix.encode(), name)
+
+
+def user_glob(prefix: str) -> bytes:
+    """Return a glob that matches the keys of all users' indexes of their sessions; `user_of` returns their users."""
+    return user_key(literal(prefix.encode()).decode(), b"*")
+
+
+def user_of(prefix: str, key: bytes) -> str:
+    """Return the user of a key that `user_key` returned."""
+    return unescape(key[len(user_key(prefix, b"")) - 1 : -1])
 
 
 def user_keys(prefix: str, name: bytes) -> tuple[bytes, bytes]:

@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 from chatmem.backends.admin import Server
+from chatmem.core.keys import literal
 
 T = TypeVar("T")
 
@@ -25,7 +26,7 @@ _RANGE = re.compile(rb"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 def typed(server: Server, prefix: bytes, pattern: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield each key behind the prefix that the glob matches, and its type; none of those that chatmem keeps."""
-    for part in batches(server.scan(prefix, pattern, b"")):
+    for part in batches(server.scan(literal(prefix) + pattern)):
         for key, kind in zip(part, server.run(*(("TYPE", key) for key in part)), strict=True):
             if kind != b"none" and not _is_own(server, key, kind):
                 yield key, kind

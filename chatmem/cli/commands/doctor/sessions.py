@@ -11,7 +11,7 @@ from chatmem.cli.commands.doctor.torn import check_torn
 from chatmem.cli.progress import track
 from chatmem.cli.store import SLICE, Store, slices
 from chatmem.cli.terminal import plural
-from chatmem.core.keys import name_of, session_keys, unescape
+from chatmem.core.keys import name_of, session_keys, user_glob, user_of
 from chatmem.errors import CorruptRecordError, TornSessionError
 from chatmem.transports.base import Command
 from chatmem.transports.blocking import drive
@@ -147,15 +147,14 @@ def _unreadable(session: str, position: int, error: CorruptRecordError) -> Findi
 
 def check_index(store: Store, *, fix: bool) -> Iterator[Finding]:
     """Yield what is wrong with the users' lists of their sessions."""
-    head = store.policy.prefix.encode() + b":user:{"
-    keys = list(store.server.scan(head, b"*", b"}"))
+    keys = list(store.server.scan(user_glob(store.policy.prefix)))
     fine = f"the lists of {plural(len(keys), 'user')} hold no session that is gone"
-    yield from _only_wrong("index", _lists(store, keys, len(head), fix=fix), fine)
+    yield from _only_wrong("index", _lists(store, keys, fix=fix), fine)
 
 
-def _lists(store: Store, keys: list[bytes], head: int, *, fix: bool) -> Iterator[Finding]:
+def _lists(store: Store, keys: list[bytes], *, fix: bool) -> Iterator[Finding]:
     for key in track(keys, "looking at users", store.err):
-        user = unescape(key[head:-1])
+        user = user_of(store.policy.prefix, key)
         try:
             gone = _count_gone(store, key)
         except CorruptRecordError:
