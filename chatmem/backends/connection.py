@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 
 from chatmem.backends.base import Backend, UrlBackend
@@ -29,6 +30,8 @@ _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "embedded": lambda url: EmbeddedBackend(url.partition("://")[2]),
 }
 _REST = ("upstash", "https", "http")
+_BARE = re.compile(r"(localhost|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5})(/\d*)?", re.ASCII)
+"""A host with a port, and perhaps a database; nothing that can hold a password."""
 
 
 class Connection:
@@ -108,8 +111,13 @@ def address_at(url: str | None, token: str | None = None) -> UrlBackend:
         return _default()
     if not colon or scheme not in _SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST[:2]))
-        raise ValueError(f"url must begin with one of {known}; this one does not")
+        raise ValueError(f"url must begin with one of {known}; this one does not{_suggestion(url)}")
     return _SCHEMES[scheme](url)
+
+
+def _suggestion(url: str) -> str:
+    """Return what to say of a URL without a scheme, if it is safe to show."""
+    return f". Did you mean redis://{url}?" if _BARE.fullmatch(url) else ""
 
 
 def _default() -> UrlBackend:
