@@ -59,10 +59,11 @@ def chatmem_prefix(chatmem_url: str) -> Iterator[str]:
     prefix = f"test-{uuid.uuid4().hex}"
     yield prefix
     from chatmem.backends.admin import Server  # noqa: PLC0415
+    from chatmem.core.keys import literal  # noqa: PLC0415
 
     server = Server(chatmem_url)
     try:
-        for key in list(server.scan(prefix.encode(), b"*", b"")):
+        for key in list(server.scan(literal(prefix.encode()) + b"*")):
             server.run(("UNLINK", key))
     finally:
         server.close()

@@ -140,10 +140,19 @@ class TestArguments:
             connect(url)
         assert "s3cret" not in str(caught.value)
 
-    def test_a_url_without_its_scheme(self, connect: Any) -> None:
-        """A host and port alone get a hint."""
-        with pytest.raises(ValueError, match=r"did you mean redis://localhost:6379\?$"):
-            connect("localhost:6379")
+    @pytest.mark.parametrize("url", ["localhost", "10.0.0.1:6380/2", "[::1]:6379", "redis.internal:6379"])
+    def test_a_url_without_its_scheme(self, connect: Any, url: str) -> None:
+        """The error suggests the whole URL."""
+        with pytest.raises(ValueError, match="Did you mean") as caught:
+            connect(url)
+        assert str(caught.value).endswith(f"Did you mean redis://{url}?")
+
+    @pytest.mark.parametrize("url", [":s3cret@localhost:6379", "user:s3cret@host:6379", "s3cret"])
+    def test_a_password_is_not_repeated(self, connect: Any, url: str) -> None:
+        """What may be a password is in no suggestion."""
+        with pytest.raises(ValueError, match="url must begin") as caught:
+            connect(url)
+        assert "s3cret" not in str(caught.value)
 
     @pytest.mark.parametrize(
         "url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://:s3c#ret@host/0"]

@@ -6,10 +6,21 @@ import re
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chatmem.core.keys import dictionary_key, escape, field, name_of, session_keys, user_key, user_name
+from chatmem.core.keys import (
+    dictionary_key,
+    escape,
+    field,
+    name_of,
+    session_keys,
+    session_of,
+    user_key,
+    user_name,
+    user_of,
+)
 
 ids = st.text(st.characters(codec=None, exclude_categories=()), min_size=1)
 
@@ -107,3 +118,16 @@ def test_a_prefix_that_looks_like_an_index() -> None:
     for name in ("alice", "alice}:m", "{alice}", "}", ":m", "m"):
         first, second = keys_of("chatmem", name, name, 1), keys_of("chatmem:user", name, name, 1)
         assert not first.keys() & second.keys()
+
+
+@given(session=ids, prefix=st.text(st.characters(codec="utf-8"), min_size=1))
+def test_a_key_can_be_turned_back(session: str, prefix: str) -> None:
+    """Into the session's id, or the user, of which it is the key."""
+    assert {session_of(prefix, key) for key in session_keys(prefix, session)} == {session}
+    assert user_of(prefix, user_key(prefix, user_name(session))) == session
+
+
+@pytest.mark.parametrize("key", [b"p:{\xff}:m", b"p:{%zz}:m", b"p:{}:m", b"p:{a}:x", b"p:{a}:m:name", b"q:{a}:m"])
+def test_keys_of_others(key: bytes) -> None:
+    """A key that is not one of a session's three has no session."""
+    assert session_of("p", key) is None

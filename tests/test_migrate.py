@@ -151,7 +151,7 @@ class TestLists:
         done = run("langchain-community", "--dry-run")
         assert (done.exit_code, "2 sessions to move (4 messages)" in done.output) == (0, True)
         done = run("langchain-community", yes=False)
-        assert (done.exit_code, "nobody is there to confirm" in done.output) == (2, True)
+        assert (done.exit_code, "cannot ask for confirmation" in done.output) == (2, True)
         assert (snapshot(source), snapshot(target)) == (before, {})
 
     def test_times_to_live(self, run: Run, source: Any, target: Any) -> None:
@@ -200,7 +200,7 @@ class TestLists:
         source.set("elsewhere", "x")
         done = run(layout, *matching)
         assert done.exit_code == 1
-        assert "1 sessions moved and verified (1 messages)" in done.output
+        assert "1 session moved and verified (1 message)" in done.output
         assert "; 31 keys left behind" in done.output
         assert f"left behind: sets: {at}set\n" in done.output
         assert f"left behind: strings: {at}text00, {at}text01, " in done.output
@@ -214,7 +214,7 @@ class TestLists:
         push(source, "message_store:b", [lc.HumanMessage("b")])
         source.set("other", "x")
         done = run("langchain-community", "--delete-source")
-        assert (done.exit_code, "2 sources removed" in done.output) == (0, True)
+        assert (done.exit_code, "2 sources deleted" in done.output) == (0, True)
         assert source.keys() == [b"other"]
         assert memory.history("a").count() == memory.history("b").count() == 1
 
@@ -233,10 +233,10 @@ class TestLists:
         push(source, "message_store:a", [lc.HumanMessage("1"), lc.AIMessage("2")])
         assert run("langchain-community").exit_code == 0
         push(source, "message_store:a", [lc.HumanMessage("3")])
-        assert "1 sessions moved and verified (1 messages)" in run("langchain-community").output
+        assert "1 session moved and verified (1 message)" in run("langchain-community").output
         memory.history("a").append("4")
         done = run("langchain-community", "--delete-source")
-        assert "1 sources removed" in done.output
+        assert "1 source deleted" in done.output
         assert [message.content for message in memory.history("a").messages()] == ["1", "2", "3", "4"]
 
     def test_an_id_twice(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
@@ -257,7 +257,7 @@ class TestLists:
         assert (done.exit_code, "--match" in done.output) == (1, True)
         with chatmem.sync.connect(url_of(source)) as own:
             own.history("own", user="alice").append(lc.HumanMessage("x", id="1"))
-        assert "1 sessions to move" in run("memorystore", "--match", "chat-*", "--dry-run").output
+        assert "1 session to move" in run("memorystore", "--match", "chat-*", "--dry-run").output
         done = run("memorystore", "--match", "*", "--dry-run")
         assert (done.exit_code, done.output) == (0, "2 sessions to move (2 messages); 272 bytes read\n")
 
@@ -267,7 +267,7 @@ class TestLists:
         push(source, f"p*:{session}", [lc.HumanMessage("x")])
         push(source, f"pq:{session}", [lc.HumanMessage("x")])
         done = run("langchain-community", "--key-prefix", "p*:", "--prefix", "other")
-        assert "1 sessions moved" in done.output
+        assert "1 session moved" in done.output
         assert "\x1b" not in done.output
         with chatmem.sync.connect(url_of(target), prefix="other") as other:
             assert other.history(session).count() == 1
@@ -301,7 +301,7 @@ class TestTrouble:
             assert run("langchain-community").exit_code == 1
         assert memory.history("a").count() == 40
         monkeypatch.setattr(Writer, "store", original)
-        assert "1 sessions moved and verified (15 messages)" in run("langchain-community").output
+        assert "1 session moved and verified (15 messages)" in run("langchain-community").output
         assert memory.history("a").messages() == messages
 
     def test_killed(self, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
@@ -409,7 +409,7 @@ class TestOwners:
         push(source, "message_store:a", [lc.HumanMessage("x")])
         push(source, "message_store:z", [lc.HumanMessage("x")])
         done = run("langchain-community", "--users", str(owners))
-        assert (done.exit_code, "1 session are not in the file" in done.output) == (0, True)
+        assert (done.exit_code, "1 session without an owner" in done.output) == (0, True)
         assert [memory.history(session).info().user for session in "az"] == ["alice", None]
 
     def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
@@ -418,9 +418,9 @@ class TestOwners:
         assert run("langchain-community").exit_code == 0
         before = memory.history("a").info()
         looked = run("langchain-community", "--user", "u", "--dry-run").output
-        assert "1 sessions already there, to get their owner" in looked
+        assert "1 session already there, to get an owner" in looked
         assert memory.history("a").info().user is None
-        assert "1 sessions given their owner" in run("langchain-community", "--user", "u", "--delete-source").output
+        assert "1 session given an owner" in run("langchain-community", "--user", "u", "--delete-source").output
         assert memory.history("a").info() == dataclasses.replace(before, user="u")
         assert [one.session_id for one in memory.sessions("u").sessions] == ["a"]
         assert source.keys() == []
@@ -446,17 +446,17 @@ class TestOwners:
     @pytest.mark.parametrize(
         ("text", "problem"),
         [
-            ("a,alice\na,bob\n", "line 2: session 'a' has another user further up"),
-            ("a\n", "line 1: it must be session,user"),
-            ("a,b,c\n", "line 1: it must be session,user: two fields, and not 3"),
+            ("a,alice\na,bob\n", "line 2: session 'a' has another user in an earlier line"),
+            ("a\n", "line 1: the line must be session,user"),
+            ("a,b,c\n", "line 1: the line must be session,user: two fields, not 3"),
             ("\n\na,\n", "line 3: user must be a non-empty string"),
             (",alice\n", "line 1: the session's id is empty"),
             ('"a,alice\n', "line 1: unexpected end of data"),
-            ("a,\udcff\n", "line 1: it is not UTF-8"),
-            ('{"session": "a"}\n', 'line 1: it must be {"session": ..., "user": ...}, both strings'),
-            ('{"session": "a", "user": "b"}\n5\n', 'line 2: it must be {"session": ..., "user": ...}'),
+            ("a,\udcff\n", "line 1: not UTF-8"),
+            ('{"session": "a"}\n', 'line 1: "session" and "user" must both be strings'),
+            ('{"session": "a", "user": "b"}\n5\n', 'line 2: the line must be {"session": ..., "user": ...}'),
             ("{" * 60_000, "line 1: "),
-            ("x" * 100_000, "line 1: it is longer than 65,536 bytes"),
+            ("x" * 100_000, "line 1: longer than 65,536 bytes"),
         ],
     )
     def test_a_file_that_is_none(
@@ -501,7 +501,7 @@ class TestOtherServers:
             for number in range(12):
                 push(raw, f"message_store:s{number}", [lc.HumanMessage(str(number))])
             done = run("langchain-community", "--delete-source", at=running.url)
-            assert "12 sessions moved and verified (12 messages); 12 sources removed" in done.output
+            assert "12 sessions moved and verified (12 messages); 12 sources deleted" in done.output
             assert list(raw.scan_iter()) == []
         assert [memory.history(f"s{number}").messages()[0].content for number in range(12)] == [*map(str, range(12))]
 
@@ -512,7 +512,7 @@ class TestOtherServers:
                 for written in messages_to_dict([lc.HumanMessage("é"), lc.AIMessage("b")]):
                     raw.lpush(f"message_store:s{number}", json.dumps(written))
             done = run("upstash", "--delete-source", "--token", TOKEN, at=rest.url)
-            assert "3 sessions moved and verified (6 messages); 3 sources removed" in done.output
+            assert "3 sessions moved and verified (6 messages); 3 sources deleted" in done.output
             assert TOKEN not in done.output
             assert raw.keys("message_store:*") == []
         assert memory.history("s1").messages() == [lc.HumanMessage("é"), lc.AIMessage("b")]
@@ -547,7 +547,7 @@ class TestDocuments:
                 for one in memory.history(session).entries():
                     assert one.created_at is not None
                     assert began <= one.created_at.timestamp() <= time.time()
-            assert "2 sources removed" in run("langchain-redis", "--delete-source", at=search_url).output
+            assert "2 sources deleted" in run("langchain-redis", "--delete-source", at=search_url).output
             assert {key.split(b":")[1] for key in raw.scan_iter("chat:*")} == {b"a"}
 
     def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: chatmem.sync.ChatMemory) -> None:
@@ -565,7 +565,7 @@ class TestDocuments:
             write("chat:a:b:1721900000.0", 1721900000.0, "a:b", "other")
             write("chat:elsewhere", 1721900001.0, "a", "named by its document")
             whole = run("langchain-redis", "--match", "a", at=search_url)
-            assert (whole.exit_code, "1 sessions moved and verified (4 messages)" in whole.output) == (0, True)
+            assert (whole.exit_code, "1 session moved and verified (4 messages)" in whole.output) == (0, True)
             assert [one.content for one in memory.history("a").messages()] == ["1", "2", "named by its document", "3"]
             assert memory.history("a:b").count() == 0
 
@@ -576,7 +576,7 @@ class TestDocuments:
                 own.history("own", user="u").append(lc.HumanMessage("x", id="1"))
             rest = run("langchain-redis", "--delete-source", at=search_url)
             assert rest.exit_code == 1
-            assert "1 sessions moved and verified (1 messages); 1 sessions already there" in rest.output
+            assert "1 session moved and verified (1 message); 1 session already there" in rest.output
             assert "; 3 keys left behind" in rest.output
             assert "left behind: JSON that names no session: chat:c:1721900000.0, chat:list\n" in rest.output
             assert "left behind: strings: chat:d:01J4000000000000000000000A\n" in rest.output
@@ -668,7 +668,7 @@ class TestOpenAI:
         source.set(f"{key}:counter", 9)
         source.expire(f"{key}:messages", 100)
         done = run("openai-agents", "--delete-source")
-        assert "1 sessions moved and verified (9 messages); 1 sources removed" in done.output
+        assert "1 session moved and verified (9 messages); 1 source deleted" in done.output
         read = memory.history("user:1").messages()
         kinds = [message.type for message in read]
         assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -33,15 +32,8 @@ class Server:
         replies = drive(self._transport.run(commands))
         return [reply.encode() if isinstance(reply, str) else reply for reply in replies]
 
-    def scan(self, prefix: bytes, pattern: bytes, suffix: bytes) -> Iterator[bytes]:
-        """Yield the keys that match, each once.
-
-        Args:
-            prefix: what keys begin with, taken literally.
-            pattern: a glob for what stands between prefix and suffix.
-            suffix: what keys end with, taken literally.
-        """
-        match = literally(prefix) + pattern + literally(suffix)
+    def scan(self, match: bytes) -> Iterator[bytes]:
+        """Yield the keys that match a glob, each once."""
         seen: set[bytes] = set()
         for key in self._keys(match):
             if key not in seen:
@@ -73,8 +65,3 @@ class Server:
         """Close the connections."""
         drive(self._transport.aclose())
         self._backend.release()
-
-
-def literally(text: bytes) -> bytes:
-    """Return a glob that matches exactly this text."""
-    return re.sub(rb"([*?\[\]\\])", rb"\\\1", text)

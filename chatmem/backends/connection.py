@@ -19,7 +19,6 @@ from chatmem.transports.driving import drive
 
 __all__ = ["Client", "Connection", "backend_at", "connection_to"]
 
-_HOST_AND_PORT = re.compile(r"[\w.-]+:\d+", re.ASCII)
 _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "redis": RedisBackend,
     "rediss": RedisBackend,
@@ -31,6 +30,8 @@ _SCHEMES: dict[str, Callable[[str], UrlBackend]] = {
     "embedded": lambda url: EmbeddedBackend(url.partition("://")[2]),
 }
 _REST_SCHEMES = ("upstash", "https", "http")
+_BARE = re.compile(r"(localhost|[\w.-]+:\d{1,5}|\[[\da-fA-F:]+\]:\d{1,5})(/\d*)?", re.ASCII)
+"""A host with a port, and perhaps a database; nothing that can hold a password."""
 
 
 class Connection:
@@ -110,9 +111,13 @@ def backend_at(url: str | None, token: str | None = None) -> UrlBackend:
         return _default()
     if not colon or scheme not in _SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in (*_SCHEMES, *_REST_SCHEMES[:2]))
-        hint = f": did you mean redis://{url}?" if _HOST_AND_PORT.fullmatch(url) else ""
-        raise ValueError(f"url must begin with one of {known}{hint}")
+        raise ValueError(f"url must begin with one of {known}; this one does not{_suggestion(url)}")
     return _SCHEMES[scheme](url)
+
+
+def _suggestion(url: str) -> str:
+    """Return what to say of a URL without a scheme, if it is safe to show."""
+    return f". Did you mean redis://{url}?" if _BARE.fullmatch(url) else ""
 
 
 def _default() -> UrlBackend:

@@ -1,4 +1,4 @@
-"""`python -m chatmem.cli`."""
+"""Run the command line with `python -m chatmem.cli`."""
 
 from chatmem.cli import main
 

@@ -1,9 +1,8 @@
-"""The numbers of `chatmem stats` on a terminal: tables, and bars of blocks."""
+"""The numbers of `chatmem stats` on a terminal: tables and bar charts."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 from rich.bar import Bar
 from rich.columns import Columns
@@ -12,45 +11,43 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from chatmem.cli.counts import Distribution, Stats
 from chatmem.cli.terminal import add_row, console, plural, print_table, span, table
-
-if TYPE_CHECKING:
-    from chatmem.cli.commands.stats import Distribution, Stats
 
 _BAR = 18
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def print_stats(found: Stats) -> None:
-    """Print all of it."""
+    """Print totals, charts, the largest sessions and the most active users."""
     out = console()
     size = f", {byte_size(found.size)} in the server's memory" if found.is_sized else ""
     out.print(f"{plural(found.sessions, 'session')}, {plural(found.messages, 'message')}{size}", style="bold")
     if not found.sessions:
         return
-    without = plural(found.by_ttl.none, "session")
+    without = plural(found.by_ttl.without, "session")
     out.print(f"{plural(len(found.users), 'user')}; {without} without a time to live\n")
     charts = [Padding(_chart(title, rows), (0, 0, 1, 0)) for title, rows in distributions(found)]
     out.print(Columns(charts, padding=(0, 4), equal=True))
-    largest = table("the largest", ">messages", *([">memory"] if found.is_sized else []))
+    largest = table(">messages", *([">memory"] if found.is_sized else []), "largest sessions")
     for one in found.largest:
         sizes = [] if one.size is None else [byte_size(one.size)]
-        add_row(largest, one.info.session_id, f"{one.info.count:,}", *sizes)
+        add_row(largest, f"{one.info.count:,}", *sizes, one.info.session_id)
     print_table(largest)
     if found.users:
-        users = table("users with most messages", ">messages")
+        users = table(">messages", "most active users")
         for user, count in found.users.most_common(10):
-            add_row(users, user, f"{count:,}")
+            add_row(users, f"{count:,}", user)
         print_table(users)
 
 
 def distributions(found: Stats) -> Iterator[tuple[str, list[tuple[str, int]]]]:
     """Yield a title, and labels with numbers of sessions, for each distribution that is known."""
-    yield "messages a session", _rows(found.by_messages, _count_label)
+    yield "messages per session", _rows(found.by_messages, _count_label)
     if found.is_sized:
-        yield "memory a session", _rows(found.by_size, _label_by(byte_size))
+        yield "memory per session", _rows(found.by_size, _label_by(byte_size))
     yield "since the last write", _rows(found.by_age, _label_by(span))
-    yield "expires in", [*_rows(found.by_ttl, _label_by(span)), ("never", found.by_ttl.none)]
+    yield "expires in", [*_rows(found.by_ttl, _label_by(span)), ("never", found.by_ttl.without)]
 
 
 def _rows(of: Distribution, label: Callable[[int, int | None], str]) -> list[tuple[str, int]]:
@@ -92,7 +89,7 @@ def _chart(title: str, rows: list[tuple[str, int]]) -> Table:
 
 
 class _Blocks:
-    """A bar, of signs where the terminal has no blocks."""
+    """A bar, drawn with `#` on a terminal that has no block characters."""
 
     def __init__(self, value: int, most: int) -> None:
         self._value, self._most = value, most

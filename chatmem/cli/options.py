@@ -1,10 +1,11 @@
-"""The options that commands share, and what they open and end with."""
+"""The arguments and options that commands share, and how a command opens its store and ends."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,43 +15,52 @@ from chatmem.cli.completion import session_ids
 if TYPE_CHECKING:
     from chatmem.cli.store import Store
 
-Session = Annotated[str, typer.Argument(help="The conversation's id.", autocompletion=session_ids)]
+Session = Annotated[str, typer.Argument(metavar="SESSION", help="The id of the session.", autocompletion=session_ids)]
 Sessions = Annotated[
-    list[str] | None, typer.Argument(metavar="[SESSION]...", help="Their ids.", autocompletion=session_ids)
+    list[str] | None, typer.Argument(metavar="SESSION", help="The ids of sessions.", autocompletion=session_ids)
 ]
 Url = Annotated[
     str | None,
     typer.Option(
+        metavar="URL",
         envvar="CHATMEM_URL",
         show_envvar=True,
-        help="redis://, rediss://, unix:// or embedded:///folder; by default a server of its own in your data folder.",
+        help="The server: redis://, rediss://, unix://, embedded:///folder ... "
+        "Default: an embedded server in your data folder.",
     ),
 ]
 Prefix = Annotated[
-    str, typer.Option(envvar="CHATMEM_PREFIX", show_envvar=True, help="What chatmem's own keys begin with.")
+    str, typer.Option(metavar="TEXT", envvar="CHATMEM_PREFIX", show_envvar=True, help="The prefix of chatmem's keys.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="One JSON object a line.")]
-User = Annotated[str | None, typer.Option(help="Only this user's sessions.")]
-Match = Annotated[str | None, typer.Option(help="Only sessions whose ids match this glob.", metavar="GLOB")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only look.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+User = Annotated[str | None, typer.Option(metavar="USER", help="Only the sessions of this user.")]
+Match = Annotated[str | None, typer.Option(metavar="GLOB", help="Only sessions whose ids match this glob.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
+NewOwner = Annotated[
+    str | None, typer.Option("--user", metavar="USER", help="The owner of all sessions that have no other owner.")
+]
+OwnersFile = Annotated[
+    Path | None,
+    typer.Option("--users", metavar="FILE", help="The owner of each session, as CSV (session,user) or as JSON lines."),
+]
 
 
 @contextmanager
 def opened(url: str | None, prefix: str) -> Iterator[Store]:
-    """Open what a command works on. What was complained of meanwhile makes the exit code 1."""
-    from chatmem.cli.store import Store  # noqa: PLC0415 - when a command is called
+    """Open the store that a command works on. The exit code is 1 if the command reported problems."""
+    from chatmem.cli.store import Store  # noqa: PLC0415 - completion and --help load no more than they need
 
     with errors(), Store(url, prefix, os.environ.get("CHATMEM_KEYS")) as store:
         yield store
-        if store.complaints.count:
+        if store.problems.count:
             raise typer.Exit(1)
 
 
 @contextmanager
 def errors() -> Iterator[None]:
-    """Make a line on stderr and exit code 1 of what is no bug of chatmem's."""
-    from chatmem import ChatMemError  # noqa: PLC0415 - when a command is called
+    """Print expected errors as one line on stderr, and end with exit code 1."""
+    from chatmem import ChatMemError  # noqa: PLC0415 - as above
     from chatmem.cli.terminal import console, one_line  # noqa: PLC0415 - as above
 
     try:
@@ -63,7 +73,7 @@ def errors() -> Iterator[None]:
 
 
 def one_of(**given: object) -> None:
-    """End with exit code 2 where more than one of some arguments is given."""
+    """End with exit code 2 if more than one of these arguments is given."""
     names = [name for name, value in given.items() if value]
     if len(names) > 1:
-        raise typer.BadParameter(f"give {' or '.join(names)}, not both")
+        raise typer.BadParameter(f"pass {' or '.join(names)}, not both")

@@ -1,4 +1,4 @@
-"""Whose the sessions are that come from elsewhere: `--user`, and the file of `--users`."""
+"""The owners of imported and migrated sessions: `--user` and the file of `--users`."""
 
 from __future__ import annotations
 
@@ -12,51 +12,52 @@ from typing import NamedTuple
 from chatmem.core.keys import user_name
 
 _LONGEST = 2**16
-"""bytes of a line"""
+"""The longest line, in bytes."""
 _LARGEST = 2**28
-"""bytes of a file; all of it is held in memory"""
+"""The largest file, in bytes; all of it is held in memory."""
 _HEADERS = ("session", "session_id", "id")
 
 
 class Owners(NamedTuple):
-    """Who owns which session; nobody where neither is given."""
+    """The owner of each session."""
 
     user: str | None = None
-    """of all sessions that are not in `users`"""
+    """The owner of all sessions that are not in `users`; None for no owner."""
     users: Mapping[str, str] = {}
+    """Session id -> owner."""
 
-    def of(self, session: str, said: str | None = None) -> str | None:
-        """Return a session's owner.
+    def of(self, session: str, stated: str | None = None) -> str | None:
+        """Return a session's owner, or None.
 
         Args:
-            session: its id where it comes from.
-            said: the owner that is written there, if any.
+            session: the session's id in the source.
+            stated: the owner that the source states, if any.
 
         Raises:
-            ValueError: somebody else is written there: a session is not given away.
+            ValueError: the options name another owner than the source; a session is never given away.
         """
         user = self.users.get(session, self.user)
-        if user is not None and said is not None and said != user:
-            where = "--users" if session in self.users else "--user"
-            raise ValueError(f"session {session!r} is of user {said!r} in the file, and of {user!r} by {where}")
-        return user if said is None else said
+        if user is not None and stated is not None and stated != user:
+            option = "--users" if session in self.users else "--user"
+            raise ValueError(f"session {session!r} belongs to user {stated!r} in the file, but {option} says {user!r}")
+        return user if stated is None else stated
 
     def lacks(self, session: str) -> bool:
-        """Return whether there is a list of owners, and nobody owns this session."""
+        """Return whether `--users` was given, but gives this session no owner."""
         return bool(self.users) and self.user is None and session not in self.users
 
 
 def read_owners(user: str | None, path: Path | None) -> Owners:
-    """Return what the two options say.
+    """Read the owners that two options give.
 
     Args:
-        user: of `--user`.
-        path: of `--users`: CSV (`session,user`, with or without that header), or JSON lines
+        user: the value of `--user`.
+        path: the value of `--users`: CSV (`session,user`, with or without that header) or JSON lines
             (`{"session": ..., "user": ...}`).
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: the user cannot be one, or the file is not of that form; the text names the line.
+        ValueError: a user's name is not valid, or the file has another format; the message names the line.
     """
     if user is not None:
         user_name(user)
@@ -67,7 +68,7 @@ def read_owners(user: str | None, path: Path | None) -> Owners:
                 raise ValueError("the session's id is empty")
             user_name(owner)
             if users.setdefault(session, owner) != owner:
-                raise ValueError(f"session {session[:100]!r} has another user further up")
+                raise ValueError(f"session {session[:100]!r} has another user in an earlier line")
         except ValueError as error:
             raise ValueError(f"--users {path}, line {number}: {error}") from None
     return Owners(user, users)
@@ -89,21 +90,21 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that are not blank, and their numbers."""
+    """Yield the number and the text of each line that is not blank."""
     size = 0
     with path.open("rb") as file:
         for number in itertools.count(1):
             line = file.readline(_LONGEST + 1)
             size += len(line)
             if len(line) > _LONGEST or size > _LARGEST:
-                what = f"it is longer than {_LONGEST:,} bytes" if len(line) > _LONGEST else "the file is too large"
+                what = f"longer than {_LONGEST:,} bytes" if len(line) > _LONGEST else "the file is too large"
                 raise ValueError(f"--users {path}, line {number}: {what}")
             if not line:
                 return
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8").rstrip("\r\n")
             except UnicodeDecodeError:
-                raise ValueError(f"--users {path}, line {number}: it is not UTF-8") from None
+                raise ValueError(f"--users {path}, line {number}: not UTF-8") from None
             if text.strip():
                 yield number, text
 
@@ -111,15 +112,15 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
 def _from_json(line: str) -> tuple[str, str]:
     row = json.loads(line)
     if not isinstance(row, dict):
-        raise ValueError('it must be {"session": ..., "user": ...}')
+        raise ValueError('the line must be {"session": ..., "user": ...}')
     session, owner = row.get("session"), row.get("user")
     if not isinstance(session, str) or not isinstance(owner, str):
-        raise ValueError('it must be {"session": ..., "user": ...}, both strings')
+        raise ValueError('"session" and "user" must both be strings')
     return session, owner
 
 
 def _from_csv(line: str) -> tuple[str, str]:
     row = next(csv.reader([line], strict=True), [])
     if len(row) != 2:
-        raise ValueError(f"it must be session,user: two fields, and not {len(row)}")
+        raise ValueError(f"the line must be session,user: two fields, not {len(row)}")
     return row[0], row[1].strip()

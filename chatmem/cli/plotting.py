@@ -1,11 +1,12 @@
-"""The numbers of `chatmem stats` as a picture, by matplotlib."""
+"""The charts of `chatmem stats` as a picture, drawn by matplotlib."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chatmem.cli.charts import byte_size, distributions
+from chatmem.cli.counts import Stats
+from chatmem.cli.terminal import plural
 from chatmem.errors import UnsupportedError
 
 try:
@@ -13,16 +14,13 @@ try:
 except ModuleNotFoundError as error:
     raise UnsupportedError("--plot needs a package that is not installed: pip install 'chatmem-redis[plot]'") from error
 
-if TYPE_CHECKING:
-    from chatmem.cli.commands.stats import Stats
-
 
 def draw(found: Stats, file: Path) -> None:
-    """Write a PNG, or what else the file's name ends with.
+    """Write the charts into a file, in the format that its name ends with.
 
     Raises:
         OSError: the file cannot be written.
-        ValueError: matplotlib writes no such files.
+        ValueError: matplotlib cannot write this format.
     """
     charts = list(distributions(found))
     figure = Figure(figsize=(10, 7), layout="constrained")
@@ -40,5 +38,5 @@ def draw(found: Stats, file: Path) -> None:
     for axes in figure.axes[len(charts) :]:
         axes.remove()
     size = f", {byte_size(found.size)}" if found.is_sized else ""
-    figure.suptitle(f"{found.sessions:,} sessions, {found.messages:,} messages{size}")
+    figure.suptitle(f"{plural(found.sessions, 'session')}, {plural(found.messages, 'message')}{size}")
     figure.savefig(file, dpi=120)

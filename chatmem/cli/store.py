@@ -1,4 +1,4 @@
-"""A memory and the server under it: what the commands work on."""
+"""The memory that a command works on, and the server under it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from typing import Any, Self, TypeVar
 from chatmem import KeyRing, SessionInfo
 from chatmem.backends.admin import Server
 from chatmem.backends.connection import connection_to
-from chatmem.cli.complaints import Complaints
-from chatmem.cli.terminal import console
-from chatmem.core.keys import escape, session_keys, unescape
+from chatmem.cli.terminal import Problems, console
+from chatmem.core.keys import session_keys
 from chatmem.core.policy import Policy
 from chatmem.core.reader import Reader
 from chatmem.core.state import to_info
@@ -26,54 +25,54 @@ from chatmem.sync import ChatMemory
 from chatmem.transports.driving import drive
 
 T = TypeVar("T")
-Broken = Callable[[ChatMemError], None]
-"""takes the error of a session of which nothing can be known"""
+OnBroken = Callable[[ChatMemError], None]
+"""Takes the error of a session whose info cannot be read."""
 
 SLICE = 100
-"""How many sessions are asked for in one round trip."""
+"""How many sessions one round trip asks for."""
 _logger = logging.getLogger("chatmem")
 
 
 class Store:
-    """One memory. A context manager; opens nothing before the first round trip."""
+    """A memory and its server, as a context manager. It connects on the first round trip."""
 
     def __init__(self, url: str | None, prefix: str, keys: str | None) -> None:
-        """Describe where it is.
+        """Describe the memory.
 
         Args:
-            url: as `chatmem.connect` takes it.
-            prefix: what its keys begin with.
-            keys: those that records are encrypted with, as `KeyRing.parse` takes them.
+            url: the server's URL, as `chatmem.connect` takes it.
+            prefix: the prefix of the memory's keys.
+            keys: the encryption keys, as `KeyRing.parse` takes them.
 
         Raises:
-            ValueError: one of them is wrong.
+            ValueError: an argument is wrong.
         """
         self.policy = Policy(prefix, encryption=KeyRing.parse(keys) if keys else None)
         self.server = Server(url or "")
-        """for what a memory does not do: SCAN, sizes, times to live"""
+        """For what a memory cannot do: SCAN, memory usage, times to live."""
         self.sessions = Sessions(connection_to(url), self.policy)
         self.memory = ChatMemory(self.sessions)
         self.err = console(stderr=True)
-        self.complaints = Complaints(self.err)
+        self.problems = Problems(self.err)
 
     def __enter__(self) -> Self:
-        _logger.addHandler(self.complaints)
+        _logger.addHandler(self.problems)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        _logger.removeHandler(self.complaints)
+        _logger.removeHandler(self.problems)
         self.memory.close()
         self.server.close()
 
     def core(self, session: str, *, user: str | None = None, ttl: float | None = None) -> History:
-        """Return a session's core, whose coroutines never suspend.
+        """Return the history of a session as coroutines that never suspend; `drive` runs them.
 
         Args:
-            session: its id.
-            user: whose it is, or is to be where it is nobody's.
-            ttl: seconds that a write gives it; None leaves the one it has.
+            session: the session's id.
+            user: the session's owner; a session without an owner gets this one.
+            ttl: the time to live, in seconds, that a write sets; None keeps the present one.
         """
         return self._sessions(ttl).history(session, user, claim=user is not None, blocking=True)
 
@@ -91,21 +90,15 @@ class Store:
         return Sessions(self.sessions.connection, Policy(self.policy.prefix, ttl, encryption=self.policy.encryption))
 
     def find(self, match: str = "*") -> Iterator[str]:
-        """Yield the ids of the sessions that match a glob, each once, by SCAN: in a cluster on all masters.
+        """Return the ids of the sessions that match a glob; see `ChatMemory.all_sessions`.
 
         Raises:
-            UnavailableError: the server did not answer, or does not let this user SCAN.
+            UnavailableError: the server did not answer, or this user may not run SCAN.
         """
-        head, seen = self.policy.prefix.encode() + b":{", set[bytes]()
-        for key in self.server.scan(head, escape(match) + b"}:[mis]", b""):
-            name = key[len(head) : -len(b"}:m")]
-            if name not in seen:
-                seen.add(name)
-                if (session := _session_of(name)) is not None:
-                    yield session
+        return self.memory.all_sessions(match)
 
-    def infos(self, sessions: Iterable[str], broken: Broken | None = None) -> Iterator[SessionInfo]:
-        """Yield what is known of those sessions that exist; by default it complains of those that are broken."""
+    def infos(self, sessions: Iterable[str], on_broken: OnBroken | None = None) -> Iterator[SessionInfo]:
+        """Yield the info of those sessions that exist. Broken sessions are reported, unless `on_broken` takes them."""
         for part in slices(sessions, SLICE):
             keys = [session_keys(self.policy.prefix, one) for one in part]
             replies = self.server.run(*(Reads(one, b"", b"").info().command for one in keys))
@@ -114,32 +107,32 @@ class Store:
                     info = self._info(session, reply)
                 except UnavailableError:
                     raise
-                except ChatMemError as error:  # it costs this session alone
-                    (broken or self.complaints.say)(error)
+                except ChatMemError as error:  # only this session is affected
+                    (on_broken or self.problems.report)(error)
                     continue
                 if info.count or info.version or info.created_at:
                     yield info
 
-    def named(self, sessions: Iterable[str], broken: Broken | None = None) -> Iterator[SessionInfo]:
-        """Yield what is known of some sessions; it complains of those that do not exist."""
+    def named(self, sessions: Iterable[str], on_broken: OnBroken | None = None) -> Iterator[SessionInfo]:
+        """Yield the info of these sessions, and report those that do not exist."""
         wanted = dict.fromkeys(sessions)
 
-        def not_there(error: ChatMemError) -> None:
+        def note(error: ChatMemError) -> None:
             wanted.pop(error.session or "", None)
-            (broken or self.complaints.say)(error)
+            (on_broken or self.problems.report)(error)
 
-        for info in self.infos(list(wanted), not_there):
+        for info in self.infos(list(wanted), note):
             del wanted[info.session_id]
             yield info
         for session in wanted:
-            self.complaints.say(f"no session {session!r}")
+            self.problems.report(f"no session {session!r}")
 
     def _info(self, session: str, reply: list[Any]) -> SessionInfo:
-        """Return what is known of a session by what `read.lua` says; a torn one is mended where that is possible."""
+        """Return the info in a reply of `read.lua`. A torn session is read again by `History.info`, which mends it."""
         return drive(self.core(session).info()) if refusal(reply) else to_info(self.policy, session, Info(*reply[1:]))
 
     def of_user(self, user: str) -> Iterator[SessionInfo]:
-        """Yield what is known of a user's sessions, the one written last first."""
+        """Yield the info of a user's sessions, most recently written first."""
         before = None
         while True:
             page = self.memory.sessions(user, limit=SLICE, before=before)
@@ -148,27 +141,18 @@ class Store:
             if before is None:
                 return
 
-    def chosen(self, user: str | None, match: str | None, broken: Broken | None = None) -> Iterator[SessionInfo]:
-        """Yield what is known of the sessions of a user, or that match a glob, or both, or of all sessions."""
+    def chosen(self, user: str | None, match: str | None, on_broken: OnBroken | None = None) -> Iterator[SessionInfo]:
+        """Yield the info of the sessions of a user, or that match a glob, or both; of all sessions without either."""
         if user is not None and match is None:
             yield from self.of_user(user)
             return
-        for info in self.infos(self.find(match or "*"), broken):
+        for info in self.infos(self.find(match or "*"), on_broken):
             if user in (None, info.user):
                 yield info
 
 
-def _session_of(name: bytes) -> str | None:
-    """Return the id that stands in a key so; None where something else than chatmem made it."""
-    try:
-        session = unescape(name)
-    except UnicodeDecodeError:
-        return None
-    return session if session and escape(session) == name else None
-
-
 def slices(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Yield the items in lists of at most so many."""
+    """Yield the items in lists of at most `size`."""
     rest = iter(items)
     while part := list(islice(rest, size)):
         yield part

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TypeVar
 
 from chatmem.backends.admin import Server
-from chatmem.core.keys import looks_own
+from chatmem.core.keys import literal, looks_own
 
 T = TypeVar("T")
 
@@ -20,7 +20,7 @@ _RANGE = re.compile(rb"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 def typed(server: Server, prefix: bytes, pattern: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield the keys that match a prefix and a glob after it, with their types, but not chatmem's own keys."""
-    for part in batches(server.scan(prefix, pattern, b"")):
+    for part in batches(server.scan(literal(prefix) + pattern)):
         for key, kind in zip(part, server.run(*(("TYPE", key) for key in part)), strict=True):
             if kind != b"none" and not _is_own(server, key, kind):
                 yield key, kind

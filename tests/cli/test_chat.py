@@ -1,23 +1,24 @@
-"""`chatmem chat`, and the offline model."""
+"""`chatmem chat`."""
 
 from __future__ import annotations
 
-import os
 import re
+import shlex
 import sys
-import time
 import uuid
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import redis
 from langchain_core import messages as lc
 from langchain_core.outputs import ChatGenerationChunk
 
 import chatmem.sync
 from chatmem.cli.commands import chat as chat_module
-from chatmem.cli.offline import OfflineModel, reply
-from tests.cli.program import Run, program
+from chatmem.cli.offline import OfflineModel
+from tests.cli.program import Run, on_terminal, program
+from tests.servers import debian_binary, free_port, run_server
 
 
 class TestChat:
@@ -158,105 +159,181 @@ class TestChat:
         assert result.exit_code == 1
         assert re.search(install, result.output)
 
-    def test_ctrl_c(self, server: str) -> None:
-        """It ends the chat as Ctrl-D does."""
-        pexpect = pytest.importorskip("pexpect")
-        environment = {**os.environ, "CHATMEM_URL": server, "TERM": "dumb"}
-        terminal = pexpect.spawn(
-            sys.executable, ["-m", "chatmem.cli", "chat", "s"], env=environment, encoding="utf-8", timeout=20
-        )
-        terminal.expect("you> $")
-        terminal.sendintr()
-        terminal.expect("session s is kept")
-        terminal.expect(pexpect.EOF)
-        terminal.close()
-        assert terminal.exitstatus == 0
+    @pytest.mark.parametrize("word", ["/quit", "/exit", "quit", "exit", "Exit"])
+    def test_words_that_leave(self, run: Run, memory: chatmem.sync.ChatMemory, word: str) -> None:
+        """They end the chat, and are not stored."""
+        assert run("chat", "a", text=f"hello\n{word}\nnot read\n").exit_code == 0
+        assert memory.history("a").count() == 2
+        assert run("chat", "a", text=f"I want to {word}\n").exit_code == 0
+        assert memory.history("a").count() == 4
 
-    def test_a_terminal(self, server: str) -> None:
-        """On a terminal it shows where you were, prompts, and says good-bye at Ctrl-D."""
-        pexpect = pytest.importorskip("pexpect")
-        environment = {**os.environ, "CHATMEM_URL": server, "TERM": "dumb", "COLUMNS": "100"}
+    @pytest.mark.parametrize("line", ["/histor", "/", "/clear it", " /quit now"])
+    def test_an_unknown_command(self, run: Run, memory: chatmem.sync.ChatMemory, line: str) -> None:
+        """It says which commands there are, and neither the model nor the server sees it."""
+        done = run("chat", "a", text=f"{line}\n/usr/bin/env is a path\n")
+        name = line.split(maxsplit=1)[0]
+        assert done.stderr == f"no command {name}; there are /help, /history, /clear and /quit\n"
+        assert [message.content for message in memory.history("a").messages()][:1] == ["/usr/bin/env is a path"]
+        assert memory.history("a").count() == 2
+
+
+def chat(server: str, script: str = "", columns: int = 100) -> Any:
+    """Start a chat on a terminal.
+
+    Args:
+        server: its URL.
+        script: what is run before it.
+        columns: the width of the terminal.
+    """
+    code = f"import sys\n{script}\nsys.argv = ['chatmem', 'chat', 's']\nfrom chatmem.cli import main\nmain()"
+    environment = {"CHATMEM_URL": server, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
+    return on_terminal("exec " + shlex.join([sys.executable, "-c", code]), columns, **environment)
+
+
+PROMPT = r"you>[^\r\n]*\x1b\[\?25h$"
+"""It is there once the terminal is in raw mode, and shows its cursor."""
+
+
+def plain(text: str) -> str:
+    """Return text without escape sequences."""
+    return re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", text)
+
+
+def ended(terminal: Any) -> str:
+    """Return what was printed last; the program must have ended well."""
+    terminal.expect_exact([terminal.delimiter])
+    terminal.close()
+    assert terminal.exitstatus == 0
+    return plain(terminal.before)
+
+
+class TestTerminal:
+    """The chat with a person in front of it."""
+
+    def test_two_chats(self, server: str) -> None:
+        """It shows where you were, prompts, and says good-bye at Ctrl-D."""
         for expected in ("session s: new", r"session s: 2 messages, the last one \d+ seconds? ago"):
-            command = [sys.executable, "-m", "chatmem.cli", "chat", "s"]
-            terminal = pexpect.spawn(command[0], command[1:], env=environment, encoding="utf-8")
-            terminal.expect(expected, timeout=20)
-            terminal.expect("you> $")
+            terminal = chat(server)
+            terminal.expect(expected)
+            terminal.expect(PROMPT)
             terminal.sendline("my name is Carol")
             terminal.expect("remember your name")
-            terminal.expect("you> $")
+            terminal.expect(PROMPT)
             terminal.sendeof()
-            terminal.expect("session s is kept")
-            terminal.expect(pexpect.EOF)
-            terminal.close()
-            assert terminal.exitstatus == 0
+            assert "Session s is kept" in ended(terminal)
 
+    def test_ctrl_c(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+        """It discards what was typed; on an empty line it ends the chat. Nothing is kept where nothing was written."""
+        terminal = chat(server)
+        terminal.expect(PROMPT)
+        terminal.send("half a line")
+        terminal.expect("half a line")
+        terminal.sendintr()
+        terminal.expect(PROMPT)
+        terminal.sendintr()
+        assert ended(terminal).split() == ["you>", "Good-bye."]
+        assert memory.history("s").count() == 0
 
-_NO_NAME = "You have not told me your name yet."
-_GREEN = "Your favourite colour is green."
+    def test_clear(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+        """It asks; afterwards nothing is kept."""
+        memory.history("s").append("x")
+        terminal = chat(server)
+        for answer, count in (("n", 1), ("\x03", 1), ("y", 0)):
+            terminal.expect(PROMPT)
+            terminal.sendline("/clear")
+            terminal.expect(r"Erase this conversation\? \[y/N\][^\r\n]*\x1b\[\?25h$")
+            terminal.send(answer) if answer == "\x03" else terminal.sendline(answer)
+            terminal.expect(PROMPT)
+            assert memory.history("s").count() == count
+            terminal.sendline("")
+        terminal.sendline("exit")
+        assert "kept" not in ended(terminal)
 
+    def test_ctrl_c_stops_an_answer(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+        """The chat goes on; what there is of the answer is not stored."""
+        script = (
+            "import time\nfrom chatmem.cli import offline\nanswer = offline.OfflineModel._stream\n"
+            "def slow(self, messages, *more, **options):\n"
+            "    for chunk in answer(self, messages, *more, **options):\n"
+            "        yield chunk\n        if messages[-1].content == 'wait': time.sleep(60)\n"
+            "offline.OfflineModel._stream = slow"
+        )
+        terminal = chat(server, script)
+        terminal.expect(PROMPT)
+        terminal.sendline("wait")
+        terminal.expect("chatmem>.* I$")
+        terminal.sendintr()
+        terminal.expect("Stopped. The answer is not stored.")
+        terminal.expect(PROMPT)
+        terminal.sendline("hello")
+        terminal.expect("Hello!")
+        terminal.expect(PROMPT)
+        terminal.sendline("quit")
+        ended(terminal)
+        assert [message.type for message in memory.history("s").messages()] == ["human", "human", "ai"]
 
-class TestOfflineModel:
-    """It recalls what the user said, from the whole history."""
+    def test_a_server_that_is_gone(self) -> None:
+        """The line is kept for a retry, which stores it once, and the chat goes on."""
+        port = free_port()
+        with run_server(debian_binary(), port=port) as url:
+            terminal = chat(url)
+            terminal.expect("session s: new")
+            terminal.expect(PROMPT)
+        for line in ("my name is Zoe", ""):
+            terminal.sendline(line)
+            terminal.expect("error: the server could not be reached")
+            terminal.expect("Your line is kept: press Enter to send it again")
+            terminal.expect(PROMPT)
+        with run_server(debian_binary(), port=port) as url, chatmem.sync.connect(url) as memory:
+            terminal.sendline("")
+            terminal.expect("Nice to meet you, Zoe")
+            terminal.expect(PROMPT)
+            terminal.sendline("/quit")
+            assert "Session s is kept" in ended(terminal)
+            assert [message.type for message in memory.history("s").messages()] == ["human", "ai"]
 
-    @pytest.mark.parametrize(
-        ("said", "answer"),
-        [
-            (["Hi, my name is Alice", "What's my name?"], "Your name is Alice."),
-            (["I'm Alice", "no, call me Bob", "what is my name"], "Your name is Bob."),
-            (["i am Ann Lee.", "who am I?"], "Your name is Ann Lee."),
-            (["my name is dave", "what's my name?"], "Your name is dave."),
-            (["I'm fine", "I am hungry", "what's my name?"], "You have not told me your name yet."),
-            (["I live in New York, sadly", "where do I live?"], "You live in New York."),
-            (["My favourite colour is green.", "what is my favourite colour?"], "Your favourite colour is green."),
-            (["what's my shoe size?"], "You have not told me what your shoe size is."),
-            (["a", "b", "what did I say?"], "You have said 2 things before. The latest: “a”; “b”."),
-            (["my name is Eve", "hello"], "Hello, Eve! We have met before."),
-            ([], "Say something, and I will remember it."),
-            (["I\u2019m Alice", "what\u2019s my name?"], "Your name is Alice."),
-            (["my name is Élodie Durand", "do you know my name?"], "Your name is Élodie Durand."),
-            (["I'm Óscar", "who am I?"], "Your name is Óscar."),
-            (["My name is Alice. Call me Al.", "who am I?"], "Your name is Al."),
-            (["My name is Bob. What's my name?"], "Your name is Bob."),
-            (["I'm OK", "I AM ANGRY", "call me later", "I'm Alice's friend", "who am I?"], _NO_NAME),
-            (["I live in Paris and my dog is Rex", "where do I live?"], "You live in Paris."),
-            (["I live in Paris and my dog is Rex", "what's my dog?"], "Your dog is Rex."),
-            (["My name is Al and my favourite colour is green", "what's my favourite colour?"], _GREEN),
-            (["my email is a@b.com.", "what's my email?"], "Your email is a@b.com."),
-            (["my dog's name is Rex", "what's my dog's name?"], "Your dog's name is Rex."),
-            (["my shoes are red", "what are my shoes?"], "Your shoes are red."),
-            (["my cat is Tom", "my cat is Tim", "what is my cat?"], "Your cat is Tim."),
-            (["a", "what did we talk about?"], "You have said 1 thing before. The latest: “a”."),
-        ],
-    )
-    def test_what_it_recalls(self, said: list[str], answer: str) -> None:
-        """Each question is answered from what was said before it, the latest of it."""
-        assert reply(said) == answer
+    @pytest.mark.parametrize("line", ["hello again", "quit"])
+    def test_an_answer_that_cannot_be_stored(self, server: str, memory: chatmem.sync.ChatMemory, line: str) -> None:
+        """It is stored before the next message, or at the end."""
+        with redis.Redis.from_url(server) as raw:
+            script = (
+                f"import redis\nfrom chatmem.cli import offline\nanswer = offline.OfflineModel._stream\n"
+                "def full(self, messages, *more, **options):\n"
+                f"    if len(messages) == 1: redis.Redis.from_url({server!r}).config_set('maxmemory', 1)\n"
+                "    yield from answer(self, messages, *more, **options)\n"
+                "offline.OfflineModel._stream = full"
+            )
+            terminal = chat(server, script)
+            terminal.expect(PROMPT)
+            try:
+                terminal.sendline("hello")
+                terminal.expect("error: the answer is not stored yet")
+                assert memory.history("s").count() == 1
+            finally:
+                raw.config_set("maxmemory", 0)
+        terminal.expect(PROMPT)
+        terminal.sendline(line)
+        if line != "quit":
+            terminal.expect("We have met before")
+            terminal.expect(PROMPT)
+            terminal.sendline("quit")
+        ended(terminal)
+        expected = ["human", "ai"] if line == "quit" else ["human", "ai"] * 2
+        assert [message.type for message in memory.history("s").messages()] == expected
 
-    def test_it_says_once_what_it_is(self) -> None:
-        """Where it has no answer it says that it is the small offline model, and later does not."""
-        conversation: list[lc.BaseMessage] = []
-        answers = []
-        for line in ("I'm Alice", "It rains", "It rains"):
-            conversation.append(lc.HumanMessage(line))
-            conversation.append(OfflineModel().invoke(conversation))
-            answers.append(str(conversation[-1].content))
-        assert ["offline" in answer for answer in answers] == [False, True, False]
-        assert answers[-1] == "Noted, Alice. That was your message number 3."
-
-    @pytest.mark.parametrize(
-        "text", ["I'm " * 20_000, "my " * 20_000, "I'm " + "A " * 20_000, "my x is" + " " * 20_000]
-    )
-    def test_long_lines(self, text: str) -> None:
-        """No line makes the patterns take time that grows with its square."""
-        start = time.process_time()
-        for question in ("who am I?", "what is my zzz?", "where do I live?"):
-            reply([text, question])
-        assert time.process_time() - start < 3
-
-    async def test_it_is_a_chat_model(self) -> None:
-        """invoke, stream and astream give one answer."""
-        model = OfflineModel()
-        prompt = [lc.SystemMessage("x"), lc.HumanMessage("I'm Alice"), lc.AIMessage("hi"), lc.HumanMessage("who am I?")]
-        assert model.invoke(prompt).content == "Your name is Alice."
-        assert [chunk.content for chunk in model.stream(prompt)][:2] == ["Your ", "name "]
-        assert "".join([str(chunk.content) async for chunk in model.astream(prompt)]) == "Your name is Alice."
+    def test_no_word_is_broken(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+        """An answer that arrives word by word fits a narrow terminal."""
+        memory.history("s").append("my favourite colour is the green of a beech in early spring, I think")
+        terminal = chat(server, columns=40)
+        terminal.expect(PROMPT)
+        terminal.sendline("what is my favourite colour?")
+        terminal.expect(r"spring\.")
+        lines = plain(terminal.before + terminal.after).split("\r\n")
+        terminal.expect(PROMPT)
+        start = next(number for number, line in enumerate(lines) if line.startswith("chatmem> "))
+        assert lines[start : start + 2] == [
+            "chatmem> Your favourite colour is the",
+            "green of a beech in early spring.",
+        ]
+        terminal.sendeof()
+        ended(terminal)

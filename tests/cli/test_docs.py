@@ -63,4 +63,4 @@ def _likened(text: str) -> str:
     text = re.sub(r'"record": "[^"]+"', "", text)
     text = re.sub(r"\d[\d.,]*( [KM]?i?B)?", "0", text)
     text = re.sub(r"seconds?|ahead|behind|[█▉▊▋▌▍▎▏]", "", text)
-    return "".join(text.split())
+    return re.sub("─+", "─", "".join(text.split()))  # a column is as wide as its widest number

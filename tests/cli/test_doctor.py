@@ -86,7 +86,7 @@ class TestServer:
             done = program("doctor", "--json", CHATMEM_URL=replica)
         assert done.returncode == 1
         assert ("role", "error") in levels(done)
-        assert "use the master's address" in rows(done, "role")[0]["advice"]
+        assert "use the URL of the master" in rows(done, "role")[0]["advice"]
 
     def test_no_server(self) -> None:
         """The one finding says where to look."""
@@ -116,7 +116,7 @@ class TestServer:
 
     def test_the_commands_are_those_of_the_readme(self) -> None:
         """What is tried is what the least rights list."""
-        tried = {str(command[0]).lower() for command in rights._needed(b"a", b"b")}
+        tried = {str(command[0]).lower() for command in rights.needed_commands(b"a", b"b")}
         assert tried == {name.removeprefix("+") for name in LEAST_RIGHTS.split()}
 
     def test_for_people(self, run: Run) -> None:
@@ -163,9 +163,9 @@ class TestSessions:
         ("lost", "level", "what"),
         [
             ("s", "warning", "its state is lost"),
-            ("i", "warning", "its index of ids is lost"),
+            ("i", "warning", "its id index is lost"),
             ("m", "error", "its messages are gone"),
-            ("ms", "warning", "nothing is left of it but its index of ids"),
+            ("ms", "warning", "only its id index is left"),
             ("mi", "error", "its messages are gone"),
             ("is", "warning", "its state is lost"),
         ],
@@ -204,7 +204,7 @@ class TestSessions:
         raw.restore("chatmem:{a}:m", 0, old, replace=True)
         done = run("doctor", "--json", "--fix")
         assert (done.exit_code, levels(done, "torn")) == (1, [("torn", "error")])
-        assert rows(done, "torn")[0]["advice"] == "put back the right one, or: chatmem erase a"
+        assert rows(done, "torn")[0]["advice"] == "restore the right list, or run: chatmem erase a"
 
     def test_what_is_mended(self, run: Run, server: str, raw: redis.Redis) -> None:
         """Keys that expire apart, and users' lists."""
@@ -254,7 +254,7 @@ class TestSessions:
             memory.history("a").append("x")
         (found,) = rows(program("doctor", "--json", CHATMEM_URL=server), "records")
         assert "the key 'k'" in found["text"]
-        assert found["advice"] == "give its key in CHATMEM_KEYS"
+        assert found["advice"] == "add its key to CHATMEM_KEYS"
 
     def test_the_index(self, run: Run, server: str, raw: redis.Redis) -> None:
         """Sessions that are gone leave it as the advice says."""
@@ -264,7 +264,7 @@ class TestSessions:
         raw.delete(*session_keys("chatmem", "a"))
         done = run("doctor", "--json")
         assert (done.exit_code, levels(done, "index")) == (0, [("index", "warning")])
-        assert "user 'ann': 1 session of the list" in rows(done, "index")[0]["text"]
+        assert "user 'ann': the index lists 1 session that is gone" in rows(done, "index")[0]["text"]
         run("sessions", "--user", "ann")
         assert levels(run("doctor", "--json"), "index") == [("index", "ok")]
 

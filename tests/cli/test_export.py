@@ -58,7 +58,7 @@ class TestExactly:
         file = tmp_path / "kinds.jsonl"
         assert run("export", "kinds", "--output", str(file)).exit_code == 0
         done = run("import", str(file), "--url", other)
-        assert (done.exit_code, done.output) == (0, "1 conversations, 22 messages stored\n")
+        assert (done.exit_code, done.output) == (0, "1 conversation, 22 messages stored\n")
         assert records(other, "kinds") == records(server, "kinds")
         for (left, time, message), (right, other_time, copy) in zip(
             stored(server, "kinds"), stored(other, "kinds"), strict=True
@@ -72,7 +72,7 @@ class TestExactly:
         file = tmp_path / "all.jsonl.gz"
         assert run("export", "-o", str(file)).exit_code == 0
         assert file.read_bytes()[:2] == b"\x1f\x8b"
-        assert run("import", str(file), "--url", other).output == "150 conversations, 4042 messages stored\n"
+        assert run("import", str(file), "--url", other).output == "150 conversations, 4,042 messages stored\n"
         for session, messages in samples.conversations().items():
             assert [message for _, _, message in stored(other, session)] == messages
             assert records(other, session) == records(server, session)
@@ -159,12 +159,30 @@ class TestImportAgain:
         memory.history("edited").replace(600, "other")
         done = run("import", str(file))
         assert done.exit_code == 1
-        assert "session 'edited' holds something else" in done.output
-        assert done.output.endswith("2 conversations, 1699 messages stored, 2 already there, 1 skipped\n")
+        assert "session 'edited' holds other messages" in done.output
+        assert done.output.endswith("2 conversations, 1,699 messages stored, 2 already there, 1 skipped\n")
         for name in ("kept", "erased", "cut"):
             assert [message.content for message in memory.history(name).messages()] == list(map(str, range(1200)))
         assert memory.history("longer").count() == 1201
         assert memory.history("edited").get(600).message.content == "other"  # type: ignore[union-attr]
+
+    @pytest.mark.parametrize("known", [1, 2, 3, 500, 501])
+    def test_onto_messages_with_ids(
+        self, run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path, known: int
+    ) -> None:
+        """The first messages are known by their ids; the others are not doubled either."""
+        memory.history("a").append(*(lc.HumanMessage(str(n), id=f"i{n}" if n < known else None) for n in range(600)))
+        file = tmp_path / "a.jsonl"
+        run("export", "a", "-o", str(file))
+        for _ in range(2):
+            done = run("import", str(file))
+            assert (done.exit_code, done.output) == (0, "0 conversations, 0 messages stored, 1 already there\n")
+        memory.history("a").truncate(after=550)
+        assert run("import", str(file)).output == "1 conversation, 49 messages stored\n"
+        assert [message.content for message in memory.history("a").messages()] == list(map(str, range(600)))
+        memory.history("a").replace(300, "other")
+        assert "holds other messages" in run("import", str(file)).output
+        assert memory.history("a").count() == 600
 
     def test_append(self, run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
         """--append puts it behind what is there, once."""
@@ -198,11 +216,11 @@ class TestImportAgain:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ({"chatmem": 2}, "it is of format 2"),
-            ({"user": 5}, '"user" is of a wrong type'),
-            ({"ttl": -1}, '"ttl" must be more than 0'),
-            ({"created_at": "yesterday"}, "'yesterday' is no time"),
-            ({"session": ""}, 'no "session"'),
+            ({"chatmem": 2}, "format 2 is not known"),
+            ({"user": 5}, '"user" has the wrong type'),
+            ({"ttl": -1}, '"ttl" must be above 0'),
+            ({"created_at": "yesterday"}, "'yesterday' is not a time"),
+            ({"session": ""}, '"session" must be'),
         ],
     )
     def test_a_wrong_head(
@@ -228,7 +246,7 @@ class TestForms:
         assert run("export", "--format", form, "-o", str(file)).exit_code == 0
         rows = [json.loads(line) for line in file.read_text().splitlines()]
         assert [set(row) for row in rows] == [{"id", "messages"}] * 150
-        assert run("import", str(file), "--url", other).output == "150 conversations, 4042 messages stored\n"
+        assert run("import", str(file), "--url", other).output == "150 conversations, 4,042 messages stored\n"
         assert run("import", str(file), "--url", other).output.endswith("150 already there\n")
         with chatmem.sync.connect(other) as memory:
             for session, messages in samples.conversations().items():
@@ -243,7 +261,7 @@ class TestForms:
         assert done.exit_code == 0
         read = lc.messages_from_dict(json.loads(done.stdout)["messages"])
         assert read[:-2] == plain
-        assert "2 messages hold what JSON has no word for" in done.stderr
+        assert "values that JSON cannot hold became text in 2 messages" in done.stderr
 
     def test_openai_has_no_word_for_it(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """A message that OpenAI's format lacks is named, and left out."""
@@ -277,7 +295,10 @@ class TestFile:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert len(file.read_text().splitlines()) == 2
         done = run("export", "-o", str(tmp_path / "nowhere" / "a.jsonl"))
+        folder = (tmp_path / "nowhere").resolve()
         assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
+        assert done.output == f"error: cannot write {folder / 'a.jsonl'}: the folder {folder} does not exist\n"
+        assert "it is a folder" in run("export", "-o", str(tmp_path)).output
         assert list(tmp_path.iterdir()) == [file]
 
     def test_a_device(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:

@@ -25,7 +25,7 @@ class TestImport:
     def test_the_real_conversations(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """All 150 are stored, each equal; a second import stores nothing."""
         result = run("import", str(samples.DATA))
-        assert (result.exit_code, result.output) == (0, "150 conversations, 4042 messages stored\n")
+        assert (result.exit_code, result.output) == (0, "150 conversations, 4,042 messages stored\n")
         for session, messages in samples.conversations().items():
             assert memory.history(session).messages() == messages
         again = run("import", str(samples.DATA))
@@ -35,7 +35,7 @@ class TestImport:
         """From standard input, with a prefix for the ids."""
         text = gzip.decompress(samples.DATA.read_bytes()).decode()
         done = program("import", "-", "--prefix-session", "tau-", text=text, CHATMEM_URL=server)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "150 conversations, 4042 messages stored\n", "")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "150 conversations, 4,042 messages stored\n", "")
         assert memory.history("tau-airline-28-0").count() > 0
 
     def test_bad_lines(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
@@ -62,9 +62,9 @@ class TestImport:
         assert re.findall(r"^line (\d+): ", result.output, re.MULTILINE) == [
             *("1", "2", "3", "6", "7", "8", "9", "10", "11", "12", "13", "14")
         ]
-        assert "line 12: message 1 is not in OpenAI's format: it lacks 'tool_call_id'\n" in result.output
+        assert "line 12: message 1 is not in OpenAI's format: 'tool_call_id' is missing\n" in result.output
         assert len(result.output.splitlines()) == len(bad) + 1
-        assert result.output.endswith("1 conversations, 1 messages stored, 12 skipped\n")
+        assert result.output.endswith("1 conversation, 1 message stored, 12 skipped\n")
         assert memory.history("good").count() == 1
         assert memory.history("x").count() == 0
 
@@ -76,8 +76,8 @@ class TestImport:
         ]
         file.write_bytes(b"\xef\xbb\xbf" + b"\r\n".join(lines))
         result = run("import", str(file))
-        assert result.output.startswith("line 2: no JSON: 'utf-8' codec can't decode")
-        assert result.output.endswith("1 conversations, 1 messages stored, 1 already there, 1 skipped\n")
+        assert result.output.startswith("line 2: not JSON: 'utf-8' codec can't decode")
+        assert result.output.endswith("1 conversation, 1 message stored, 1 already there, 1 skipped\n")
 
     def test_line_ends_within_text(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
         """JSON text may hold what Unicode calls a line's end; a line of JSONL ends at a newline only."""
@@ -92,7 +92,7 @@ class TestImport:
         file = tmp_path / "many.jsonl"
         file.write_text('{"messages": [{"role": "user", "content": "x"}]}\n' * 2)
         result = run("import", str(file), "--append")
-        assert (result.exit_code, result.output.count('no "id"')) == (1, 2)
+        assert (result.exit_code, result.output.count('"id" must be')) == (1, 2)
 
     @pytest.mark.parametrize("damage", ["cut off", "changed"])
     def test_damaged_gzip(self, run: Run, tmp_path: Path, damage: str) -> None:
@@ -104,7 +104,7 @@ class TestImport:
         file.write_bytes(data[:-100])
         result = run("import", str(file))
         assert (result.exit_code, len(result.output.splitlines())) == (1, 1)
-        assert "is damaged gzip" in result.output
+        assert "the gzip data is damaged" in result.output
 
     def test_an_assistant_that_only_calls_tools(
         self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory
@@ -127,8 +127,8 @@ class TestImport:
         memory.history("talk").append("something else")
         result = run("import", str(file))
         assert result.exit_code == 1
-        assert "session 'talk' holds something else" in result.output
-        assert run("import", str(file), "--append").output == "1 conversations, 1 messages stored\n"
+        assert "session 'talk' holds other messages" in result.output
+        assert run("import", str(file), "--append").output == "1 conversation, 1 message stored\n"
         assert run("import", str(file), "--append").output.endswith("1 already there\n")
         assert [message.content for message in memory.history("talk").messages()] == ["something else", "hi"]
 
@@ -161,10 +161,10 @@ class TestImport:
     @pytest.mark.parametrize(
         ("end", "problem"),
         [
-            ("", "it ends within an item"),
-            ("]x", "something stands behind its end"),
+            ("", "the text ends inside an item"),
+            ("]x", "text follows the end of the array"),
             (',\n{"id": 5', "Expecting ',' delimiter"),
-            (" {}]", ", or ] should follow"),
+            (" {}]", ", or ] expected"),
             (",\n\udcff]", "'utf-8' codec can't decode"),
             (",\n" + "[" * 200_000, "while decoding a JSON array"),  # at which recursion ends
             (",\n" + "1" * 5000 + "]", "Exceeds the limit"),
@@ -179,8 +179,8 @@ class TestImport:
         file.write_bytes(("[\n" + ",\n".join(rows) + end).encode("utf-8", "surrogateescape"))
         done = run("import", str(file))
         assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
-        assert "is a damaged array, behind item " in done.output
-        assert problem in done.output or "ends within" in done.output or "should follow" in done.output
+        assert "the array is damaged after item " in done.output
+        assert problem in done.output or "ends inside" in done.output or "expected" in done.output
         assert memory.history("a").count() == memory.history("b").count() == 1
 
     def test_lines_that_begin_as_an_array(self, run: Run, tmp_path: Path, memory: chatmem.sync.ChatMemory) -> None:
@@ -190,7 +190,7 @@ class TestImport:
         for number, bad in enumerate(("[", "[1", "[[", '{"id": ', "[{}", "[\x00]")):
             file.write_text(f"{bad}\n{good}\n")
             done = run("import", str(file), "--prefix-session", f"{number}")
-            assert done.output.startswith("line 1: no JSON")
+            assert done.output.startswith("line 1: not JSON")
             assert memory.history(f"{number}good").count() == 1
 
     @pytest.mark.parametrize("name", ["nowhere.jsonl", "."])
@@ -221,14 +221,14 @@ class TestSizes:
     FILES: ClassVar[dict[str, tuple[list[bytes], str]]] = {
         "a line": (
             [CONVERSATION, b'{"role": "user", "content": "', *[MIB] * 200, b'"}]}\n'],
-            "line 1: it is longer than",
+            "line 1: longer than",
         ),
-        "a line of items": ([CONVERSATION, *[ITEMS.replace(b"\n", b"")] * 200], "line 1: it is longer than"),
+        "a line of items": ([CONVERSATION, *[ITEMS.replace(b"\n", b"")] * 200], "line 1: longer than"),
         "an item": ([b"[\n", CONVERSATION, *[ITEMS] * 200], "item 1 is longer than"),
-        "items": ([b"[\n", *[ITEMS] * 200], "none of its first 1,000 rows is a conversation"),
-        "lines": ([b"{}\n" * 2**18] * 200, "none of its first 1,000 rows is a conversation"),
+        "items": ([b"[\n", *[ITEMS] * 200], "none of the first 1,000 rows is a conversation"),
+        "lines": ([b"{}\n" * 2**18] * 200, "none of the first 1,000 rows is a conversation"),
         "an object": ([b'{\n"id": "a", "messages": [\n', *[ITEMS] * 200], "JSON object of at most 16 MiB"),
-        "zeros": ([bytes(2**20)] * 200, "line 1: it is longer than"),
+        "zeros": ([bytes(2**20)] * 200, "line 1: longer than"),
         "brackets": ([b"[" * 2**20] * 200, "item 1 is longer than"),
         "many messages": (
             [CONVERSATION, b'{"role": "user"},' * 800_000, b"{}]}"],
@@ -269,7 +269,7 @@ class TestSizes:
         file = written(tmp_path / "some.jsonl.gz", rows)
         done = run("import", str(file), "--max-line", "1")
         assert done.exit_code == 1
-        text = "it is longer than 1 MiB: --max-line sets how many MiB a line or an item may have\n"
+        text = "longer than 1 MiB; raise the limit with --max-line\n"
         assert done.output == f"line 3: {text}line 4: {text}3 conversations, 3 messages stored, 2 skipped\n"
         assert run("import", str(file)).output == "2 conversations, 2 messages stored, 3 already there\n"
 
@@ -280,7 +280,7 @@ class TestSizes:
         file = str(tmp_path / "all.jsonl")
         assert run("export", "--output", file).exit_code == 0
         memory.history("a").clear()
-        assert run("import", file).output == "1 conversations, 9 messages stored\n"
+        assert run("import", file).output == "1 conversation, 9 messages stored\n"
         assert run("import", file).output == "0 conversations, 0 messages stored, 1 already there\n"
         assert memory.history("a").messages() == messages
 
@@ -310,8 +310,10 @@ class TestOwners:
         """What is nobody's in the file gets its owner; what is somebody else's there is not given away."""
         done = run("import", exported, "--user", "bob")
         assert done.exit_code == 1
-        assert done.output.startswith("line 1: session 'hers' is of user 'alice' in the file, and of 'bob' by --user\n")
-        assert done.output.endswith("1 conversations, 1 messages stored, 1 skipped\n")
+        assert done.output.startswith(
+            "line 1: session 'hers' belongs to user 'alice' in the file, but --user says 'bob'\n"
+        )
+        assert done.output.endswith("1 conversation, 1 message stored, 1 skipped\n")
         assert memory.history("hers").count() == 0
         assert memory.history("nobodys").info().user == "bob"
 
@@ -324,7 +326,7 @@ class TestOwners:
         assert [memory.history(name).info().user for name in ("p-hers", "p-nobodys")] == ["alice", "carl"]
         owners.write_text("hers,alice\n")
         again = run("import", exported, "--users", str(owners))
-        assert "1 session of the file are not in that of --users: they have no owner" in again.output
+        assert "1 session without an owner: not in the file of --users" in again.output
 
     def test_conversations_say_whose_they_are(
         self, run: Run, memory: chatmem.sync.ChatMemory, exported: str, tmp_path: Path
@@ -339,7 +341,7 @@ class TestOwners:
             assert memory.history(f"{form}hers").info().user == "alice"
         file_ = tmp_path / "wrong.jsonl"
         file_.write_text('{"id": "a", "user": 5, "messages": [{"role": "user", "content": "x"}]}')
-        assert 'line 1: "user" must be a string that is not empty' in run("import", str(file_)).output
+        assert 'line 1: "user" must be a non-empty string' in run("import", str(file_)).output
 
     def test_sessions_that_are_there(self, run: Run, memory: chatmem.sync.ChatMemory, exported: str) -> None:
         """Nobody's with the same messages gets its owner; somebody else's stays theirs, whatever it holds."""
@@ -365,7 +367,7 @@ class TestOwners:
         Path(exported).write_text("\n".join(lines))
         done = run("import", exported)
         assert (done.exit_code, done.output.startswith("line 1: ")) == (1, True)
-        assert done.output.endswith("1 conversations, 1 messages stored, 1 skipped\n")
+        assert done.output.endswith("1 conversation, 1 message stored, 1 skipped\n")
         assert memory.history("hers").count() == 0
 
 
@@ -378,6 +380,6 @@ def test_ids_that_are_not_unique(run: Run, memory: chatmem.sync.ChatMemory, tmp_
     lines = Path(exported).read_text().splitlines()
     Path(exported).write_text("\n".join([*lines, *lines[1:]]))
     memory.history("a").clear()
-    assert run("import", exported).output == "1 conversations, 6 messages stored\n"
+    assert run("import", exported).output == "1 conversation, 6 messages stored\n"
     assert memory.history("a").messages() == messages * 2
     assert run("import", exported).output == "0 conversations, 0 messages stored, 1 already there\n"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import secrets
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 import chatmem.sync
 from chatmem.cli.app import app
 from tests import samples
-from tests.cli.program import Run, program
+from tests.cli.program import CHATMEM, Run, on_terminal, program
 from tests.servers import free_port
 
 READING = [
@@ -75,6 +76,12 @@ class TestServer:
         """A URL that is none is one line."""
         done = program("show", "a", "--url", url)
         assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (1, "", 1)
+
+    def test_a_url_without_its_scheme(self) -> None:
+        """The whole URL is suggested."""
+        done = program("sessions", "--url", "localhost:6379")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(". Did you mean redis://localhost:6379?\n")
 
     def test_keys_that_are_none(self, server: str) -> None:
         """They are not shown."""
@@ -160,8 +167,20 @@ class TestUsage:
         assert names <= shown
         for name in (*names, "reencrypt"):
             help_text = run(name, "--help").output
+            assert run(name, "-h").output == help_text
+            assert "<bool>" not in help_text
+            assert "[[" not in help_text
             assert "CHATMEM_URL" in help_text
             assert ("--json" in help_text) == (name not in ("chat", "export"))
+
+    @pytest.mark.parametrize("columns", ["60", "80"])
+    def test_help_on_a_narrow_terminal(self, columns: str) -> None:
+        """No line is wider, and no word is broken but at a hyphen."""
+        for name in ("migrate", "export", "import", "erase"):
+            help_text = program(name, "-h", COLUMNS=columns).stdout
+            assert max(map(len, help_text.splitlines())) <= int(columns)
+            wide = program(name, "-h", COLUMNS="200").stdout
+            assert re.sub(r"-\s+", "-", help_text).split() == re.sub(r"-\s+", "-", wide).split()
 
 
 class TestStreams:
@@ -174,6 +193,24 @@ class TestStreams:
             environment = {**os.environ, "CHATMEM_URL": server}
             done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, env=environment)
             assert (done.stderr, done.stdout.count("\n")) == ("", 1)
+
+    @pytest.mark.parametrize("command", ["export", "sessions --json", "search refund"])
+    def test_a_pipe_on_a_terminal(self, server: str, memory: chatmem.sync.ChatMemory, command: str) -> None:
+        """No progress bar comes between the lines of the program behind the pipe, and no traceback."""
+        for number in range(3):
+            memory.history(str(number)).append(*("refund " + "x" * 1000 for _ in range(700)))
+        terminal = on_terminal(f"{CHATMEM} {command} | head -1", 200, CHATMEM_URL=server, TERM="xterm")
+        terminal.expect_exact([terminal.delimiter])
+        assert terminal.before.count("\n") == 1
+        assert "\x1b" not in terminal.before
+
+    def test_a_progress_bar(self, server: str, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+        """It is there on a terminal."""
+        memory.history("a").append("x")
+        line = f"{CHATMEM} export -o {tmp_path / 'a.jsonl'}"
+        terminal = on_terminal(line, CHATMEM_URL=server, TERM="xterm")
+        terminal.expect("exporting")
+        terminal.expect("1 session written")
 
     def test_a_full_disk(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
         """It is an error that says so."""

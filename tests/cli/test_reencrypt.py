@@ -20,12 +20,12 @@ class TestReencrypt:
             old.history("sea}led").append("c")
         environment = {"CHATMEM_URL": server, "CHATMEM_KEYS": f"{texts['old']} {texts['new']}"}
         done = program("reencrypt", **environment)
-        assert (done.stdout, done.returncode) == ("3 messages encrypted anew in 2 sessions, 0 unreadable\n", 0)
+        assert (done.stdout, done.returncode) == ("3 messages re-encrypted in 2 sessions, 0 unreadable\n", 0)
         assert program("reencrypt", **environment).stdout.startswith("0 messages")
         shown = program("show", "sea}led", "--json", CHATMEM_URL=server, CHATMEM_KEYS=texts["new"])
         assert json.loads(shown.stdout)["message"]["data"]["content"] == "c"
         blind = program("reencrypt", CHATMEM_URL=server, CHATMEM_KEYS=texts["old"])
-        assert (blind.returncode, blind.stdout) == (1, "0 messages encrypted anew in 2 sessions, 3 unreadable\n")
+        assert (blind.returncode, blind.stdout) == (1, "0 messages re-encrypted in 2 sessions, 3 unreadable\n")
         assert "encrypted with the key 'new', which is not in the KeyRing" in blind.stderr
         assert not any(text.partition("=")[2] in blind.stderr + blind.stdout for text in texts.values())
 

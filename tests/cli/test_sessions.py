@@ -72,7 +72,7 @@ class TestSessions:
         assert ids(run("sessions", "--json", "--match", "b}*")) == ["b}:m"]
         assert ids(run("sessions", "--json", "--match", "é\\*\\[x\\]%7D")) == ["é*[x]%7D"]
         done = run("sessions", "--match", "nothing")
-        assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no session\n")
+        assert (done.exit_code, done.stdout, done.stderr) == (0, "", "no sessions\n")
 
     def test_a_prefix(self, run: Run, server: str) -> None:
         """Memories under another prefix are others."""

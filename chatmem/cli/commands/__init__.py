@@ -1,1 +1,1 @@
-"""The commands and their options, a file a group; what they do is in a file each, imported when it is called."""
+"""One module per command. `chatmem.cli.app` holds their signatures and imports each module when it is called."""

@@ -1,8 +1,9 @@
-"""`chatmem chat`: a conversation in the terminal that goes on where it was."""
+"""`chatmem chat`: a conversation in the terminal that continues where the last one ended."""
 
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import uuid
 from collections.abc import Iterator
@@ -15,48 +16,60 @@ from langchain_core.messages import (
     SystemMessage,
     message_chunk_to_message,
 )
+from rich.text import Text
 
+from chatmem.cli.line_input import open_input
 from chatmem.cli.offline import OfflineModel
-from chatmem.cli.terminal import ago, clean, console, content_of, one_line
+from chatmem.cli.terminal import ago, clean, console, content_of, one_line, plural
+from chatmem.cli.wrapping import WordWrap, print_wrapped
+from chatmem.errors import UnavailableError
 from chatmem.sync import History
 
-_LONGEST = 2**20
-"""characters of a line that comes from no terminal"""
 _SHOWN = 6
-_HELP = "/history shows the conversation, /clear removes it, /quit or Ctrl-D ends this chat. The history is kept."
-
-
-def find_model(name: str | None) -> BaseChatModel:
-    """Return LangChain's chat model of that name, or the offline one.
-
-    Raises:
-        ValueError: the model is not to be had; it says what to install.
-    """
-    if name is None:
-        return OfflineModel()
-    try:
-        from langchain.chat_models import init_chat_model  # noqa: PLC0415 - not one of our dependencies
-    except ImportError:
-        raise ValueError("a model needs LangChain: pip install langchain, and the provider's package") from None
-    with _provider_errors(name):
-        model: BaseChatModel = init_chat_model(name)
-    return model
+"""How many messages of a continued session are shown."""
+_LEAVE = ("/quit", "/exit", "quit", "exit")
+_COMMAND = re.compile(r"/\w*(\s|$)")
+_HELP = (
+    "/history shows the conversation, /clear erases it, /quit (also exit, quit, Ctrl-D) ends the chat. "
+    "Ctrl-C discards the line you are typing, or stops an answer. The conversation is stored as you go."
+)
 
 
 class ModelError(ValueError):
-    """A provider's model failed; the text is the provider's."""
+    """A provider's model failed; the message is the provider's."""
 
 
 @contextlib.contextmanager
 def _provider_errors(name: str) -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # each provider raises errors of its own, with no common root
+    except Exception as error:  # each provider raises its own errors, with no common base class
         raise ModelError(f"model {name}: {one_line(error) or type(error).__name__}") from error
 
 
+def find_model(name: str | None) -> BaseChatModel:
+    """Return LangChain's chat model of this name, or the offline model for None.
+
+    Raises:
+        ValueError: the model is not available; the message says what to install.
+    """
+    if name is None:
+        return OfflineModel()
+    try:
+        from langchain.chat_models import init_chat_model  # noqa: PLC0415 - not one of our dependencies
+    except ImportError:
+        raise ValueError("--model needs LangChain: pip install langchain, and the provider's package") from None
+    with _provider_errors(name):
+        model: BaseChatModel = init_chat_model(name)
+    return model
+
+
 class Chat:
-    """One run of the chat: reads lines, answers, stores both."""
+    """One run of the chat: reads lines, answers them, and stores both.
+
+    On a terminal, a server that does not answer does not end the chat: the line comes back to be sent again, and an
+    answer that could not be stored is stored with the next line.
+    """
 
     def __init__(self, history: History, model: BaseChatModel, system: str | None = None) -> None:
         self._history = history
@@ -65,91 +78,135 @@ class Chat:
         self._out = console()
         self._err = console(stderr=True)
         self._terminal = sys.stdin.isatty()
+        self._input = open_input()
+        self._is_stored = False
+        self._question: HumanMessage | None = None
+        """The last question, until the server confirmed it. A retry keeps its id, so that it is stored once."""
+        self._unsaved: list[BaseMessage] = []
+        """An answer that could not be stored yet."""
 
     def run(self) -> None:
-        """Talk until the input ends."""
-        info = self._history.info()
-        if self._terminal:
-            with contextlib.suppress(ImportError):
-                import readline  # noqa: F401, PLC0415 - importing it is what gives `input` its line editing
-            self._show_where_we_were(info.count, ago(info.updated_at) if info.updated_at else "")
-        with contextlib.suppress(EOFError, KeyboardInterrupt):
-            while (line := self._read()) != "/quit":
-                self._take(line)
-        if self._terminal:
-            self._out.print(f"\nGood-bye. session {clean(self._history.session_id)} is kept.", style="dim")
+        """Chat until the input ends.
 
-    def _show_where_we_were(self, count: int, last: str) -> None:
-        session = clean(self._history.session_id)
+        Raises:
+            UnavailableError: the server did not answer when the chat began or ended, or input comes through a pipe.
+        """
+        count, updated = (info := self._history.info()).count, info.updated_at
+        self._is_stored = count > 0
+        if self._terminal:
+            self._greet(count, ago(updated) if updated else "")
+        draft = ""
+        with contextlib.suppress(EOFError, KeyboardInterrupt):
+            while (line := self._input.read(draft)).lower() not in _LEAVE:
+                draft = self._take_on_terminal(line) if self._terminal else self._take(line)
+        if self._unsaved:
+            self._history.append(*self._unsaved)
+        if self._terminal:
+            kept = f" Session {one_line(self._history.session_id)} is kept." if self._is_stored else ""
+            self._note(f"Good-bye.{kept}")
+
+    def _greet(self, count: int, last: str) -> None:
+        session = one_line(self._history.session_id)
         if count == 0:
-            self._out.print(f"session {session}: new. /help for help.", style="dim")
+            self._note(f"session {session}: new. Type /help for help.")
             return
-        self._out.print(
-            f"session {session}: {count} message{'' if count == 1 else 's'}, the last one {last}", style="dim"
-        )
+        self._note(f"session {session}: {plural(count, 'message')}, the last one {last}")
         self._show(self._history.messages(last=_SHOWN))
 
     def _show(self, messages: list[BaseMessage]) -> None:
         for message in messages:
             who = {"human": "you", "ai": "chatmem"}.get(message.type, message.type)
-            self._out.print(f"{who}> {content_of(message)}", style="dim", soft_wrap=True)
+            self._note(f"{who}> {content_of(message)}")
 
-    def _read(self) -> str:
-        if self._terminal:
-            return input("you> ").strip()
-        line = sys.stdin.readline(_LONGEST + 1)
-        if not line:
-            raise EOFError
-        if len(line) > _LONGEST:
-            raise ValueError(
-                f"a line of more than {_LONGEST:,} characters: chatmem import takes conversations from files"
-            )
-        return line.strip()
+    def _note(self, text: str) -> None:
+        print_wrapped(self._out, Text(text, style="dim"))
 
-    def _take(self, line: str) -> None:
+    def _problem(self, text: str) -> None:
+        print_wrapped(self._err, Text(text, style="red"))
+
+    def _take_on_terminal(self, line: str) -> str:
+        """Do what a line says; return the draft of the next line, which is this line if the server did not answer."""
+        try:
+            return self._take(line)
+        except UnavailableError as error:
+            self._problem(f"error: {one_line(error)}")
+            self._note("Your line is kept: press Enter to send it again, or edit it first.")
+            return line
+        except KeyboardInterrupt:
+            self._out.print()
+            self._note("Stopped. The answer is not stored.")
+            return ""
+
+    def _take(self, line: str) -> str:
+        """Do what a line says; return the draft of the next line, which is empty."""
         if line == "/help":
-            self._out.print(_HELP, style="dim")
+            self._note(_HELP)
         elif line == "/history":
             self._show(self._history.messages())
         elif line == "/clear":
-            if not self._terminal or input("Remove this conversation? [y/N] ").strip().lower() == "y":
-                self._history.clear()
-                self._out.print("Removed.", style="dim")
+            self._clear()
+        elif _COMMAND.match(line):
+            self._problem(
+                f"no command {one_line(line.split(maxsplit=1)[0])}; there are /help, /history, /clear and /quit"
+            )
         elif line:
             self._turn(line)
+        return ""
+
+    def _clear(self) -> None:
+        if self._input.confirm("Erase this conversation"):
+            self._history.clear()
+            self._unsaved, self._is_stored = [], False
+            self._note("Erased.")
 
     def _turn(self, line: str) -> None:
-        """Store the question at once, so that it is kept whatever becomes of the answer."""
-        self._history.append(*self._head(), HumanMessage(line, id=_new_id()))
-        if self._terminal:
-            self._out.print("chatmem> ", end="", style="bold")
+        """Store the question, then answer it. So the question is stored even if the model fails."""
+        if self._question is None or self._question.content != line:
+            self._question = HumanMessage(line, id=_new_id())
+        self._history.append(*self._unsaved, *self._head(), self._question)
+        self._unsaved, self._is_stored = [], True
+        messages = self._history.window()
+        self._question = None
         try:
-            answer = self._answer(self._history.window())
+            answer = self._answer(messages)
         except ModelError as error:
             if self._terminal:
                 self._out.print()
-            self._err.print(f"error: {error}", style="red", soft_wrap=True)
+            self._problem(f"error: {error}")
             return
-        self._history.append(answer)
+        self._store_answer(answer)
 
     def _head(self) -> list[SystemMessage]:
-        """Return the system prompt where the session is new, or was cleared a moment ago."""
-        new = self._system and self._history.count() == 0
-        return [SystemMessage(self._system, id=_new_id())] if new else []
+        """Return the system prompt if the session is new or was cleared."""
+        is_new = self._system and self._history.count() == 0
+        return [SystemMessage(self._system, id=_new_id())] if is_new else []
 
     def _answer(self, messages: list[BaseMessage]) -> BaseMessage:
-        """Print the answer as it comes; return the whole of it, with its usage and what else the model says of it."""
+        """Print the answer as it arrives; return all of it, with its usage and other metadata."""
+        shown = WordWrap(self._out)
+        if self._terminal:
+            shown.write(Text("chatmem> ", style="bold"))
         whole: AIMessageChunk | None = None
         with _provider_errors(type(self._model).__name__):
             for chunk in self._model.stream(messages):
-                self._out.print(clean(chunk.text), end="", soft_wrap=True)
+                shown.write(Text(clean(chunk.text)))
                 whole = chunk if whole is None else whole + chunk
             if whole is None:
-                raise ValueError("it gave no answer")
+                raise ValueError("the model gave no answer")
         self._out.print()
         answer = message_chunk_to_message(whole)
         answer.id = _new_id()
         return answer
+
+    def _store_answer(self, answer: BaseMessage) -> None:
+        try:
+            self._history.append(answer)
+        except UnavailableError as error:
+            if not self._terminal:
+                raise
+            self._unsaved = [answer]
+            self._problem(f"error: the answer is not stored yet: {one_line(error)}")
+            self._note("It will be stored with your next message, or when you leave.")
 
 
 def _new_id() -> str:

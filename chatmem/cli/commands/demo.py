@@ -1,4 +1,4 @@
-"""`chatmem demo`: the chat application of `examples/fastapi_chat`, served."""
+"""`chatmem demo`: serves the chat application of `examples/fastapi_chat`."""
 
 from __future__ import annotations
 
@@ -20,32 +20,34 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 _NEEDED = ("fastapi.sse", "itsdangerous", "starlette.middleware.body_limit", "uvicorn")
-_STOPS_WITHIN = 3
-"""Seconds that answers under way have when the server is to stop."""
+_GRACE = 3
+"""Seconds that running answers get to end when the server stops."""
 _HEAD, _CONNECTIONS = 16_384, 200
-"""Limits: bytes of a request's first line and headers, and connections at once."""
+"""Limits: bytes of a request line with its headers, and concurrent connections."""
 
 
 def serve(host: str, port: int, url: str | None) -> None:
     """Serve the application until Ctrl-C, and print its address.
 
     Args:
-        host: the address to listen at.
-        port: the port; 0 for any that is free.
-        url: the memory's, as `connect` takes it.
+        host: the address to listen on.
+        port: the port; 0 for any free port.
+        url: the URL of the memory's server, as `chatmem.connect` takes it.
 
     Raises:
-        OSError: nothing can listen there.
-        UnavailableError: the memory does not answer.
+        OSError: the address cannot be listened on.
+        UnavailableError: the memory's server does not answer.
         UnsupportedError: the extra `demo` is not installed.
-        ValueError: `url` names no server, or CHATMEM_DEMO_MODEL no model that is to be had.
+        ValueError: `url` is not valid, or the model of CHATMEM_DEMO_MODEL is not available.
     """
     if url is not None:
         os.environ["CHATMEM_URL"] = url
     os.environ["CHATMEM_DEMO_HOSTS"] = f"{os.environ.get('CHATMEM_DEMO_HOSTS', '')} {host}"
     app = _application()
-    find_model(os.environ.get("CHATMEM_DEMO_MODEL") or None)  # while what is wrong with it can be said in a line
-    import uvicorn  # noqa: PLC0415 - of the extra, which is there now
+    find_model(
+        os.environ.get("CHATMEM_DEMO_MODEL") or None
+    )  # so that an error is one line here, and not a traceback later
+    import uvicorn  # noqa: PLC0415 - the extra is known to be installed here
 
     with connect() as memory:
         memory.ping()
@@ -54,41 +56,41 @@ def serve(host: str, port: int, url: str | None) -> None:
         shown = f"[{host}]" if ":" in host else host
         print(f"http://{shown}:{listening.getsockname()[1]} (Ctrl-C stops it)", flush=True)  # noqa: T201
         if not _is_private(host):
-            print("Who reaches this address can be any user: there are no passwords.", file=sys.stderr)  # noqa: T201
+            print("Anyone who can reach this address can act as any user: the demo has no passwords.", file=sys.stderr)  # noqa: T201
         config = uvicorn.Config(
             app,
             log_level="warning",
-            http="h11",  # httptools would take headers of any size
+            http="h11",  # httptools accepts headers of any size
             ws="none",
             h11_max_incomplete_event_size=_HEAD,
             limit_concurrency=_CONNECTIONS,
-            timeout_graceful_shutdown=_STOPS_WITHIN,
+            timeout_graceful_shutdown=_GRACE,
         )
         server = uvicorn.Server(config)
         with contextlib.suppress(KeyboardInterrupt):
             server.run([listening])
-    if not server.started:  # it has logged why; later releases of uvicorn end here by themselves
+    if not server.started:  # uvicorn has logged why; later releases exit by themselves
         sys.exit(1)
 
 
 def _application() -> FastAPI:
-    if not all(map(_is_there, _NEEDED)):
+    if not all(map(_is_installed, _NEEDED)):
         raise UnsupportedError("the demo needs: pip install 'chatmem-redis[demo]'")
     package = "chatmem.examples"
-    if importlib.util.find_spec(package) is None:  # a source tree, where it is beside the package
+    if importlib.util.find_spec(package) is None:  # a source tree, where the examples lie beside the package
         package = "examples"
-        sys.path.insert(0, str(Path(__file__).parents[2]))
+        sys.path.insert(0, str(Path(__file__).parents[3]))
     app: FastAPI = importlib.import_module(f"{package}.fastapi_chat.app").app
     return app
 
 
 def _is_private(host: str) -> bool:
-    """Return whether only this machine can reach an address."""
+    """Return whether only this machine can reach the address."""
     return all(ipaddress.ip_address(found[4][0]).is_loopback for found in socket.getaddrinfo(host, None))
 
 
-def _is_there(module: str) -> bool:
+def _is_installed(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # the package it is in
+    except ModuleNotFoundError:  # its parent package is missing
         return False

@@ -1,4 +1,4 @@
-"""`chatmem export`: sessions as text, read and written in slices."""
+"""`chatmem export`: sessions as text, read and written message by message."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage, convert_to_openai_messages, mes
 from chatmem import ChatMemError, CorruptRecordError, Entry, SessionInfo, UnavailableError
 from chatmem.cli.formats.jsonl import head_line, message_line
 from chatmem.cli.formats.markdown import markdown
-from chatmem.cli.progress import counting
+from chatmem.cli.progress import progress_bar
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import plain, plural
 from chatmem.codec.record import plain_record
@@ -29,40 +29,40 @@ Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]
 
 
 def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Path | None) -> None:
-    """Write sessions to a file, or to stdout. It complains of each message that cannot be read or written.
+    """Write sessions to a file or to stdout, and report each message that cannot be read or written.
 
     Args:
-        store: where they are.
-        infos: what is known of them.
+        store: the store that holds them.
+        infos: their infos.
         form: a name in `FORMATS`.
-        output: the file, gzipped where its name ends so; None for stdout. It appears whole, or not at all.
+        output: the file, gzipped if its name ends with `.gz`; None for stdout. It appears once it is complete.
 
     Raises:
-        OSError: the file cannot be written.
+        OSError: the file cannot be written, or its folder does not exist.
     """
     with _opened(output) as file:
         hidden = file is sys.stdout and sys.stdout.isatty()
         total = sum(info.count for info in infos)
-        with counting("exporting", store.err, total, shown=not hidden) as done:
+        with progress_bar("exporting", store.err, total, shown=not hidden) as advance:
             for info in infos:
-                for text in FORMATS[form](store, info, _readable(store, info, done)):
+                for text in FORMATS[form](store, info, _readable(store, info, advance)):
                     file.write(text)
     if file is not sys.stdout:
         store.err.print(f"{plural(len(infos), 'session')} written", style="dim")
 
 
-def _readable(store: Store, info: SessionInfo, done: Callable[[float], None]) -> Iterator[Stored]:
+def _readable(store: Store, info: SessionInfo, advance: Callable[[float], None]) -> Iterator[Stored]:
     try:
         for entry, element in iterate(store.reader(info.session_id).stored()):
             if entry.error is None:
                 yield entry, element
             else:
-                store.complaints.say(f"left out position {entry.seq}: {entry.error}")
-            done(1)
+                store.problems.report(f"left out position {entry.seq}: {entry.error}")
+            advance(1)
     except UnavailableError:
         raise
-    except ChatMemError as error:  # it costs this session alone
-        store.complaints.say(f"left out what follows in it: {error}")
+    except ChatMemError as error:  # only this session is affected
+        store.problems.report(f"left out the rest of the session: {error}")
 
 
 def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
@@ -72,7 +72,7 @@ def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterat
         try:
             yield _line(message_line(info.session_id, entry, plain_record(element, sealer)))
         except CorruptRecordError as error:
-            store.complaints.say(f"left out position {entry.seq} of {info.session_id!r}: {error}")
+            store.problems.report(f"left out position {entry.seq} of {info.session_id!r}: {error}")
 
 
 def _markdown(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
@@ -84,7 +84,7 @@ def _openai(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Itera
         try:
             made = convert_to_openai_messages([message])
         except ValueError as error:
-            store.complaints.say(f"left out position {entry.seq} of {info.session_id!r}: {error}")
+            store.problems.report(f"left out position {entry.seq} of {info.session_id!r}: {error}")
             return []
         return [made] if isinstance(made, dict) else made
 
@@ -103,14 +103,14 @@ def _langchain(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> It
 
     yield from _conversation(info, entries, convert)
     if changed:
-        what = f"session {info.session_id!r}: {changed} messages hold what JSON has no word for; there it is text"
-        store.err.print(f"{what} (--format jsonl keeps it)", style="yellow", soft_wrap=True)
+        what = f"session {info.session_id!r}: values that JSON cannot hold became text in {plural(changed, 'message')}"
+        store.err.print(f"{what} (--format jsonl keeps them)", style="yellow", soft_wrap=True)
 
 
 def _conversation(
     info: SessionInfo, entries: Iterator[Stored], convert: Callable[[Entry, BaseMessage], list[dict[str, Any]]]
 ) -> Iterator[str]:
-    """Yield the parts of one line, which never lies in memory as a whole."""
+    """Yield one line in parts, so that it is never in memory as a whole."""
     user = "" if info.user is None else f', "user": {json.dumps(info.user)}'
     yield f'{{"id": {json.dumps(info.session_id)}{user}, "messages": ['
     between = ""
@@ -138,20 +138,24 @@ def _opened(path: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     path = path.resolve()
-    if path.exists() and not path.is_file():  # /dev/null: nothing to put in its place
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
+    if path.exists() and not path.is_file():  # a device, such as /dev/null, which must not be replaced
         with path.open("w", encoding="utf-8", errors="backslashreplace") as device:
             yield device
         return
-    handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as raw:
             with _text_on(raw, path) as text:
                 yield text
             raw.flush()
             os.fsync(raw.fileno())
-        Path(beside).replace(path)
+        Path(temporary).replace(path)
     finally:
-        Path(beside).unlink(missing_ok=True)
+        Path(temporary).unlink(missing_ok=True)
 
 
 @contextmanager

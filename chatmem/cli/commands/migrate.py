@@ -1,4 +1,4 @@
-"""`chatmem migrate`: a look at all of it first, then session by session."""
+"""`chatmem migrate`: reads all source sessions first, then moves them one by one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from chatmem.migrate.migration import Migration, Outcome
 from chatmem.transports.driving import drive
 
 _NAMED = 20
-"""How many unreadable records of a session are named, and how many keys of one kind that are left behind."""
+"""How many unreadable records of a session, and how many skipped keys of one kind, are named."""
 
 
 class Migrate:
-    """One migration; counts what becomes of each session."""
+    """One migration. It counts what becomes of each session."""
 
     def __init__(self, migration: Migration, owners: Owners, *, as_json: bool) -> None:
         self._migration = migration
@@ -30,29 +30,29 @@ class Migrate:
         self._left: dict[str, list[bytes]] = {}
         self._out, self._err = console(), console(stderr=True)
 
-    def run(self, match: str, *, only_look: bool, remove: bool, confirm: Callable[[str], bool]) -> bool:
-        """Look, ask, move; return whether everything that is there can be read, and is now at its target.
+    def run(self, match: str, *, dry_run: bool, delete_source: bool, confirm: Callable[[str], bool]) -> bool:
+        """Read the sources, ask, and move; return whether all sources could be read and are now at the target.
 
         Args:
             match: a glob that the sessions' ids match.
-            only_look: whether to end after the look.
-            remove: whether to remove each source once it is verified.
-            confirm: asks, where there is somebody to ask.
+            dry_run: whether to stop after reading.
+            delete_source: whether to delete each source once its copy is verified.
+            confirm: asks for confirmation; returns whether to go on.
         """
         sources = sorted(self._find(match))
-        looked = self._each("looking", self._migration.look, sources)
-        self._say_left()
-        self._say_unowned(sources)
+        looked = self._each("reading", self._migration.look, sources)
+        self._print_left()
+        self._print_unowned(sources)
         whole = self._report(looked) and not self._left
-        moving = ("new", "unowned", "there") if remove else ("new", "unowned")
-        wanted = [] if only_look else [one.source for one in looked if one.status in moving]
+        moving = ("new", "unowned", "there") if delete_source else ("new", "unowned")
+        wanted = [] if dry_run else [one.source for one in looked if one.status in moving]
         if not wanted:
             return whole
-        what = f"move {len(wanted)} sessions" + (" and remove their sources" if remove else "")
+        what = f"move {plural(len(wanted), 'session')}" + (" and delete the source" if delete_source else "")
         if not confirm(what):
             self._err.print("nothing was moved", style="red")
             return False
-        moved = self._each("moving", lambda source: self._migration.move(source, remove=remove), wanted)
+        moved = self._each("moving", lambda source: self._migration.move(source, remove=delete_source), wanted)
         return self._report(moved, quiet=[one for one in looked if one.unreadable]) and whole
 
     def _find(self, match: str) -> Iterator[Source]:
@@ -62,25 +62,25 @@ class Migrate:
             else:
                 self._left.setdefault(one.what, []).append(one.key)
 
-    def _say_left(self) -> None:
+    def _print_left(self) -> None:
         for what, keys in self._left.items():
             named = ", ".join(clean(key.decode("utf-8", "backslashreplace")) for key in sorted(keys)[:_NAMED])
             more = f", and {len(keys) - _NAMED:,} more" if len(keys) > _NAMED else ""
             self._err.print(f"left behind: {_KEYS.get(what, what)}: {named}{more}", style="red", soft_wrap=True)
 
-    def _say_unowned(self, sources: Sequence[Source]) -> None:
+    def _print_unowned(self, sources: Sequence[Source]) -> None:
         if count := sum(self._owners.lacks(source.session) for source in sources):
-            text = f"{plural(count, 'session')} are not in the file of --users: they get no owner"
+            text = f"{plural(count, 'session')} without an owner: not in the file of --users"
             self._err.print(text, style="yellow", soft_wrap=True)
 
     def _each(self, what: str, do: Callable[[Source], Outcome], sources: list[Source]) -> list[Outcome]:
         return [do(source) for source in track(sources, what, self._err)]
 
     def _report(self, outcomes: Sequence[Outcome], quiet: Sequence[Outcome] = ()) -> bool:
-        """Print what there is to say of the sessions; return whether none needs a person."""
+        """Print the sessions' problems and a summary; return whether there were no problems."""
         listed = {one.source for one in quiet}
         for one in outcomes:
-            self._say(one, () if one.source in listed else one.unreadable)
+            self._print(one, () if one.source in listed else one.unreadable)
         left = sum(map(len, self._left.values()))
         if self._as_json:
             print_json({**_counts(outcomes), "left": left})
@@ -89,7 +89,7 @@ class Migrate:
             self._out.print(f"{text}; {plural(left, 'key')} left behind" if left else text)
         return not any(one.unreadable or one.reason for one in outcomes)
 
-    def _say(self, one: Outcome, unreadable: Sequence[Unreadable]) -> None:
+    def _print(self, one: Outcome, unreadable: Sequence[Unreadable]) -> None:
         name = clean(one.source.name)
         for record in unreadable[:_NAMED]:
             key = clean(record.key.decode("utf-8", "backslashreplace"))
@@ -116,25 +116,25 @@ def _summary(outcomes: Sequence[Outcome]) -> str:
     parts = []
     for status, text in _TEXTS.items():
         found = [one for one in outcomes if one.status == status]
-        messages = f" ({sum(one.messages for one in found)} messages)" if status in ("new", "moved") else ""
+        messages = f" ({plural(sum(one.messages for one in found), 'message')})" if status in ("new", "moved") else ""
         if found:
-            parts.append(f"{len(found)} sessions {text}{messages}")
+            parts.append(f"{plural(len(found), 'session')} {text}{messages}")
     if removed := sum(one.removed for one in outcomes):
-        parts.append(f"{removed} sources removed")
+        parts.append(f"{plural(removed, 'source')} deleted")
     if size := sum(one.size for one in outcomes):
-        parts.append(f"{size:,} bytes read")
-    return "; ".join(parts) or "no session found"
+        parts.append(f"{plural(size, 'byte')} read")
+    return "; ".join(parts) or "no sessions found"
 
 
 _TEXTS = {
     "new": "to move",
     "moved": "moved and verified",
     "there": "already there",
-    "unowned": "already there, to get their owner",
-    "owned": "given their owner",
+    "unowned": "already there, to get an owner",
+    "owned": "given an owner",
     "conflict": "in conflict",
     "failed": "failed",
-    "nothing": "without a message",
+    "nothing": "without messages",
 }
 
 
@@ -147,7 +147,7 @@ _KEYS = {
     "stream": "streams",
     "ReJSON-RL": "JSON documents",
 }
-"""What keys hold that are no sessions, by Redis' name for it."""
+"""The types of keys that hold no session, by Redis' name."""
 
 
 def migrate(
@@ -160,25 +160,25 @@ def migrate(
     owners: Owners,
     url: str | None,
     prefix: str,
-    only_look: bool,
-    remove: bool,
+    dry_run: bool,
+    delete_source: bool,
     confirm: Callable[[str], bool],
     as_json: bool,
 ) -> bool:
-    """Move the sessions of a layout; return whether all of them are moved.
+    """Move the sessions of a package; return whether all sources could be read and are now at the target.
 
     Raises:
         ValueError: an argument is wrong.
-        UnavailableError: a server did not answer; another run goes on where this one ended.
+        UnavailableError: a server did not answer; another run resumes.
     """
     kind = KINDS[layout]
     if match is None and not (kind.prefix if key_prefix is None else key_prefix):
-        raise ValueError(f"{layout} has bare keys: say which with --match, such as --match 'chat-*'")
+        raise ValueError(f"the keys of {layout} have no prefix: choose them with --match, such as --match 'chat-*'")
     server, target = Server(source, token), connection_to(url)
     try:
         made = kind.make(kind.prefix if key_prefix is None else key_prefix)
         work = Migrate(Migration(server, made, target, prefix, owners.of), owners, as_json=as_json)
-        return work.run(match or "*", only_look=only_look, remove=remove, confirm=confirm)
+        return work.run(match or "*", dry_run=dry_run, delete_source=delete_source, confirm=confirm)
     finally:
         server.close()
         drive(target.close())

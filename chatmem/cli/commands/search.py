@@ -1,4 +1,4 @@
-"""`chatmem search`: over a session, a user's sessions, or all."""
+"""`chatmem search`: over one session, a user's sessions, or all sessions."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from typing import Any
 from rich.text import Text
 
 from chatmem import Match
-from chatmem.cli.commands.show import as_dict, head_of
+from chatmem.cli.commands.show import INDENT, as_dict, head_of
 from chatmem.cli.progress import track
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, one_line, plural, print_json
+from chatmem.cli.wrapping import print_wrapped
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.search import Best, Query
 from chatmem.transports.driving import drive
 
 _AROUND = 100
-"""How many characters are shown before and behind what was found."""
+"""How many characters are shown before and after the first occurrence."""
 
 
 def search(
     store: Store, query: str, *, session: str | None, user: str | None, match: str | None, limit: int, as_json: bool
 ) -> None:
-    """Print the messages that hold the query's words, the best first.
+    """Print the messages that hold the query's words, best match first.
 
     Raises:
         ValueError: the query holds no word, or there is no such session.
@@ -34,39 +35,34 @@ def search(
             unreadable = drive(store.reader(info.session_id).search(wanted, best))
         except UnavailableError:
             raise
-        except ChatMemError as error:  # it costs this session alone
-            store.complaints.say(error)
+        except ChatMemError as error:  # only this session is affected
+            store.problems.report(error)
             continue
         if unreadable:
-            store.complaints.say(f"session {info.session_id!r}: {plural(unreadable, 'message')} could not be read")
+            store.problems.report(f"session {info.session_id!r}: {plural(unreadable, 'message')} could not be read")
     found = best.ranked()
     for one in found:
-        _print(one, as_json=as_json)
+        if as_json:
+            print_json(_as_dict(one))
+        else:
+            head = Text() + Text(one_line(one.session_id), style="bold") + head_of(one.entry)
+            print_wrapped(console(), head + Text("\n") + _excerpt(one), INDENT)
     if not found:
         store.err.print("nothing found")
 
 
-def _print(found: Match, *, as_json: bool) -> None:
-    if as_json:
-        print_json(_as_dict(found))
-        return
-    head = Text() + Text(one_line(found.session_id), style="bold") + head_of(found.entry)
-    console().print(head + Text("\n     ") + _excerpt(found), soft_wrap=True)
-
-
 def _as_dict(found: Match) -> dict[str, Any]:
-    spans = [list(span) for span in found.spans]
     return {
         "session": found.session_id,
         "score": found.score,
-        "spans": spans,
+        "spans": [list(span) for span in found.spans],
         "text": found.text,
         **as_dict(found.entry),
     }
 
 
 def _excerpt(found: Match) -> Text:
-    """Return the text around the first words that were found, all that were found in it marked."""
+    """Return the text around the first occurrence, with all occurrences in it highlighted."""
     start = max(found.spans[0][0] - _AROUND, 0)
     end = min(max(found.spans[0][1], start) + 2 * _AROUND, len(found.text))
     excerpt, at = Text("…" if start else ""), start

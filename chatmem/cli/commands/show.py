@@ -1,4 +1,4 @@
-"""`chatmem show`: a conversation on the terminal or as JSON lines, read in slices."""
+"""`chatmem show`: a session as text or as JSON lines, read page by page."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ from rich.text import Text
 from chatmem import Entry
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, content_of, one_line, plain, print_json
+from chatmem.cli.wrapping import print_wrapped
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.sync import History
 
+INDENT = 5
+"""Columns by which contents are indented under the first line of their message."""
 _STYLES = {"human": "green", "ai": "cyan", "system": "magenta", "tool": "yellow"}
 
 
@@ -33,13 +36,13 @@ def show(store: Store, session: str, *, last: int | None, as_json: bool) -> None
         if as_json:
             print_json(as_dict(entry))
         else:
-            out.print(head_of(entry) + body_of(entry), soft_wrap=True)
+            print_wrapped(out, head_of(entry) + body_of(entry), INDENT)
         if entry.error is not None:
-            store.complaints.say(entry.error)
+            store.problems.report(entry.error)
 
 
 def last_of(history: History, count: int) -> list[Entry]:
-    """Return the last messages, oldest first."""
+    """Return the last `count` entries, oldest first."""
     entries: list[Entry] = []
     before = None
     while len(entries) < count:
@@ -52,7 +55,7 @@ def last_of(history: History, count: int) -> list[Entry]:
 
 
 def as_dict(entry: Entry) -> dict[str, Any]:
-    """Return a message as `--json` prints it."""
+    """Return an entry as `--json` prints it."""
     return {
         "seq": entry.seq,
         "id": entry.id,
@@ -64,7 +67,7 @@ def as_dict(entry: Entry) -> dict[str, Any]:
 
 
 def head_of(entry: Entry) -> Text:
-    """Return the line above a message: position, time, role, notes."""
+    """Return the first line of an entry: position, time, role, name, status and id."""
     time = entry.created_at.astimezone().strftime("%Y-%m-%d %H:%M:%S") if entry.created_at else "(no time)"
     head = Text() + Text(f"{entry.seq:>4} {time} ", style="dim")
     if entry.message is None:
@@ -78,18 +81,18 @@ def head_of(entry: Entry) -> Text:
 
 
 def body_of(entry: Entry) -> Text:
-    """Return a message's content and tool calls; each of its lines begins with a line break."""
+    """Return the content and the tool calls of an entry, not indented; each part begins with a line break."""
     body = Text()
     message = entry.message
     if message is None:
         return body
     if content := content_of(message):
-        body += Text("\n     " + content.replace("\n", "\n     "))
+        body += Text("\n" + content)
     for call in getattr(message, "tool_calls", ()):
         arguments = json.dumps(plain(call["args"]), default=str, ensure_ascii=False)
-        body += Text("\n     -> " + f"{one_line(call['name'])}({clean(arguments)})", style="yellow")
+        body += Text(f"\n-> {one_line(call['name'])}({clean(arguments)})", style="yellow")
     for call in getattr(message, "invalid_tool_calls", ()):
-        body += Text("\n     -> invalid: " + one_line(f"{call['name']}({call['args']})"), style="red")
+        body += Text("\n-> invalid: " + one_line(f"{call['name']}({call['args']})"), style="red")
     return body
 
 

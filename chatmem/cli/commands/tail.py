@@ -1,4 +1,4 @@
-"""`chatmem tail`: the end of a conversation, and what comes to it."""
+"""`chatmem tail`: the end of a session, and what is appended to it."""
 
 from __future__ import annotations
 
@@ -8,18 +8,19 @@ import time
 from rich.text import Text
 
 from chatmem import Entry
-from chatmem.cli.commands.show import as_dict, body_of, head_of, last_of
+from chatmem.cli.commands.show import INDENT, as_dict, body_of, head_of, last_of
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import console, one_line, print_json
+from chatmem.cli.wrapping import WordWrap, print_wrapped
 from chatmem.core.reader import ENTRIES_PER_CALL
 from chatmem.errors import UnavailableError
 
 
 class Tail:
-    """Follows one conversation. It looks at what is behind the last message it printed, and at that one again.
+    """Follows one session by polling: it reads the last printed entry again, and all entries after it.
 
-    An answer that grows (`put` under one id) is the last message for as long as it does: on a terminal its new text is
-    printed behind the old; elsewhere the message is printed anew, so that each line of output stands for itself.
+    An answer that grows (`put` under one id) is the last entry while it grows. A terminal shows its new text behind
+    the old text. Elsewhere the whole entry is printed again, so that each line of output is complete.
     """
 
     def __init__(self, store: Store, session: str, *, as_json: bool) -> None:
@@ -29,18 +30,18 @@ class Tail:
         self._out = console()
         self._live = self._out.is_terminal and not as_json
         self._last: Entry | None = None
-        self._open = False
-        """whether the line that was printed last has no end yet"""
+        self._text: WordWrap | None = None
+        """The printed text of the last entry, while its last line is open."""
 
     def follow(self, last: int, interval: float) -> None:
-        """Print the last messages, then what is appended, until the user interrupts.
+        """Print the last entries, then each new entry, until the user presses Ctrl-C.
 
         Args:
-            last: how many messages to begin with.
-            interval: seconds between two looks.
+            last: how many entries to begin with.
+            interval: seconds between two reads.
 
         Raises:
-            UnavailableError: the server did not answer the first time.
+            UnavailableError: the server did not answer the first read.
         """
         entries = last_of(self._history, last) if last else self._history.page(limit=1).entries
         if not entries:
@@ -52,16 +53,16 @@ class Tail:
             while True:
                 sys.stdout.flush()
                 time.sleep(interval)
-                self._look_again(interval)
+                self._read_or_wait(interval)
         finally:
             self._end_line()
 
-    def _look_again(self, interval: float) -> None:
-        """Look; where the server does not answer, wait until it does."""
+    def _read_or_wait(self, interval: float) -> None:
+        """Read once; while the server does not answer, wait and retry."""
         waiting = False
         while True:
             try:
-                self._look()
+                self._read()
             except UnavailableError as error:
                 if not waiting:
                     self._note(f"waiting for the server: {error}")
@@ -72,14 +73,14 @@ class Tail:
         if waiting:
             self._note("the server is back")
 
-    def _look(self) -> None:
-        """Print what is new. One round trip, where not more than a slice is."""
+    def _read(self) -> None:
+        """Print what is new: one round trip, more only if more than a page is new."""
         more = True
         while more:
             after = -1 if self._last is None else self._last.seq - 1
             page = self._history.page(after=after, limit=ENTRIES_PER_CALL, newest_first=False)
-            if self._last is not None and (not page.entries or page.entries[0].seq != self._last.seq):
-                self._last_is_gone(page.entries)
+            if self._last is not None and not page.entries:
+                self._note_removal()
             for entry in page.entries:
                 if self._last is None or entry.seq > self._last.seq:
                     self._print(entry)
@@ -88,37 +89,39 @@ class Tail:
                 self._last = entry
             more = page.next is not None
 
-    def _last_is_gone(self, behind: list[Entry]) -> None:
-        if behind:
-            return
+    def _note_removal(self) -> None:
         newest = self._history.page(limit=1).entries
         self._last = newest[0] if newest else None
         self._note("the last messages were removed" if newest else "the session was removed")
 
     def _print_change(self, old: Entry, new: Entry) -> None:
-        before, now = body_of(old), body_of(new)
         if (old.message, str(old.error)) == (new.message, str(new.error)):
             return
-        if not self._live or not now.plain.startswith(before.plain):
+        before, now = body_of(old), body_of(new)
+        if self._text is None or not now.plain.startswith(before.plain):
             self._print(new)
-        elif now.plain != before.plain:
-            self._out.print(now[len(before.plain) :], end="", soft_wrap=True)
+        else:
+            self._text.write(now[len(before.plain) :])
 
     def _print(self, entry: Entry) -> None:
         if entry.error is not None:
-            self._store.complaints.say(entry.error)
+            self._store.problems.report(entry.error)
         if self._as_json:
             print_json(as_dict(entry))
             return
         self._end_line()
-        self._out.print(head_of(entry) + body_of(entry), end="" if self._live else "\n", soft_wrap=True)
-        self._open = self._live
+        text = head_of(entry) + body_of(entry)
+        if self._live:
+            self._text = WordWrap(self._out, INDENT)
+            self._text.write(text)
+        else:
+            print_wrapped(self._out, text, INDENT)
 
     def _end_line(self) -> None:
-        if self._open:
+        if self._text is not None:
             self._out.print()
-        self._open = False
+        self._text = None
 
     def _note(self, text: str) -> None:
         self._end_line()
-        self._store.err.print(Text(one_line(text), style="yellow"), soft_wrap=True)
+        print_wrapped(self._store.err, Text(one_line(text), style="yellow"))

@@ -1,1 +1,1 @@
-"""Files that conversations are exported to and imported from."""
+"""The formats of the files that conversations are exported to and imported from."""

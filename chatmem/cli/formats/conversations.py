@@ -1,4 +1,4 @@
-"""Conversations in OpenAI's format or LangChain's: `{"id": ..., "messages": [...]}`."""
+"""Conversations in OpenAI's or LangChain's format: `{"id": ..., "messages": [...]}`."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ class Conversation(NamedTuple):
     session: str
     user: str | None
     messages: Iterator[BaseMessage]
-    """made one by one, since they are much larger than their JSON; raises a LineError where one is none"""
+    """Converted one by one, as messages are much larger than their JSON. Raises LineError for an invalid message."""
 
 
 def read_conversation(row: Mapping[str, Any]) -> Conversation:
-    """Return what a row holds.
+    """Return the conversation in a row.
 
     Raises:
-        LineError: it is no conversation.
+        LineError: the row holds no valid conversation.
     """
     given, session, user = row.get("messages"), row.get("id"), row.get("user")
     if not isinstance(given, list):
-        raise LineError('no conversation: it must be {"id": ..., "messages": [...]}')
+        raise LineError('not a conversation: expected {"id": ..., "messages": [...]}')
     if not isinstance(session, str) or not session:
-        raise LineError('no "id", which must be a string')
+        raise LineError('"id" must be a non-empty string')
     if not given:
-        raise LineError("no messages in it")
+        raise LineError('"messages" is empty')
     if user is not None and (not isinstance(user, str) or not user):
-        raise LineError('"user" must be a string that is not empty, or null')
+        raise LineError('"user" must be a non-empty string, or null')
     return Conversation(session, user, (_message(number, value) for number, value in enumerate(given, 1)))
 
 
@@ -44,8 +44,8 @@ def _message(number: int, value: Any) -> BaseMessage:
     if isinstance(value, dict) and isinstance(value.get("type"), str) and isinstance(value.get("data"), dict):
         return _read(messages_from_dict, value, f"message {number} is not in LangChain's format")
     if not isinstance(value, dict) or not isinstance(value.get("role"), str):
-        raise LineError(f"message {number} is no object with a role")
-    if value["role"] == "assistant":  # where it calls tools, OpenAI lets its content be absent
+        raise LineError(f'message {number} is not an object with a "role"')
+    if value["role"] == "assistant":  # OpenAI lets an assistant that calls tools omit its content
         value = {"content": None, **value}
     return _read(convert_to_messages, value, f"message {number} is not in OpenAI's format")
 
@@ -57,5 +57,5 @@ def _read(convert: Callable[[list[Any]], list[BaseMessage]], value: Any, problem
         reason = re.split("For (?:troubleshooting|further information)", str(error))[0]
         raise LineError(f"{problem}: {reason}") from None
     except KeyError as error:
-        raise LineError(f"{problem}: it lacks {error}") from None
+        raise LineError(f"{problem}: {error} is missing") from None
     return message

@@ -1,13 +1,14 @@
-"""The lines that `chatmem export` writes by default, and `import` reads: they hold all of a session, exactly.
+"""The default format of `chatmem export`: JSON lines that hold all of a session, exactly.
 
-Of each session there is a line that says what is known of it, then a line a message, oldest first:
+Each session begins with a line of its own; then comes one line per message, oldest first:
 
     {"chatmem": 1, "session": "a", "user": null, "title": null, "metadata": {}, "ttl": 3600.0, "created_at": "...",
      "updated_at": "...", "count": 2}
     {"session": "a", "seq": 0, "id": "m1", "created_at": "...", "type": "human", "text": "Hi", "record": "AQIA..."}
 
-`ttl` is in seconds, from the export on. `record` is the message as chatmem stores it (docs/format.md), not compressed
-and not encrypted, in base64; what stands beside it is for people and other programs.
+`ttl` is in seconds from the export. `record` is the message as chatmem stores it (docs/format.md), in base64, but
+neither compressed nor encrypted; `import` reads nothing else of the line. The other fields are for people and other
+programs.
 """
 
 from __future__ import annotations
@@ -26,11 +27,11 @@ FORMAT = 1
 
 
 class LineError(Exception):
-    """A line that cannot be read, and why."""
+    """A line cannot be read; the message says why."""
 
 
 class Head(NamedTuple):
-    """What a session's first line says of it."""
+    """The first line of a session."""
 
     user: str | None
     title: str | None
@@ -38,14 +39,14 @@ class Head(NamedTuple):
     ttl: float | None
     created: int | None
     updated: int | None
-    """microseconds since 1970"""
+    """`created` and `updated` are in microseconds since 1970."""
 
 
 NO_HEAD = Head(None, None, None, None, None, None)
 
 
 def head_line(info: SessionInfo) -> dict[str, Any]:
-    """Return the line of a session."""
+    """Return the first line of a session."""
     return {
         "chatmem": FORMAT,
         "session": info.session_id,
@@ -60,17 +61,17 @@ def head_line(info: SessionInfo) -> dict[str, Any]:
 
 
 def read_head(row: Mapping[str, Any]) -> Head:
-    """Return what the line of a session says.
+    """Read the first line of a session.
 
     Raises:
-        LineError: it is none.
+        LineError: the line is not valid.
     """
     if row["chatmem"] != FORMAT:
-        raise LineError(f"it is of format {row['chatmem']!r}; this chatmem reads format {FORMAT}")
+        raise LineError(f"format {row['chatmem']!r} is not known; this chatmem reads format {FORMAT}")
     user, title = (_field(row, name, str) for name in ("user", "title"))
     ttl = _field(row, "ttl", (int, float))
     if ttl is not None and ttl <= 0:
-        raise LineError('"ttl" must be more than 0, or null')
+        raise LineError('"ttl" must be above 0, or null')
     created, updated = (_time(_field(row, name, str)) for name in ("created_at", "updated_at"))
     return Head(user or None, title, _field(row, "metadata", dict), ttl, created, updated)
 
@@ -79,23 +80,23 @@ def _field(row: Mapping[str, Any], name: str, kind: Any) -> Any:
     value = row.get(name)
     if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
         return value
-    raise LineError(f'"{name}" is of a wrong type')
+    raise LineError(f'"{name}" has the wrong type')
 
 
 def _time(text: str | None) -> int | None:
     try:
         return None if text is None else record.from_datetime(datetime.fromisoformat(text))
-    except (ValueError, TypeError) as error:  # no time, or one without its zone
-        raise LineError(f"{text!r} is no time: {error}") from None
+    except (ValueError, TypeError) as error:  # not a time, or one without a time zone
+        raise LineError(f"{text!r} is not a time: {error}") from None
 
 
 def message_line(session: str, entry: Entry, plain: bytes) -> dict[str, Any]:
     """Return the line of a message.
 
     Args:
-        session: whose it is.
+        session: the session's id.
         entry: the message.
-        plain: its record, as `record.plain_record` returns it.
+        plain: the message's record, as `record.plain_record` returns it.
     """
     message = entry.message
     return {
@@ -113,9 +114,9 @@ def read_message(row: Mapping[str, Any]) -> Encoded:
     """Return the message of a line, ready to be appended.
 
     Raises:
-        CorruptRecordError, LineError: it cannot be read.
+        CorruptRecordError, LineError: the message cannot be read.
     """
     try:
         return record.encoded(binascii.a2b_base64(row["record"], strict_mode=True))
     except (binascii.Error, TypeError, ValueError) as error:
-        raise LineError(f'"record" is no base64: {error}') from None
+        raise LineError(f'"record" is not base64: {error}') from None

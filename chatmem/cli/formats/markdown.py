@@ -1,4 +1,4 @@
-"""A conversation as Markdown, for people: what a message says is quoted, so that no message can pass for another."""
+"""Sessions as Markdown, for people. Contents are quoted, so that no text can imitate another message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MARKS = re.compile(r"([\\`*_\[\]<>#])")
 
 
 def markdown(info: SessionInfo, entries: Iterable[Entry]) -> Iterator[str]:
-    """Yield a session as Markdown, message by message."""
+    """Yield the Markdown of a session, message by message."""
     yield f"# {_literal(info.title or info.session_id)}\n\n"
     yield f"Session {_literal(info.session_id)}" + (f" of {_literal(info.user)}" if info.user else "") + "\n\n"
     for entry in entries:
@@ -32,7 +32,7 @@ def _message(entry: Entry) -> Iterator[str]:
     for call in getattr(message, "tool_calls", ()):
         yield f"calls {_literal(call['name'])}:\n\n" + _quoted(_fenced(call["args"]))
     for call in getattr(message, "invalid_tool_calls", ()):
-        yield f"calls {_literal(call['name'])}, which is no valid call:\n\n" + _quoted(_fenced(call["args"]))
+        yield f"calls {_literal(call['name'])} (not a valid call):\n\n" + _quoted(_fenced(call["args"]))
 
 
 def _quoted(text: str) -> str:

@@ -1,4 +1,4 @@
-"""`chatmem doctor`: what is wrong with a server, its settings, and what is stored there, and what to do."""
+"""`chatmem doctor`: checks a server, its settings and the sessions in it, and advises what to do."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from chatmem.cli.commands.doctor.server import check_server
 from chatmem.cli.commands.doctor.sessions import check_index, check_sessions
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import console, one_line, plural, print_json
+from chatmem.cli.wrapping import print_wrapped
 from chatmem.errors import ChatMemError
 
 _STYLES = {Level.OK: "green", Level.UNKNOWN: "dim", Level.WARNING: "yellow", Level.ERROR: "bold red"}
+_INDENT, _NARROW_INDENT = 21, 4
+_NARROW = 60
+"""Terminals of fewer columns get the narrow indent."""
 
 
 def doctor(store: Store, *, match: str | None, limit: int, fix: bool, as_json: bool) -> bool:
-    """Print what is found; return whether nothing of it is an error.
+    """Print the findings; return whether none of them is an error.
 
     Args:
-        store: what to look at.
-        match: a glob that the sessions' ids match; None for all sessions, and the users' lists of them.
-        limit: the messages of how many sessions are read.
-        fix: whether to mend what can be mended.
-        as_json: one JSON object a finding.
+        store: the store to check.
+        match: a glob that the sessions' ids match; None for all sessions and the users' indexes.
+        limit: the messages of how many sessions to read.
+        fix: whether to repair what can be repaired.
+        as_json: whether to print each finding as one JSON object.
     """
     levels = Counter[Level]()
     for finding in _findings(store, match, limit, fix=fix):
@@ -45,7 +49,7 @@ def _findings(store: Store, match: str | None, limit: int, *, fix: bool) -> Iter
     try:
         store.memory.ping()
     except ChatMemError as error:
-        advice = "look at the address (--url, CHATMEM_URL), the user and the password, and whether the server runs"
+        advice = "check the URL (--url, CHATMEM_URL), the user and the password, and whether the server runs"
         yield Finding("connection", Level.ERROR, str(error), advice)
         return
     yield from check_server(store)
@@ -55,16 +59,14 @@ def _findings(store: Store, match: str | None, limit: int, *, fix: bool) -> Iter
         if match is None:
             yield from check_index(store, fix=fix)
     except ChatMemError as error:
-        yield Finding("sessions", Level.UNKNOWN, f"not looked at: {error}", "run it as a user who may SCAN")
+        yield Finding("sessions", Level.UNKNOWN, f"not checked: {error}", "run the doctor as a user who may SCAN")
 
 
 def _print(finding: Finding) -> None:
     out = console()
-    head = (
-        Text()
-        + Text(f"{finding.level.value:<8}", style=_STYLES[finding.level])
-        + Text(f"{finding.check:<12} ", style="bold")
-    )
-    out.print(head + Text(one_line(finding.text)), soft_wrap=True)
+    indent = _NARROW_INDENT if out.is_terminal and out.width < _NARROW else _INDENT
+    level = Text(f"{finding.level.value:<8}", style=_STYLES[finding.level])
+    text = Text() + level + Text(f"{finding.check:<12} ", style="bold") + Text(one_line(finding.text))
     if finding.advice:
-        out.print(Text(" " * 21 + one_line(finding.advice), style="italic"), soft_wrap=True)
+        text += Text("\n" + one_line(finding.advice), style="italic")
+    print_wrapped(out, text, indent)

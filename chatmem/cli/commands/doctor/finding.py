@@ -1,4 +1,4 @@
-"""What the doctor says."""
+"""What the doctor finds."""
 
 from __future__ import annotations
 
@@ -6,39 +6,42 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
+_SHOWN = 20
+"""How many findings of one check and level are shown."""
+
 
 class Level(StrEnum):
-    """How bad it is."""
+    """How bad a finding is."""
 
     OK = "ok"
     UNKNOWN = "unknown"
-    """it could not be looked at"""
+    """The check was not possible."""
     WARNING = "warning"
     ERROR = "error"
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at."""
+    """One result of a check."""
 
     check: str
-    """which; the same words in every release"""
+    """The name of the check; it stays the same in later releases."""
     level: Level
     text: str
     advice: str = ""
-    """what to do"""
+    """What to do about it."""
     session: str | None = None
     position: int | None = None
-    """of the message in the session"""
+    """The position of the message in its session."""
 
 
-def few(findings: Iterable[Finding], most: int = 20) -> Iterator[Finding]:
-    """Yield the findings, but of each check only so many, and then how many more there are."""
+def few(findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield the first findings of each check and level, then how many more there are."""
     counts: dict[tuple[str, Level], int] = {}
     for finding in findings:
         kind = finding.check, finding.level
         counts[kind] = counts.get(kind, 0) + 1
-        if counts[kind] <= most:
+        if counts[kind] <= _SHOWN:
             yield finding
     for (check, level), count in counts.items():
-        if count > most:
-            yield Finding(check, level, f"and {count - most:,} more")
+        if count > _SHOWN:
+            yield Finding(check, level, f"and {count - _SHOWN:,} more")

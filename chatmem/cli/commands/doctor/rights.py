@@ -1,4 +1,4 @@
-"""Whether this user may run what chatmem runs: each command is tried, on keys that are removed again."""
+"""Whether this user may run the commands that chatmem runs. Each is tried, on keys that are deleted afterwards."""
 
 from __future__ import annotations
 
@@ -15,8 +15,13 @@ from chatmem.transports.base import Command
 _EMPTY = b"return 0"
 
 
-def _needed(first: bytes, second: bytes) -> Iterator[Command]:
-    """Yield a call of each command that chatmem and its scripts need, on a list and a hash, then a sorted set."""
+def needed_commands(first: bytes, second: bytes) -> Iterator[Command]:
+    """Yield a call of each command that chatmem and its scripts need.
+
+    Args:
+        first: a key for a list.
+        second: a key for a hash, then for a sorted set.
+    """
     yield ("PING",)
     yield ("TIME",)
     for command in (("RPUSH", b"a"), ("LPUSH", b"b"), ("LLEN",), ("LINDEX", b"0"), ("LRANGE", b"0", b"-1")):
@@ -31,44 +36,41 @@ def _needed(first: bytes, second: bytes) -> Iterator[Command]:
     yield "HDEL", second, b"a", b"b"
     for command in (("ZADD", b"1", b"a"), ("ZSCORE", b"a"), ("ZRANGEBYSCORE", b"-inf", b"+inf")):
         yield command[0], second, *command[1:]
-    yield "PEXPIRE", second, b"60000"  # it goes whatever is refused
+    yield "PEXPIRE", second, b"60000"  # so that it expires even if UNLINK is refused
     yield "ZREVRANGEBYSCORE", second, b"+inf", b"-inf"
     yield "ZREM", second, b"a"
     yield "ZREMRANGEBYRANK", second, b"0", b"-1"
     yield "EVAL", _EMPTY, b"1", first
-    for _ in range(2):  # the first time a script goes out as EVAL
+    for _ in range(2):  # a script is sent as EVAL first, then as EVALSHA
         yield scripts.READ.call((first, first, first), b"", b"", b"at", b"0")
     yield "RENAME", first, second
     yield "UNLINK", first, second
 
 
-def _useful(key: bytes) -> Iterator[tuple[Command, str]]:
-    """Yield what only some need, and for what."""
-    yield ("SCAN", b"0", b"COUNT", b"1"), "the commands that look over all sessions"
+def _optional_commands(key: bytes) -> Iterator[tuple[Command, str]]:
+    """Yield a call of each command that only some features need, and the feature."""
+    yield ("SCAN", b"0", b"COUNT", b"1"), "commands that work on all sessions"
     yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
 
 
 def check_rights(store: Store) -> Iterator[Finding]:
-    """Yield what is refused."""
+    """Yield a finding for each command that is refused."""
     keys = session_keys(store.policy.prefix, f"doctor-{uuid.uuid4()}")
-    needed = list(_needed(keys.messages, keys.ids))
+    needed = list(needed_commands(keys.messages, keys.ids))
     failed = {}
     for command in needed:
         if (reason := _refusal(store, command)) is not None:
-            failed[_name(command)] = reason
+            failed[str(command[0])] = reason
     for name, reason in failed.items():
         yield Finding("rights", Level.ERROR, f"{name} does not work: {reason}", f"ACL SETUSER ... +{name.lower()}")
     if not failed:
-        yield Finding(
-            "rights",
-            Level.OK,
-            f"all of the {len(set(map(_name, needed)))} commands that chatmem needs work for this user",
-        )
-    for command, purpose in _useful(keys.state):
+        count = len({str(command[0]) for command in needed})
+        yield Finding("rights", Level.OK, f"all {count} commands that chatmem needs work for this user")
+    for command, feature in _optional_commands(keys.state):
         if (reason := _refusal(store, command)) is not None:
-            yield Finding("rights", Level.WARNING, f"{_name(command)} does not work: {reason}", f"it serves {purpose}")
+            yield Finding("rights", Level.WARNING, f"{command[0]!s} does not work: {reason}", f"needed for {feature}")
     _refusal(store, ("UNLINK", *keys))
 
 
@@ -78,7 +80,3 @@ def _refusal(store: Store, command: Command) -> str | None:
     except ChatMemError as error:
         return str(error)
     return None
-
-
-def _name(command: Command) -> str:
-    return str(command[0])

@@ -1,4 +1,4 @@
-"""What is found of the sessions: keys that do not belong together, and records that cannot be read."""
+"""Checks of the sessions: keys of wrong types, keys that expire apart, unreadable records, users' indexes."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from chatmem.cli.commands.doctor.torn import check_torn
 from chatmem.cli.progress import track
 from chatmem.cli.store import SLICE, Store, slices
 from chatmem.cli.terminal import plural
-from chatmem.core.keys import name_of, session_keys, unescape
+from chatmem.core.keys import name_of, session_keys, user_glob, user_of
 from chatmem.errors import CorruptRecordError, TornSessionError
 from chatmem.transports.base import Command
 from chatmem.transports.driving import drive
 
 _GONE, _FOR_EVER = -2, -1
-"""What PTTL says of a key that is not there, and of one that does not expire."""
+"""The replies of PTTL for a key that does not exist, and for one that never expires."""
 _APART = 1000
-"""milliseconds"""
-_ONE_DEADLINE = "--fix gives all of it the longest of them, history.touch(ttl=seconds) another"
+"""Milliseconds; keys whose times to live differ by more expire apart."""
+_ONE_DEADLINE = "--fix gives all its keys the longest time to live; history.touch(ttl=seconds) sets another"
 
 
 class _Keys(NamedTuple):
-    """The times to live of a session's keys, in milliseconds, as PTTL says them."""
+    """The times to live of a session's keys, in milliseconds, as PTTL returns them."""
 
     messages: int
     ids: int
@@ -32,9 +32,9 @@ class _Keys(NamedTuple):
 
 
 def check_sessions(store: Store, match: str, limit: int, *, fix: bool) -> Iterator[Finding]:
-    """Yield what is wrong with sessions whose ids match a glob; the messages of so many of them are read."""
+    """Check the sessions whose ids match a glob, and read the messages of at most `limit` of them."""
     sessions = sorted(store.find(match))
-    fine = f"the keys of {plural(len(sessions), 'session')} are whole"
+    fine = f"the keys of {plural(len(sessions), 'session')} are complete"
     broken = yield from _only_wrong("sessions", _keys_of(store, sessions, fix=fix), fine)
     readable = (one for one in sessions if one not in broken)
     read = list(islice(readable, limit))
@@ -43,7 +43,7 @@ def check_sessions(store: Store, match: str, limit: int, *, fix: bool) -> Iterat
     yield from _only_wrong("records", _records_of(store, read), text)
     if left:
         text = f"the messages of {plural(left, 'session')} were not read"
-        yield Finding("records", Level.UNKNOWN, text, f"--limit {len(sessions)} reads them too, --match others")
+        yield Finding("records", Level.UNKNOWN, text, f"--limit {len(sessions)} reads them too; --match chooses others")
 
 
 def _only_wrong(check: str, findings: Iterator[Finding], fine: str) -> Generator[Finding, None, set[str | None]]:
@@ -57,23 +57,23 @@ def _only_wrong(check: str, findings: Iterator[Finding], fine: str) -> Generator
 
 
 def _keys_of(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
-    for part in track(list(slices(sessions, SLICE)), "looking at keys", store.err):
+    for part in track(list(slices(sessions, SLICE)), "checking keys", store.err):
         yield from _types_of(store, part)
         yield from check_torn(store, part, fix=fix)
         for session, keys in zip(part, _times(store, part), strict=True):
             if _problem(session, keys) is not None:
-                (again,) = _times(store, [session])  # it may have been expiring just then
+                (again,) = _times(store, [session])  # it may have expired between the replies
                 if (problem := _problem(session, again)) is not None:
                     yield _with_one_deadline(store, problem, again) if fix else problem
 
 
 def _with_one_deadline(store: Store, problem: Finding, keys: _Keys) -> Finding:
-    """Give the keys of a session the longest of their times."""
+    """Give all keys of a session the longest of their times to live."""
     try:
         drive(store.core(problem.session or "").touch(ttl=max(keys) / 1000))
-    except TornSessionError:  # which is another finding
+    except TornSessionError:  # reported by check_torn
         return problem
-    return problem._replace(level=Level.OK, text=f"mended: {problem.text}", advice="")
+    return problem._replace(level=Level.OK, text=f"repaired: {problem.text}", advice="")
 
 
 def _times(store: Store, sessions: list[str]) -> list[_Keys]:
@@ -86,7 +86,7 @@ def _problem(session: str, keys: _Keys) -> Finding | None:
     expiring = [left for left in there if left != _FOR_EVER]
     name = f"session {session!r}"
     if expiring and len(expiring) < len(there):
-        text = f"{name}: {_names(keys, _FOR_EVER)} never expires, the rest does in {max(expiring) // 1000:,} s"
+        text = f"{name}: {_names(keys, _FOR_EVER)} never expires, but the rest does in {max(expiring) // 1000:,} s"
         return Finding("ttl", Level.ERROR, text, _ONE_DEADLINE, session)
     if expiring and max(expiring) - min(expiring) > _APART:
         text = f"{name} expires in parts: after {min(expiring) // 1000:,} s and {max(expiring) // 1000:,} s"
@@ -99,7 +99,7 @@ def _names(keys: _Keys, left: int) -> str:
 
 
 def _types_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
-    """Yield keys that hold something else; to find out which, each is asked for alone."""
+    """Yield the keys that hold a wrong type. If there are any, each key is tried on its own."""
     if not _is_wrong(store, *(command for one in sessions for command in _typed(store, one))):
         return
     for session in sessions:
@@ -107,7 +107,7 @@ def _types_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
             if _is_wrong(store, command):
                 key = bytes(command[1]).decode()  # type: ignore[arg-type]
                 text = f"session {session!r}: key {key!r} holds something that chatmem did not write"
-                yield Finding("type", Level.ERROR, text, f"move it elsewhere, or: UNLINK {key}", session)
+                yield Finding("type", Level.ERROR, text, f"rename it, or delete it: UNLINK {key}", session)
 
 
 def _typed(store: Store, session: str) -> tuple[Command, ...]:
@@ -129,7 +129,7 @@ def _records_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
             for entry in store.memory.history(session).entries():
                 if entry.error is not None:
                     yield _unreadable(session, entry.seq, entry.error)
-        except TornSessionError:  # which is another finding
+        except TornSessionError:  # reported by check_torn
             continue
         except CorruptRecordError as error:
             yield Finding("records", Level.ERROR, f"session {session!r}: {error.args[0]}", "", session)
@@ -137,38 +137,37 @@ def _records_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
 
 def _unreadable(session: str, position: int, error: CorruptRecordError) -> Finding:
     reason = error.args[0]
-    advice = f"history.delete({position}) removes it; the rest of the session can be read"
+    advice = f"history.delete({position}) removes it; the rest of the session is readable"
     if "encrypted" in reason:
-        advice = "give its key in CHATMEM_KEYS"
+        advice = "add its key to CHATMEM_KEYS"
     return Finding(
         "records", Level.ERROR, f"session {session!r}, position {position}: {reason}", advice, session, position
     )
 
 
 def check_index(store: Store, *, fix: bool) -> Iterator[Finding]:
-    """Yield what is wrong with the users' lists of their sessions."""
-    head = store.policy.prefix.encode() + b":user:{"
-    keys = list(store.server.scan(head, b"*", b"}"))
-    fine = f"the lists of {plural(len(keys), 'user')} hold no session that is gone"
-    yield from _only_wrong("index", _lists(store, keys, len(head), fix=fix), fine)
+    """Check the users' indexes of their sessions."""
+    keys = list(store.server.scan(user_glob(store.policy.prefix)))
+    fine = f"the indexes of {plural(len(keys), 'user')} list no session that is gone"
+    yield from _only_wrong("index", _indexes(store, keys, fix=fix), fine)
 
 
-def _lists(store: Store, keys: list[bytes], head: int, *, fix: bool) -> Iterator[Finding]:
-    for key in track(keys, "looking at users", store.err):
-        user = unescape(key[head:-1])
+def _indexes(store: Store, keys: list[bytes], *, fix: bool) -> Iterator[Finding]:
+    for key in track(keys, "checking users", store.err):
+        user = user_of(store.policy.prefix, key)
         try:
             gone = _count_gone(store, key)
         except CorruptRecordError:
             text = f"user {user!r}: key {key.decode()!r} holds something that chatmem did not write"
-            yield Finding("index", Level.ERROR, text, f"move it elsewhere, or: UNLINK {key.decode()}")
+            yield Finding("index", Level.ERROR, text, f"rename it, or delete it: UNLINK {key.decode()}")
             continue
-        text = f"user {user!r}: {plural(gone, 'session')} of the list are gone"
+        text = f"user {user!r}: the index lists {plural(gone, 'session')} that {'is' if gone == 1 else 'are'} gone"
         if gone and fix:
-            for _ in store.of_user(user):  # what is gone leaves the list when it is read
+            for _ in store.of_user(user):  # reading the index removes them
                 pass
-            yield Finding("index", Level.OK, f"mended: {text}")
+            yield Finding("index", Level.OK, f"repaired: {text}")
         elif gone:
-            yield Finding("index", Level.WARNING, text, "they leave it when it is read, by --fix too")
+            yield Finding("index", Level.WARNING, text, "reading the index removes them; --fix does that")
 
 
 def _count_gone(store: Store, key: bytes) -> int:

@@ -1,4 +1,4 @@
-"""What is found of torn sessions: those of which a part is missing, or of another life; and mending them."""
+"""Finds and repairs torn sessions: those of which a part is missing or belongs to another session."""
 
 from __future__ import annotations
 
@@ -12,32 +12,32 @@ from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts.calls import Code, Reads, Refusal, refusal
 from chatmem.transports.driving import drive
 
-_REBUILDS = "--fix rebuilds it from the messages, and so does the next write; look at eviction above"
+_REBUILDS = "--fix rebuilds it from the messages, as the next write does; see eviction above"
 _KINDS = {
-    b"index": (Level.WARNING, "its index of ids is lost", _REBUILDS),
+    b"index": (Level.WARNING, "its id index is lost", _REBUILDS),
     b"state": (Level.WARNING, "its state is lost: title, metadata, versions", _REBUILDS),
     b"orphan": (
         Level.WARNING,
-        "nothing is left of it but its index of ids",
-        "--fix erases that, and so does an append",
+        "only its id index is left",
+        "--fix erases it, as an append does",
     ),
     b"list": (
         Level.ERROR,
-        "its messages are gone: evicted, expired or deleted apart from the rest",
-        "chatmem erase {}",
+        "its messages are gone: they were evicted, expired or deleted without the rest",
+        "run: chatmem erase {}",
     ),
     b"other": (
         Level.ERROR,
-        "its list of messages is not the one that its state speaks of: restored, or changed by hand",
-        "put back the right one, or: chatmem erase {}",
+        "its list of messages does not belong to its state: it was restored, or changed by hand",
+        "restore the right list, or run: chatmem erase {}",
     ),
 }
-"""Of each reason that `session.lua` gives: how bad it is, what it is, what to do."""
-_MENDED = (b"index", b"state", b"orphan")
+"""For each reason that `session.lua` gives: level, text and advice."""
+_REPAIRABLE = (b"index", b"state", b"orphan")
 
 
 def check_torn(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
-    """Yield those of the sessions that are torn, and mend what can be mended where that is asked for."""
+    """Yield the torn sessions, and repair those that can be repaired if `fix` is set."""
     keys = [session_keys(store.policy.prefix, session) for session in sessions]
     replies = store.server.run(*(Reads(one, b"", b"").message(b"id", b"x").command for one in keys)) if keys else []
     for session, reply in zip(sessions, replies, strict=True):
@@ -45,13 +45,13 @@ def check_torn(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Find
         if refused and refused.code == Code.TORN and refused.details[0] in _KINDS:
             level, what, advice = _KINDS[refused.details[0]]
             found = Finding("torn", level, f"session {session!r}: {what}", advice.format(session), session)
-            yield _mended(store, found, refused) if fix and refused.details[0] in _MENDED else found
+            yield _repaired(store, found, refused) if fix and refused.details[0] in _REPAIRABLE else found
 
 
-def _mended(store: Store, found: Finding, refused: Refusal) -> Finding:
+def _repaired(store: Store, found: Finding, refused: Refusal) -> Finding:
     session = found.session or ""
     try:
-        with store.complaints.aside():
+        with store.problems.collect():
             if refused.details[0] == b"orphan":
                 drive(store.core(session).clear())
             else:
@@ -59,5 +59,5 @@ def _mended(store: Store, found: Finding, refused: Refusal) -> Finding:
     except UnavailableError:
         raise
     except ChatMemError as error:
-        return found._replace(level=Level.ERROR, advice=f"it cannot be mended: {error}")
-    return found._replace(level=Level.OK, text=f"mended: {found.text}", advice="")
+        return found._replace(level=Level.ERROR, advice=f"it cannot be repaired: {error}")
+    return found._replace(level=Level.OK, text=f"repaired: {found.text}", advice="")

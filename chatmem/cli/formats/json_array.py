@@ -1,4 +1,4 @@
-"""One JSON array of any length, item by item."""
+"""An incremental reader of one JSON array of any length."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from chatmem.cli.unread import Unread
+from chatmem.cli.formats.pushback import PushbackFile
 
 _AT_ONCE = 2**16
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -16,26 +16,26 @@ _DECODER = json.JSONDecoder()
 
 
 class DamagedArrayError(ValueError):
-    """It is no JSON from here on."""
+    """The text is not a JSON array, or stops being one."""
 
 
 class LargeItemError(ValueError):
-    """An item is larger than it may be."""
+    """An item is larger than allowed."""
 
 
-class Array:
-    """Holds one item, and little more than that.
+class JsonArray:
+    """Reads an array item by item, so that little more than one item is in memory.
 
     Attributes:
-        begun: what was read as long as no item was whole, so that it can be read as something else.
+        begun: the bytes read so far, until the first item is complete; so the file can be read as another format.
     """
 
-    def __init__(self, file: Unread, largest: int) -> None:
-        """Read nothing yet.
+    def __init__(self, file: PushbackFile, largest: int) -> None:
+        """Prepare to read; nothing is read yet.
 
         Args:
-            file: where the array begins.
-            largest: how many characters an item may have.
+            file: a file that stands at the beginning of the array.
+            largest: the largest size of an item, in characters.
         """
         self.begun = b""
         self._file = file
@@ -43,13 +43,13 @@ class Array:
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")()
         self._text = ""
         self._at = 0
-        self._whole = False
+        self._has_item = False
 
     def items(self) -> Iterator[Any]:
-        """Yield each item once what follows it is known to be right.
+        """Yield each item after checking that a comma or the array's end follows it.
 
         Raises:
-            DamagedArrayError: it is no array, or is not from here on.
+            DamagedArrayError: the text is not an array, or stops being one.
             LargeItemError: an item is too large.
         """
         self._take("[")
@@ -57,26 +57,26 @@ class Array:
         while not ended:
             item = self._item()
             ended = self._take(",]") == "]"
-            self._whole, self.begun = True, b""
+            self._has_item, self.begun = True, b""
             yield item
         if self._next():
-            raise DamagedArrayError("something stands behind its end")
+            raise DamagedArrayError("text follows the end of the array")
         self.begun = b""
 
     def _take(self, marks: str) -> str:
-        """Return the mark that comes next.
+        """Read and return the next mark.
 
         Raises:
-            DamagedArrayError: it is none of these.
+            DamagedArrayError: the next character is none of these marks.
         """
         mark = self._next()
         if not mark or mark not in marks:
-            raise DamagedArrayError(f"{' or '.join(marks)} should follow")
+            raise DamagedArrayError(f"{' or '.join(marks)} expected")
         self._at += 1
         return mark
 
     def _next(self) -> str:
-        """Return the next character that is no white space; empty at the end."""
+        """Return the next character that is not white space; empty at the end."""
         while True:
             self._at = _SPACE.match(self._text, self._at).end()  # type: ignore[union-attr]
             if self._at < len(self._text) or not self._read(_AT_ONCE):
@@ -91,20 +91,20 @@ class Array:
             except (ValueError, RecursionError) as error:
                 reason = error
             else:
-                if end < len(self._text):  # else it may be a number that goes on
+                if end < len(self._text):  # otherwise it may be a number of which more digits follow
                     self._at = end
                     return item
             held = len(self._text) - self._at
             if held > self._largest:
                 raise LargeItemError
-            # as much again, so that all the tries together cost twice the last
+            # double what is held, so that all tries together cost no more than twice the last one
             if not self._read(min(max(held, _AT_ONCE), self._largest + 1 - held)):
-                raise DamagedArrayError(reason or "it ends within an item")
+                raise DamagedArrayError(reason or "the text ends inside an item")
 
     def _read(self, size: int) -> bool:
         """Read more; return whether there was any."""
         data = self._file.read(size)
-        if not self._whole:
+        if not self._has_item:
             self.begun += data
         try:
             text = self._decoder.decode(data, final=not data)
