@@ -1,4 +1,8 @@
-"""chatmem: chat message history on Redis, async first."""
+"""Chat message history on Redis, async first.
+
+`connect` returns a `ChatMemory`, whose `history` returns a `History`: one conversation. `chatmem.sync` has the same
+for synchronous code.
+"""
 
 from chatmem.codec.compression import Dictionary
 from chatmem.codec.encryption import KeyRing
@@ -21,14 +25,14 @@ from chatmem.memory import ChatMemory, connect
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 
 __all__ = [
-    # the way in
+    # connect, read and write
     "connect",
     "ChatMemory",
     "History",
     "Dictionary",
     "KeyRing",
     "register",
-    # what comes back
+    # results
     "Appended",
     "Edited",
     "Entry",
@@ -36,7 +40,7 @@ __all__ = [
     "Match",
     "SessionInfo",
     "SessionPage",
-    # what is raised
+    # errors
     "ChatMemError",
     "ConflictError",
     "CorruptRecordError",

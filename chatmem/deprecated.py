@@ -1,4 +1,4 @@
-"""Old names that go on working for one release, with a DeprecationWarning."""
+"""Old names, which work for one more release, with a DeprecationWarning."""
 
 from __future__ import annotations
 
@@ -10,21 +10,26 @@ from typing import ParamSpec, TypeVar
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_CALLER = 3  # stack frames up to the code that uses the old name
+_CALLER = 3  # stack frames from `warnings.warn` up to the code that uses the old name
 
 
 def renamed(old: str, new: str) -> None:
-    """Warn that a name has changed.
+    """Warn that a name is deprecated.
 
     Args:
-        old: what the caller wrote.
-        new: what to write instead.
+        old: the name that the caller used.
+        new: the name to use instead.
     """
-    warnings.warn(f"{old} is now called {new}; the old name goes in the next release", DeprecationWarning, _CALLER)
+    warnings.warn(f"{old} is deprecated: use {new}; the next release removes {old}", DeprecationWarning, _CALLER)
 
 
 def renamed_argument(old: str, new: str) -> Callable[[Callable[P, T]], Callable[P, T]]:
-    """Let callers go on passing a keyword argument by its old name."""
+    """Accept a keyword argument under its old name too.
+
+    Args:
+        old: the old name.
+        new: the name of the decorated function's parameter.
+    """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)

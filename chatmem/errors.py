@@ -121,7 +121,7 @@ class UnavailableError(ChatMemError):
     the call had an `idempotency_key`.
 
     Attributes:
-        lacks_right: whether the server's ACL denied a command to this user. docs/guarantees.md lists the needed rights.
+        lacks_right: whether the server's ACL denied a command to this user; docs/deployment.md lists the needed rights.
     """
 
     lacks_right = False

@@ -1,4 +1,4 @@
-"""The error for a package that is not installed because it belongs to an extra."""
+"""The error for a package that is missing because its extra is not installed."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from chatmem.errors import UnsupportedError
 
 @contextmanager
 def needed(what: str, extra: str, package: str) -> Iterator[None]:
-    """Turn a failed import into an error that names the extra to install.
+    """Turn the failed import of a package into an error that names the extra to install.
+
+    A module that is missing inside an installed package raises its own ModuleNotFoundError.
 
     Args:
-        what: the subject and verb of the error's sentence, such as "Upstash needs".
+        what: the beginning of the message, up to "a package", such as "encryption needs".
         extra: the extra of chatmem-redis that installs the package.
         package: the package's top-level module.
 

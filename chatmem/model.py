@@ -1,4 +1,4 @@
-"""What callers get back. All of it is also a response model for FastAPI: see `core.jsonable`."""
+"""What operations return. Each type is also a response model for FastAPI: see `core.jsonable`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,19 @@ from chatmem.errors import CorruptRecordError
 
 @dataclass(frozen=True, slots=True)
 class Appended:
-    """What an append did.
+    """The result of an append.
+
+    Example: `Appended(version=1, first=0, last=1, duplicates=2)` says that both messages were stored already, at
+    positions 0 and 1.
 
     Attributes:
-        version: the session's version after it.
-        first: the position of the first message it stored, or None where it stored none.
-        last: the position of the last message it stored, or None.
-        duplicates: how many of the given messages were left out, because their ids were stored already.
+        version: the session's version after the append. An append that stores nothing leaves it as it was.
+        first: the lowest position of the given messages, whether this append stored them or an earlier one did. None
+            if no message was given.
+        last: the highest position of the given messages, or None.
+        duplicates: how many of the given messages were not stored as new messages, because the session holds their
+            ids. They were left out or, with `on_known_id="replace"`, took the place of the stored ones. If the session
+            has seen the `idempotency_key` before, all messages are duplicates.
     """
 
     version: int
@@ -28,15 +34,15 @@ class Appended:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One stored message and what is known of it.
+    """A stored message, with its position, id and time.
 
     Attributes:
-        seq: its position, counted from 0; it never changes.
+        seq: the position, counted from 0. It never changes, also when earlier messages are removed.
         id: the message's own id, or None.
-        created_at: when it was appended, or put in the place of another, by the writer's clock, in UTC; None where
-            the record does not say.
-        message: the message; None where the record cannot be read.
-        error: why it cannot be read, or None.
+        created_at: when this content was stored, in UTC by the clock of the process that wrote it. None if the record
+            does not say.
+        message: the message, or None if the record cannot be read.
+        error: why the record cannot be read, or None.
     """
 
     seq: int
@@ -48,11 +54,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """What a change of stored messages did.
+    """The result of an edit: `put`, `replace`, `delete`, `truncate` or `compact`.
 
     Attributes:
-        version: the session's version after it.
-        seq: the position it was about, or None where nothing was found to change.
+        version: the session's version after the edit. An edit that changes nothing leaves it as it was.
+        seq: the position that the edit names or, for `put` and `compact`, the position of what it stored. None if
+            there was nothing to delete.
         count: how many messages were replaced or removed.
     """
 
@@ -63,11 +70,11 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A part of a conversation.
+    """A page of a conversation.
 
     Attributes:
         entries: the messages of this page.
-        next: the cursor for the page after this one, or None where this is the last.
+        next: the cursor of the next page, which `page` takes as `before` or `after`. None on the last page.
     """
 
     entries: list[Entry]
@@ -79,11 +86,11 @@ class Match:
     """A message that a search found.
 
     Attributes:
-        session_id: the session it is in.
-        entry: the message, with position, id and time.
-        text: what was searched: the message's content, or the text blocks of it, a line break between them.
-        spans: where in `text` the words and phrases stand: start and end of each.
-        score: by which matches are ranked; comparable within one search.
+        session_id: the session that holds the message.
+        entry: the message, with its position, id and time.
+        text: the text that was searched: the message's content, or its text blocks joined by line breaks.
+        spans: where the words and phrases of the query occur in `text`: (start, end) offsets in characters, in order.
+        score: the rank, higher is better. Scores of one search can be compared, those of two searches cannot.
     """
 
     session_id: Text
@@ -98,15 +105,15 @@ class SessionInfo:
     """What is known of a session without reading its messages.
 
     Attributes:
-        session_id: its id.
-        count: how many messages it holds; 0 where the session does not exist.
-        version: a number that grows with every change of the messages; 0 where there was none yet.
-        created_at: when its first message was appended, in UTC, or None.
-        updated_at: when its last message was appended, in UTC, or None.
-        ttl: seconds until it expires, or None where it does not.
-        user: whose session it is, or None.
-        title: as `update` set it, or None.
-        metadata: as `update` set it.
+        session_id: the session's id.
+        count: the number of messages; 0 if the session does not exist.
+        version: a number that grows with every change of the messages; 0 before the first one.
+        created_at: when the first message was appended, in UTC, or None.
+        updated_at: when the messages were last changed, in UTC, or None.
+        ttl: seconds until the session expires, or None if it does not expire.
+        user: the session's owner, or None.
+        title: the title that `update` set, or None.
+        metadata: the metadata that `update` set.
     """
 
     session_id: Text
@@ -122,11 +129,11 @@ class SessionInfo:
 
 @dataclass(frozen=True, slots=True)
 class SessionPage:
-    """A part of a user's sessions.
+    """A page of a user's sessions.
 
     Attributes:
-        sessions: what is known of each, the one written last first.
-        next: the cursor for the page after this one, or None where this is the last.
+        sessions: the sessions, the one written last first.
+        next: the cursor of the next page, which `sessions` takes as `before`. None on the last page.
     """
 
     sessions: list[SessionInfo]

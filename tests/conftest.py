@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
-from typing import Any
+from datetime import timedelta
+from typing import Any, Protocol
 
 import pytest
 import redis
@@ -16,10 +17,10 @@ from hypothesis import HealthCheck, settings
 import chatmem
 import chatmem.sync
 from chatmem.embedded.server import EmbeddedServer
-from tests.coroutines import AsCoroutines
+from tests.coroutines import as_coroutines
 from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 
-pytest_plugins = ["tests.peers.fixtures"]
+pytest_plugins = ["pytester", "tests.peers.fixtures"]
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")
@@ -98,22 +99,25 @@ def raw(server_url: str, prefix: str) -> Iterator[redis.Redis]:
         check_ttls(client, prefix)
 
 
-Connect = Callable[..., Any]
+class Connect(Protocol):
+    """Opens a memory on the test's server, in the test's facade; the synchronous one answers as coroutines."""
+
+    def __call__(self, *, ttl: float | timedelta | None = 600, **options: Any) -> chatmem.ChatMemory: ...
 
 
 @pytest.fixture(params=["async", "sync"])
 async def connect(
     request: pytest.FixtureRequest, server_url: str, prefix: str, raw: redis.Redis
 ) -> AsyncIterator[Connect]:
-    """Opens memories on the server, in either facade; the synchronous one answers as coroutines here."""
-    opened: list[Any] = []
+    """Return what opens memories, which are closed after the test."""
+    opened: list[chatmem.ChatMemory] = []
 
-    def open_memory(*, ttl: Any = 600, **options: Any) -> Any:
+    def open_memory(*, ttl: float | timedelta | None = 600, **options: Any) -> chatmem.ChatMemory:
         options.setdefault("prefix", prefix if ttl is not None else f"{prefix}-forever")
         if request.param == "async":
-            memory: Any = chatmem.connect(server_url, ttl=ttl, **options)
+            memory = chatmem.connect(server_url, ttl=ttl, **options)
         else:
-            memory = AsCoroutines(chatmem.sync.connect(server_url, ttl=ttl, **options))
+            memory = as_coroutines(chatmem.sync.connect(server_url, ttl=ttl, **options))
         opened.append(memory)
         return memory
 
@@ -123,11 +127,11 @@ async def connect(
 
 
 @pytest.fixture
-async def memory(connect: Connect) -> Any:
+async def memory(connect: Connect) -> chatmem.ChatMemory:
     """A memory whose sessions live for ten minutes."""
     return connect()
 
 
 @pytest.fixture
-async def history(memory: Any) -> Any:
+async def history(memory: chatmem.ChatMemory) -> chatmem.History:
     return memory.history("user-123")

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, Protocol, cast
 
+import chatmem
 import chatmem.sync
+
+
+class Connect(Protocol):
+    """Opens a memory in either facade; the synchronous one answers as coroutines."""
+
+    def __call__(self, url: str | None = ..., **options: Any) -> chatmem.ChatMemory: ...
+
+
+def as_coroutines(memory: chatmem.sync.ChatMemory) -> chatmem.ChatMemory:
+    """Return the memory with methods that are coroutines, like those of `chatmem.ChatMemory`.
+
+    tests/test_sync.py and tests/typing show that both facades have the same signatures.
+    """
+    return cast("chatmem.ChatMemory", AsCoroutines(memory))
 
 
 class AsCoroutines:

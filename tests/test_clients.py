@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ def async_options(options: dict[str, Any]) -> dict[str, Any]:
     return {**options, "retry": redis.asyncio.retry.Retry(NoBackoff(), 3)}
 
 
-async def exercise(history: Any) -> None:
+async def exercise(history: chatmem.History) -> None:
     """Everything there is, through an async `History`."""
     messages = [message for name, message in samples.kinds().items() if name != "custom subclass"]
     await history.append(*messages)
@@ -124,17 +125,17 @@ async def test_langchains_sync_names_with_an_async_client(url: str, prefix: str)
 class TestArguments:
     """Wrong ways to say where the server is."""
 
-    def test_both(self, connect: Any) -> None:
+    def test_both(self, connect: Callable[..., object]) -> None:
         with pytest.raises(ValueError, match="not both"):
             connect("redis://localhost", client=redis.Redis())
 
     @pytest.mark.parametrize("client", [5, "redis://localhost", object()])
-    def test_no_client(self, connect: Any, client: Any) -> None:
+    def test_no_client(self, connect: Callable[..., object], client: Any) -> None:
         with pytest.raises(ValueError, match=r"client must be a redis\.Redis"):
             connect(client=client)
 
     @pytest.mark.parametrize("url", ["localhost:6379", "ftp://localhost", "redis:/localhost", "REDIS://s3cret@x"])
-    def test_no_url_of_ours(self, connect: Any, url: str) -> None:
+    def test_no_url_of_ours(self, connect: Callable[..., object], url: str) -> None:
         with pytest.raises(ValueError, match="url must begin with one of redis://, rediss://") as caught:
             connect(url)
         assert "s3cret" not in str(caught.value)
@@ -147,7 +148,7 @@ class TestArguments:
     @pytest.mark.parametrize(
         "url", ["redis://user:s3cret/x@host:port/0", "redis://:s3cret@host:99999/0", "redis://:s3c#ret@host/0"]
     )
-    def test_a_malformed_url(self, connect: Any, url: str) -> None:
+    def test_a_malformed_url(self, connect: Callable[..., object], url: str) -> None:
         """What is wrong with it is said without showing the password."""
         with pytest.raises(ValueError, match="percent-encoded") as caught:
             connect(url)

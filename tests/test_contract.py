@@ -17,17 +17,18 @@ from chatmem.core.keys import session_keys
 from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests import samples
 from tests.conftest import Connect
+from tests.entries import ttl_of
 from tests.samples import same
 
 
-async def listed(history: Any, **options: Any) -> list[chatmem.Entry]:
+async def listed(history: chatmem.History, **options: Any) -> list[chatmem.Entry]:
     return [entry async for entry in history.entries(**options)]
 
 
 class TestExact:
     """Promise 1: whatever LangChain message goes in comes out equal."""
 
-    async def test_the_22_kinds(self, history: Any) -> None:
+    async def test_the_22_kinds(self, history: chatmem.History) -> None:
         """All 22 kinds come back equal, field by field."""
         messages = list(samples.kinds().values())
         chatmem.register(samples.Custom)
@@ -37,7 +38,7 @@ class TestExact:
         finally:
             registry._classes.clear()
 
-    async def test_150_real_conversations(self, memory: Any) -> None:
+    async def test_150_real_conversations(self, memory: chatmem.ChatMemory) -> None:
         """4,042 messages of real conversations come back equal, message by message."""
         for session, messages in samples.conversations().items():
             await memory.history(session).append(*messages)
@@ -46,7 +47,7 @@ class TestExact:
             assert len(read) == len(messages)
             assert all(map(same, read, messages))
 
-    async def test_message_likes(self, history: Any) -> None:
+    async def test_message_likes(self, history: chatmem.History) -> None:
         """What LangChain makes a message of is taken as it is."""
         await history.append("hi", ("ai", "hello"), {"role": "system", "content": "be kind"}, ["human", "yes"])
         assert await history.messages() == [
@@ -56,7 +57,7 @@ class TestExact:
             lc.HumanMessage("yes"),
         ]
 
-    async def test_nothing_is_sent_when_one_cannot_be_stored(self, history: Any) -> None:
+    async def test_nothing_is_sent_when_one_cannot_be_stored(self, history: chatmem.History) -> None:
         """One message that cannot be stored keeps the whole append back, and is named."""
         bad = lc.ToolMessage("x", tool_call_id="1", artifact={"handle": object()})
         with pytest.raises(chatmem.EncodingError, match=r"message 1 .*'artifact\.handle'") as caught:
@@ -67,12 +68,12 @@ class TestExact:
 
 
 class TestAppend:
-    async def test_what_it_returns(self, history: Any) -> None:
+    async def test_what_it_returns(self, history: chatmem.History) -> None:
         """Version, positions and duplicates."""
         assert await history.append("a", "b") == chatmem.Appended(version=1, first=0, last=1, duplicates=0)
         assert await history.append("c") == chatmem.Appended(version=2, first=2, last=2, duplicates=0)
 
-    async def test_nothing(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_nothing(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> None:
         """An empty append stores nothing, creates no key and returns the version."""
         assert await history.append() == chatmem.Appended(version=0, first=None, last=None, duplicates=0)
         assert await history.append(idempotency_key="k") == chatmem.Appended(0, None, None, 0)
@@ -80,14 +81,14 @@ class TestAppend:
         await history.append("a")
         assert (await history.append()).version == 1
 
-    async def test_ten_thousand_at_once(self, history: Any) -> None:
+    async def test_ten_thousand_at_once(self, history: chatmem.History) -> None:
         """More messages than Lua can unpack go in one append."""
         done = await history.append(*(lc.HumanMessage(str(i), id=f"m{i}") for i in range(10_000)))
         assert (done.first, done.last) == (0, 9_999)
         assert [message.content for message in await history.messages(last=2)] == ["9998", "9999"]
         assert await history.count() == 10_000
 
-    async def test_large_message(self, history: Any) -> None:
+    async def test_large_message(self, history: chatmem.History) -> None:
         """A message of 8 MB is stored and read."""
         await history.append("x" * 8_000_000)
         assert len((await history.messages())[0].content) == 8_000_000
@@ -95,7 +96,7 @@ class TestAppend:
     @pytest.mark.parametrize(
         "wrong", [None, 5, ["a", "b", "c"], [lc.HumanMessage("x")], {"content": "x"}, ("nobody", "x")]
     )
-    async def test_what_is_no_message(self, history: Any, wrong: Any) -> None:
+    async def test_what_is_no_message(self, history: chatmem.History, wrong: Any) -> None:
         """A value that is no message is a ValueError that names it; nothing is stored."""
         with pytest.raises(ValueError, match=r"messages\[1\]"):
             await history.append("fine", wrong)
@@ -105,7 +106,7 @@ class TestAppend:
 class TestOnce:
     """Promise 3: nothing is stored twice."""
 
-    async def test_by_message_id(self, history: Any) -> None:
+    async def test_by_message_id(self, history: chatmem.History) -> None:
         """A message whose id is stored is left out, and the append says where it is."""
         await history.append(lc.HumanMessage("a", id="1"), lc.AIMessage("b", id="2"))
         again = await history.append(lc.HumanMessage("a", id="1"), lc.AIMessage("b", id="2"))
@@ -114,12 +115,12 @@ class TestOnce:
         assert mixed == chatmem.Appended(version=2, first=1, last=2, duplicates=1)
         assert [message.content for message in await history.messages()] == ["a", "b", "c"]
 
-    async def test_within_one_append(self, history: Any) -> None:
+    async def test_within_one_append(self, history: chatmem.History) -> None:
         """The same id twice in one append is stored once."""
         done = await history.append(lc.HumanMessage("a", id="1"), lc.HumanMessage("a", id="1"))
         assert (done.duplicates, await history.count()) == (1, 1)
 
-    async def test_by_idempotency_key(self, history: Any) -> None:
+    async def test_by_idempotency_key(self, history: chatmem.History) -> None:
         """A second append under one key stores nothing and returns what the first one did."""
         first = await history.append("a", "b", idempotency_key="turn-1")
         await history.append("c")
@@ -127,23 +128,23 @@ class TestOnce:
         assert again == chatmem.Appended(first.version, first.first, first.last, duplicates=2)
         assert await history.count() == 3
 
-    async def test_messages_without_id(self, history: Any) -> None:
+    async def test_messages_without_id(self, history: chatmem.History) -> None:
         """Equal messages without ids are different messages; so are those whose id is empty."""
         await history.append("a", "a")
         await history.append("a", lc.HumanMessage("a", id=""), lc.HumanMessage("a", id=""))
         assert await history.count() == 5
 
-    async def test_ids_and_keys_are_apart(self, history: Any) -> None:
+    async def test_ids_and_keys_are_apart(self, history: chatmem.History) -> None:
         """A message id is no idempotency key of the same name."""
         await history.append(lc.HumanMessage("a", id="x"))
         assert (await history.append("b", idempotency_key="x")).duplicates == 0
 
-    async def test_a_remove_message_is_a_message(self, history: Any) -> None:
+    async def test_a_remove_message_is_a_message(self, history: chatmem.History) -> None:
         """A RemoveMessage's id names another message, so it is stored beside it."""
         await history.append(lc.HumanMessage("a", id="1"), lc.RemoveMessage(id="1"), lc.RemoveMessage(id="1"))
         assert [message.type for message in await history.messages()] == ["human", "remove", "remove"]
 
-    async def test_chunks_of_one_answer(self, history: Any) -> None:
+    async def test_chunks_of_one_answer(self, history: chatmem.History) -> None:
         """Chunks share an id: appending them one by one is an error that tells to add them up, and loses none."""
         parts = [lc.AIMessageChunk(content="Hel", id="run-1"), lc.AIMessageChunk(content="lo", id="run-1")]
         await history.append(parts[0])
@@ -154,7 +155,7 @@ class TestOnce:
         assert await history.count() == 1
         assert (await history.append(parts[0])).duplicates == 1
 
-    async def test_any_characters_in_ids(self, history: Any) -> None:
+    async def test_any_characters_in_ids(self, history: chatmem.History) -> None:
         """Ids and keys may hold any characters."""
         for name in ("\ud800", "a\x00b", "é", "'; --", "}" * 3, "%", "x" * 5_000):
             assert (await history.append(lc.HumanMessage("a", id=name), idempotency_key=name)).duplicates == 0
@@ -162,13 +163,13 @@ class TestOnce:
             assert (await history.append("b", idempotency_key=name)).duplicates == 1
 
     @pytest.mark.parametrize("wrong", ["", 5, b"k"])
-    async def test_wrong_keys(self, history: Any, wrong: Any) -> None:
+    async def test_wrong_keys(self, history: chatmem.History, wrong: Any) -> None:
         with pytest.raises(ValueError, match="idempotency_key"):
             await history.append("a", idempotency_key=wrong)
 
 
 class TestVersions:
-    async def test_conflict(self, history: Any) -> None:
+    async def test_conflict(self, history: chatmem.History) -> None:
         """An append that expects another version stores nothing and says both."""
         done = await history.append("a", expected_version=0)
         await history.append("b", expected_version=done.version)
@@ -177,30 +178,30 @@ class TestVersions:
         assert (caught.value.expected, caught.value.actual) == (1, 2)
         assert await history.count() == 2
 
-    async def test_a_retry_is_no_conflict(self, history: Any) -> None:
+    async def test_a_retry_is_no_conflict(self, history: chatmem.History) -> None:
         """The same append done again under its key succeeds although the version moved by it."""
         await history.append("a", expected_version=0, idempotency_key="k")
         assert (await history.append("a", expected_version=0, idempotency_key="k")).duplicates == 1
 
     @pytest.mark.parametrize("wrong", [-1, 1.5, "1", True])
-    async def test_wrong_versions(self, history: Any, wrong: Any) -> None:
+    async def test_wrong_versions(self, history: chatmem.History, wrong: Any) -> None:
         with pytest.raises(ValueError, match="expected_version"):
             await history.append("a", expected_version=wrong)
 
 
 class TestReads:
-    async def test_last(self, history: Any) -> None:
+    async def test_last(self, history: chatmem.History) -> None:
         """The last n, fewer where there are fewer."""
         await history.append(*"abcde")
         assert [message.content for message in await history.messages(last=2)] == ["d", "e"]
         assert len(await history.messages(last=99)) == 5
 
     @pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])
-    async def test_wrong_last(self, history: Any, wrong: Any) -> None:
+    async def test_wrong_last(self, history: chatmem.History, wrong: Any) -> None:
         with pytest.raises(ValueError, match="last must be"):
             await history.messages(last=wrong)
 
-    async def test_a_session_that_does_not_exist(self, history: Any) -> None:
+    async def test_a_session_that_does_not_exist(self, history: chatmem.History) -> None:
         """It is empty, and reading it creates nothing."""
         assert await history.messages() == []
         assert await listed(history) == []
@@ -209,7 +210,7 @@ class TestReads:
         assert await history.info() == chatmem.SessionInfo("user-123", 0, 0, None, None, None)
         await history.clear()
 
-    async def test_entries(self, history: Any) -> None:
+    async def test_entries(self, history: chatmem.History) -> None:
         """Position, id, time and message of each."""
         before = datetime.now(UTC)
         await history.append(lc.HumanMessage("a", id="1"))
@@ -220,21 +221,24 @@ class TestReads:
         assert all(before <= entry.created_at <= datetime.now(UTC) for entry in entries if entry.created_at)
 
     @pytest.mark.parametrize("count", [SLICE - 1, SLICE, SLICE + 1, 2 * SLICE])
-    async def test_entries_of_several_slices(self, history: Any, count: int) -> None:
+    async def test_entries_of_several_slices(self, history: chatmem.History, count: int) -> None:
         """The borders of the slices lose and double nothing."""
         await history.append(*map(str, range(count)))
         assert [entry.seq for entry in await listed(history)] == list(range(count))
 
-    async def test_info(self, history: Any) -> None:
+    async def test_info(self, history: chatmem.History) -> None:
         """Count, version, times and TTL."""
         await history.append("a", "b")
         await history.append("c")
         info = await history.info()
         assert (info.session_id, info.count, info.version) == ("user-123", 3, 2)
+        assert info.created_at is not None
+        assert info.updated_at is not None
+        assert info.ttl is not None
         assert info.created_at < info.updated_at <= datetime.now(UTC)
         assert 590 < info.ttl <= 600
 
-    async def test_clear(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_clear(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> None:
         """It leaves no key behind, and the session begins anew, ids and keys forgotten."""
         await history.append(lc.HumanMessage("a", id="1"), idempotency_key="k")
         await history.clear()
@@ -293,7 +297,7 @@ class TestExpiry:
         await history.append("a")
         await history.touch(ttl=50)
         await listed(history)
-        assert (await history.info()).ttl > 99
+        assert await ttl_of(history) > 99
 
     async def test_memories_of_other_policies(self, connect: Connect, raw: redis.Redis, prefix: str) -> None:
         """A writer without a TTL keeps the session's own, on keys that it is the first to make too."""
@@ -314,14 +318,14 @@ class TestExpiry:
         history = connect(ttl=100).history("a")
         await history.append("a")
         assert await history.touch(ttl=timedelta(seconds=50)) is True
-        assert 49 < (await history.info()).ttl <= 50
+        assert 49 < await ttl_of(history) <= 50
         assert await history.touch() is True
-        assert 99 < (await history.info()).ttl <= 100
+        assert 99 < await ttl_of(history) <= 100
 
     @pytest.mark.parametrize(
         "wrong", [0, -1, -0.5, timedelta(0), math.nan, math.inf, "60", True, 10**12, timedelta.max]
     )
-    async def test_wrong_ttls(self, connect: Connect, history: Any, wrong: Any) -> None:
+    async def test_wrong_ttls(self, connect: Connect, history: chatmem.History, wrong: Any) -> None:
         """A ttl of 0 or below, or none that is a time, is a ValueError."""
         with pytest.raises(ValueError, match="ttl must be"):
             connect(ttl=wrong)
@@ -354,7 +358,7 @@ class TestIsolation:
         "x" * 1000,
     )  # fmt: skip
 
-    async def test_ids_never_meet(self, memory: Any) -> None:
+    async def test_ids_never_meet(self, memory: chatmem.ChatMemory) -> None:
         """Sessions whose ids look alike stay apart, and clearing one leaves the others."""
         for session in self.IDS:
             await memory.history(session).append(session.encode("utf-8", "surrogatepass").hex())
@@ -373,7 +377,7 @@ class TestIsolation:
         assert await connect(prefix=prefix + "2").history("a").count() == 0
 
     @pytest.mark.parametrize("wrong", ["", None, 5, b"a"])
-    async def test_wrong_ids(self, memory: Any, wrong: Any) -> None:
+    async def test_wrong_ids(self, memory: chatmem.ChatMemory, wrong: Any) -> None:
         with pytest.raises(ValueError, match="session_id must be a non-empty string"):
             memory.history(wrong)
         with pytest.raises(ValueError, match="session_id must be a non-empty string"):
@@ -389,7 +393,7 @@ class TestPoison:
     """Promise 6: a record that cannot be read costs that record alone, and says so."""
 
     @pytest.fixture
-    async def damaged(self, history: Any, raw: redis.Redis, prefix: str) -> Any:
+    async def damaged(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> Any:
         """Five messages, of which the first, third and last were damaged in various ways."""
         await history.append(*"abcde")
         key = session_keys(prefix, "user-123").messages
@@ -437,14 +441,16 @@ class TestPoison:
         await damaged.clear()
         assert await damaged.count() == 0
 
-    async def test_state_that_was_evicted(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_state_that_was_evicted(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> None:
         """A server that dropped the state alone does not make positions begin again."""
         await history.append("a", "b")
         raw.delete(session_keys(prefix, "user-123").state)
         assert (await history.append("c")).first == 2
 
     @pytest.mark.parametrize("which", [0, 1, 2])
-    async def test_a_key_of_another_type(self, history: Any, raw: redis.Redis, prefix: str, which: int) -> None:
+    async def test_a_key_of_another_type(
+        self, history: chatmem.History, raw: redis.Redis, prefix: str, which: int
+    ) -> None:
         """A key that holds something else is chatmem's own error, and an append writes nothing."""
         keys = session_keys(prefix, "user-123")
         raw.set(keys[which], "mine", ex=600)
@@ -453,7 +459,7 @@ class TestPoison:
         assert caught.value.key == keys.messages.decode()
         assert [raw.exists(key) for key in keys] == [int(i == which) for i in range(3)]
 
-    async def test_langchains_json_in_the_list(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_langchains_json_in_the_list(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> None:
         """A message that LangChain's own classes stored there is read as one."""
         await history.append("a")
         raw.rpush(session_keys(prefix, "user-123").messages, b'{"type": "ai", "data": {"content": "b", "type": "ai"}}')
@@ -462,7 +468,7 @@ class TestPoison:
 
 
 class TestMemory:
-    async def test_ping(self, memory: Any) -> None:
+    async def test_ping(self, memory: chatmem.ChatMemory) -> None:
         """It answers True."""
         assert await memory.ping() is True
 

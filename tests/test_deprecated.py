@@ -1,4 +1,4 @@
-"""Old names go on working for one release, and say what to write instead."""
+"""Old names work for one more release, with a warning that names the new one."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ async def test_upto(url: str, prefix: str) -> None:
     async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
         history = memory.history("a")
         await history.append("one", "two")
-        with pytest.warns(DeprecationWarning, match=r"fork\(upto=\) is now called up_to=") as caught:
+        with pytest.warns(DeprecationWarning, match=r"fork\(upto=\) is deprecated: use up_to=") as caught:
             fork = await history.fork("b", **old)
         assert caught[0].filename == __file__
         assert await fork.count() == 1
-        with pytest.warns(DeprecationWarning, match=r"compact\(upto=\) is now called up_to="):
+        with pytest.warns(DeprecationWarning, match=r"compact\(upto=\) is deprecated: use up_to="):
             await history.compact(replacement=[HumanMessage("first")], **old)
         assert [message.content for message in await history.messages()] == ["first", "two"]
 
@@ -40,5 +40,5 @@ def test_upto_synchronously(url: str, prefix: str) -> None:
 def test_position_of_an_error() -> None:
     """`EncodingError.position` is `EncodingError.index`."""
     error = chatmem.EncodingError("cannot be stored", index=3)
-    with pytest.warns(DeprecationWarning, match=r"EncodingError\.position is now called EncodingError\.index"):
+    with pytest.warns(DeprecationWarning, match=r"EncodingError\.position is deprecated: use EncodingError\.index"):
         assert error.position == 3

@@ -1,4 +1,4 @@
-"""What is written so that a memory holds what a state does, over random states; a list stands for the memory."""
+"""The writes that make a memory hold what a state holds, over random states; a list stands for the memory."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from langchain_core import messages as lc
 from langchain_core.documents import Document
 
 from chatmem.codec import record
-from chatmem.langchain.difference import difference, digests, is_summary, with_gone
+from chatmem.langgraph.difference import difference, digests, is_summary, with_dropped
 from tests import samples
 
 SUMMARY = {"lc_source": "summarization"}
@@ -39,7 +39,7 @@ def names(messages: Any) -> list[str]:
 
 
 def written(stored: list[lc.BaseMessage], messages: list[lc.BaseMessage], found: Any) -> list[lc.BaseMessage]:
-    """Return what a memory holds after the write: those removed are gone, known ones written over, others appended."""
+    """Return what a memory holds after a write: removed messages are gone, known ones replaced, others appended."""
     after = [one for one in stored if one.id not in found.removed]
     for message in found.written:
         at = next((index for index, one in enumerate(after) if one.id == message.id), None)
@@ -49,7 +49,7 @@ def written(stored: list[lc.BaseMessage], messages: list[lc.BaseMessage], found:
 
 @st.composite
 def _states(draw: st.DrawFn) -> tuple[list[lc.BaseMessage], list[lc.BaseMessage], list[str]]:
-    """Return what is stored, what a state made of it, and what others stored meanwhile."""
+    """Draw the stored messages, a state's messages, and what others stored meanwhile."""
     stored = [draw(st.sampled_from([said, result]))(f"s{i}") for i in range(draw(st.integers(0, 6)))]
     messages = [one for one in stored if draw(st.booleans())]
     messages = [said(str(one.id), "changed") if draw(st.integers(0, 4)) == 0 else one for one in messages]
@@ -106,7 +106,7 @@ def test_what_is_stored_is_what_the_state_holds(
     ],
 )
 def test_the_order(stored: str, old: int, state: str, after: str) -> None:
-    """`T` is the result of a tool; others that come before what earlier runs stored are stored behind that."""
+    """New messages in front of those of earlier runs are stored behind them, except a tool's result, which is `T`."""
     make = {"T": result("T")}
     before = [said(name) for name in stored]
     messages = [make.get(name, said(name)) for name in state]
@@ -116,24 +116,24 @@ def test_the_order(stored: str, old: int, state: str, after: str) -> None:
 
 
 def test_a_call_that_its_tool_stored() -> None:
-    """It comes again behind what is put before it later, though it is not known to be stored."""
+    """A tool call that may be stored is appended again behind a message that was inserted in front of it."""
     call = lc.AIMessage("", id="b", tool_calls=[{"name": "f", "args": {}, "id": "c"}])
     messages = [said("a"), said("x"), call, result("d")]
     found = difference(messages, digests([said("a")]), acted=True)
     assert names(written([said("a"), call], messages, found)) == ["a", "x", "b", "d"]
 
 
-def test_what_is_gone_comes_before_what_is_new() -> None:
+def test_what_was_dropped_comes_before_what_is_new() -> None:
     stored, new = said("a"), said("b")
     known = digests([stored])
-    assert names(with_gone([summary(), stored, new], [said("g")], known)) == ["summary", "a", "g", "b"]
-    assert names(with_gone([summary(), stored], [said("g")], known)) == ["summary", "a", "g"]
-    assert with_gone([stored], [], known) == [stored]
+    assert names(with_dropped([summary(), stored, new], [said("g")], known)) == ["summary", "a", "g", "b"]
+    assert names(with_dropped([summary(), stored], [said("g")], known)) == ["summary", "a", "g"]
+    assert with_dropped([stored], [], known) == [stored]
 
 
 @given(samples.messages)
 def test_a_message_that_was_stored_has_the_digest_of_the_original(message: lc.BaseMessage) -> None:
-    """However it was made: the fields of the two are in another order, and some were never set in one."""
+    """The digest depends on neither the order of fields nor which were set explicitly."""
     again = record.decode(b"0:" + record.encode(message, 0, 0).record).message
     assume(record.encode(again, 0, 0) == record.encode(message, 0, 0))  # a set may come in another order
     assert digests([again]) == digests([message])
@@ -146,6 +146,6 @@ def test_other_messages_have_other_digests(one: lc.BaseMessage, other: lc.BaseMe
 
 
 def test_a_value_that_only_the_codec_knows() -> None:
-    """A change in it is a change, too."""
+    """A change in such a value changes the digest."""
     one, other = (lc.ToolMessage("", tool_call_id="c", id="1", artifact=Document(text)) for text in "ab")
     assert digests([one]) == digests([one.model_copy()]) != digests([other])

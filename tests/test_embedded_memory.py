@@ -15,7 +15,7 @@ import pytest
 
 import chatmem
 import chatmem.sync
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.servers import wait_until
 from tests.test_embedded import kill, processes, short_folder
 
@@ -27,14 +27,16 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture(params=["async", "sync"])
-def connect(request: pytest.FixtureRequest) -> Any:
-    def open_memory(url: str | None = None) -> Any:
-        return chatmem.connect(url) if request.param == "async" else AsCoroutines(chatmem.sync.connect(url))
+def connect(request: pytest.FixtureRequest) -> Connect:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
+        if request.param == "async":
+            return chatmem.connect(url, **options)
+        return as_coroutines(chatmem.sync.connect(url, **options))
 
     return open_memory
 
 
-async def test_a_chat_survives_a_restart(connect: Any, folder: Path) -> None:
+async def test_a_chat_survives_a_restart(connect: Connect, folder: Path) -> None:
     """What was said is there after the last user was gone and the server with it."""
     for turn in range(3):
         memory = connect(f"embedded://{folder}")
@@ -45,7 +47,7 @@ async def test_a_chat_survives_a_restart(connect: Any, folder: Path) -> None:
 
 
 async def test_by_default_it_is_in_the_users_data_folder(
-    connect: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
+    connect: Connect, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`connect()` without a URL and without CHATMEM_URL starts it there."""
     monkeypatch.setenv("XDG_DATA_HOME", str(folder))
@@ -57,7 +59,7 @@ async def test_by_default_it_is_in_the_users_data_folder(
 
 
 @pytest.mark.parametrize("name", ["a b", "q?x=1#y", "%41%25", "é'\""])
-async def test_any_folder_will_do(connect: Any, name: str) -> None:
+async def test_any_folder_will_do(connect: Connect, name: str) -> None:
     """A folder's name may hold what means something in a URL."""
     with short_folder(name) as folder:
         memory = connect(f"embedded://{folder}")
@@ -66,7 +68,7 @@ async def test_any_folder_will_do(connect: Any, name: str) -> None:
         await memory.aclose()
 
 
-async def test_it_is_started_again(connect: Any, folder: Path) -> None:
+async def test_it_is_started_again(connect: Connect, folder: Path) -> None:
     """After a kill of the server, of its supervisor, of both, the next call is served; nothing is lost or doubled."""
     memory = connect(f"embedded://{folder}")
     history = memory.history("a")

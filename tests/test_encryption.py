@@ -106,7 +106,7 @@ class TestExact:
         """Each record is sealed for the position it gets, whoever else writes."""
         histories = [connect(encryption=RING).history("user-123") for _ in range(4)]
 
-        async def write(history: Any, number: int) -> None:
+        async def write(history: chatmem.History, number: int) -> None:
             for i in range(10):
                 await history.append(lc.HumanMessage(f"{number}-{i}", id=f"{number}-{i}"), "without id")
 

@@ -18,20 +18,20 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.servers import debian_binary, free_port, run_server
 
 SECRET = "s3cret-p4ssw0rd"
 
 
 @pytest.fixture(params=["async", "sync"])
-def connect(request: pytest.FixtureRequest) -> Any:
+def connect(request: pytest.FixtureRequest) -> Connect:
     """Opens a memory in either facade."""
 
-    def open_memory(url: str, **options: Any) -> Any:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
         if request.param == "async":
             return chatmem.connect(url, **options)
-        return AsCoroutines(chatmem.sync.connect(url, **options))
+        return as_coroutines(chatmem.sync.connect(url, **options))
 
     return open_memory
 
@@ -47,7 +47,7 @@ def locked() -> Iterator[str]:
 
 
 async def check(
-    memory: Any,
+    memory: chatmem.ChatMemory,
     kind: type[chatmem.ChatMemError],
     text: str,
     operation: Callable[[Any], Any] = lambda history: history.append("hi"),
@@ -64,21 +64,21 @@ async def check(
     await memory.aclose()
 
 
-async def test_nobody_listens(connect: Any) -> None:
+async def test_nobody_listens(connect: Connect) -> None:
     await check(
         connect(f"redis://:{SECRET}@127.0.0.1:{free_port()}/0"), chatmem.UnavailableError, "could not be reached"
     )
 
 
-async def test_unknown_host(connect: Any) -> None:
+async def test_unknown_host(connect: Connect) -> None:
     await check(connect(f"redis://:{SECRET}@nowhere.invalid/0"), chatmem.UnavailableError, "could not be reached")
 
 
-async def test_no_such_socket(connect: Any) -> None:
+async def test_no_such_socket(connect: Connect) -> None:
     await check(connect("unix:///nowhere/redis.sock"), chatmem.UnavailableError, "could not be reached")
 
 
-async def test_a_server_that_never_answers(connect: Any) -> None:
+async def test_a_server_that_never_answers(connect: Connect) -> None:
     """A server that takes the command and says nothing is a time-out, not a hang."""
     with socket.create_server(("127.0.0.1", 0), backlog=50) as deaf:
         port = deaf.getsockname()[1]
@@ -86,7 +86,7 @@ async def test_a_server_that_never_answers(connect: Any) -> None:
         await check(memory, chatmem.UnavailableError, "could not be reached")
 
 
-async def test_a_server_that_speaks_another_protocol(connect: Any) -> None:
+async def test_a_server_that_speaks_another_protocol(connect: Connect) -> None:
     """An HTTP server at the address is UnavailableError, not a crash."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -106,18 +106,18 @@ async def test_a_server_that_speaks_another_protocol(connect: Any) -> None:
 
 
 @pytest.mark.parametrize("login", ["", f":{SECRET}x@", f"nobody:{SECRET}@"])
-async def test_wrong_passwords(connect: Any, locked: str, login: str) -> None:
+async def test_wrong_passwords(connect: Connect, locked: str, login: str) -> None:
     await check(connect(f"redis://{login}{locked}"), chatmem.UnavailableError, "refused")
 
 
-async def test_missing_rights(connect: Any, locked: str) -> None:
+async def test_missing_rights(connect: Connect, locked: str) -> None:
     """A user who may not write can read."""
     memory = connect(f"redis://reader:{SECRET}@{locked}")
     assert await memory.history("alice").messages() == []
     await check(memory, chatmem.UnavailableError, "refused")
 
 
-async def test_out_of_memory(connect: Any) -> None:
+async def test_out_of_memory(connect: Connect) -> None:
     """A full server refuses the whole append; nothing of it is stored."""
     with run_server(debian_binary(), "--maxmemory", "2mb", "--maxmemory-policy", "noeviction") as url:
         memory = connect(url)
@@ -131,19 +131,19 @@ async def test_out_of_memory(connect: Any) -> None:
         await check(memory, chatmem.UnavailableError, "out of memory", lambda history: history.append("x" * 2_000_000))
 
 
-async def test_read_only_replica(connect: Any) -> None:
+async def test_read_only_replica(connect: Connect) -> None:
     with run_server(debian_binary(), "--replicaof", "127.0.0.1", str(free_port())) as url:
         await check(connect(url), chatmem.UnavailableError, "cannot serve this now|MASTERDOWN|READONLY")
 
 
-async def test_a_server_without_scripts(connect: Any) -> None:
+async def test_a_server_without_scripts(connect: Connect) -> None:
     """A server that lacks a command is named as such."""
     commands = ["--rename-command", "EVAL", "", "--rename-command", "EVALSHA", ""]
     with run_server(debian_binary(), *commands) as url:
         await check(connect(url), chatmem.UnsupportedError, "lacks a command")
 
 
-async def test_a_server_that_comes_back(connect: Any) -> None:
+async def test_a_server_that_comes_back(connect: Connect) -> None:
     """Connections that a restart of the server cut are replaced without an error."""
     port = free_port()
     memory = connect(f"redis://127.0.0.1:{port}/0")
@@ -154,7 +154,7 @@ async def test_a_server_that_comes_back(connect: Any) -> None:
     await memory.aclose()
 
 
-async def _until_up(memory: Any) -> None:
+async def _until_up(memory: chatmem.ChatMemory) -> None:
     for _ in range(100):
         try:
             await memory.ping()
@@ -173,7 +173,7 @@ class TestResends:
         with closing(LossyProxy(url, 2)) as proxy:
             yield proxy.url
 
-    async def test_an_append_is_stored_once(self, connect: Any, lossy: str, url: str, prefix: str) -> None:
+    async def test_an_append_is_stored_once(self, connect: Connect, lossy: str, url: str, prefix: str) -> None:
         """Two replies are lost, chatmem sends three times, one message is stored, and the answer is the first one's."""
         memory = connect(lossy, prefix=prefix, ttl=60)
         assert await memory.history("a").append("x", "y") == chatmem.Appended(1, 0, 1, 0)
@@ -181,7 +181,7 @@ class TestResends:
         await memory.history("a").clear()
         await memory.aclose()
 
-    async def test_with_an_expected_version(self, connect: Any, lossy: str, prefix: str) -> None:
+    async def test_with_an_expected_version(self, connect: Connect, lossy: str, prefix: str) -> None:
         """The resend of an append that succeeded is no conflict with itself."""
         memory = connect(lossy, prefix=prefix, ttl=60)
         assert (await memory.history("a").append("x", expected_version=0)).version == 1

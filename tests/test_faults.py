@@ -31,7 +31,7 @@ import chatmem
 import chatmem.sync
 from chatmem.backends import upstash
 from tests.clusters import Cluster, cluster, needs_newer_client
-from tests.coroutines import AsCoroutines
+from tests.coroutines import as_coroutines
 from tests.faults import FAILING_OVER, WEIGHTS, FaultProxy, Pair, Schedule, failing, http_end, resp_end
 from tests.servers import redis_7
 from tests.upstash_server import TOKEN, serving
@@ -186,7 +186,7 @@ def told(messages: list[lc.BaseMessage]) -> Told:
 class Writer:
     """Does every operation that writes, again and again, until the schedule is over."""
 
-    def __init__(self, number: int, memory: Any, site: Site, ledger: Ledger, *, sealed: bool) -> None:
+    def __init__(self, number: int, memory: chatmem.ChatMemory, site: Site, ledger: Ledger, *, sealed: bool) -> None:
         self._number = number
         self._sealed = sealed
         self._memory = memory
@@ -277,7 +277,7 @@ class Writer:
             await asyncio.to_thread(self._site.settle)
             self._check_forgotten(user, name)
 
-    async def _compact(self, history: Any) -> None:
+    async def _compact(self, history: chatmem.History) -> None:
         """Replace the first message; a conflict says that it was done by a call that raised."""
         raised = self._ledger.raised
         try:
@@ -302,7 +302,7 @@ class Writer:
                 if {name, f"fork {name}"} & listed != {name, *([] if cleared else [f"fork {name}"])}:
                     self._ledger.wrong.append(f"{name}: the user's sessions are {listed}")
 
-    async def _seal_anew(self, name: str, history: Any) -> None:
+    async def _seal_anew(self, name: str, history: chatmem.History) -> None:
         """Encrypt what another wrote in plain text."""
         with chatmem.sync.connect(self._site.direct_url()) as plain:
             plain.history(name).append(lc.HumanMessage("plain", id="plain"))
@@ -328,7 +328,7 @@ def table(request: pytest.FixtureRequest) -> Iterator[list[str]]:
 
 async def run_writers(row: Row, site: Site, ledger: Ledger) -> list[Writer]:
     opened = site.open(blocking=row.blocking, **row.options)
-    memory = AsCoroutines(opened) if row.blocking else opened
+    memory = as_coroutines(opened) if row.blocking else opened
     writers = [Writer(number, memory, site, ledger, sealed="encryption" in row.options) for number in range(WRITERS)]
     try:
         if row.blocking:  # a thread each

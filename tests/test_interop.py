@@ -1,4 +1,4 @@
-"""Old and new classes on one list, in both directions: a rolling deployment, and its way back."""
+"""Old and new classes on one list, in both directions, as in a rolling deployment and its rollback."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def rest(url: str) -> Iterator[RestServer]:
 
 @dataclass
 class Both:
-    """The old class in its own process, and the new one, on the same session."""
+    """The old class in its own process and the new class here, on the same session."""
 
     peer: Peer
     name: str
@@ -79,7 +79,7 @@ def both(request: pytest.FixtureRequest, url: str, rest: RestServer) -> Iterator
 
 
 def turn(number: int) -> list[lc.BaseMessage]:
-    """A turn with a tool, and with characters that every writer escapes in its own way."""
+    """Return a turn with a tool call, and with characters that writers of JSON escape differently."""
     call: Any = {"name": "search", "args": {"q": "Zürich \U0001f600 \u2028"}, "id": f"c{number}", "type": "tool_call"}
     usage: Any = {"input_tokens": 1, "output_tokens": 2, "total_tokens": 3}
     return [
@@ -93,7 +93,7 @@ def turn(number: int) -> list[lc.BaseMessage]:
 
 @pytest.mark.parametrize("kind", ["async", "sync"])
 async def test_in_turns(both: Both, kind: str) -> None:
-    """Both write by turns; each reads all that both wrote, in order and equal; the TTL is the last writer's."""
+    """Both write in turns, and each reads everything in order and equal; the TTL is the last writer's."""
     new = Names(both.new, kind)
     wanted: list[lc.BaseMessage] = []
     for number in range(3):
@@ -113,7 +113,7 @@ async def test_in_turns(both: Both, kind: str) -> None:
 
 
 async def test_names_of_javascript(langchain_js: Peer, url: str, prefix: str) -> None:
-    """What JavaScript calls a generic message is a chat message here."""
+    """A generic message of JavaScript is a ChatMessage here."""
     new = community.RedisChatMessageHistory(prefix, url, key_prefix="", ttl=60)
     options = {"sessionId": prefix, "url": url}
     generic = {"type": "generic", "data": {"content": "x", "role": "critic"}}
@@ -123,7 +123,7 @@ async def test_names_of_javascript(langchain_js: Peer, url: str, prefix: str) ->
 
 
 def plain(messages: list[lc.BaseMessage]) -> list[Any]:
-    """What the old readers keep of messages; langchain-core 0.3 has a field more, JavaScript leaves empty ones out."""
+    """Return the fields that all readers keep: langchain-core 0.3 has one more, and JavaScript omits empty ones."""
     return [
         {name: value for name, value in message.model_dump().items() if value and name not in ("example", "status")}
         for message in messages
@@ -131,7 +131,7 @@ def plain(messages: list[lc.BaseMessage]) -> list[Any]:
 
 
 async def test_what_new_code_writes_old_code_reads(both: Both) -> None:
-    """Real conversations, written by the new class; the old one goes on with them and reads every message."""
+    """The old class reads and continues real conversations that the new class wrote."""
     for name, messages in list(samples.conversations().items())[:5]:
         await both.new.aclear()
         await both.new.aadd_messages(messages)
@@ -140,7 +140,7 @@ async def test_what_new_code_writes_old_code_reads(both: Both) -> None:
 
 
 async def test_what_old_code_wrote_new_code_reads(both: Both) -> None:
-    """Real conversations, written by the old class; the new one reads every message as the old one does."""
+    """The new class reads real conversations that the old class wrote as the old one does."""
     for name, messages in list(samples.conversations().items())[:5]:
         both.old("clear")
         both.old("add", messages_to_dict(messages))

@@ -1,4 +1,4 @@
-"""LangChain's deprecated history interface over chatmem: every name native, and no message lost between runs."""
+"""LangChain's deprecated history interface over chatmem: all its methods, and concurrent runs lose no message."""
 
 from __future__ import annotations
 
@@ -28,16 +28,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:Th
 CONFIG: Any = {"configurable": {"session_id": "s"}}
 
 
+Memory = chatmem.ChatMemory | chatmem.sync.ChatMemory
+
+
 @pytest.fixture(params=["async", "sync"])
-async def memory(request: pytest.FixtureRequest, url: str, prefix: str) -> AsyncIterator[Any]:
-    """A memory of either facade; `.langchain` has both kinds of names in each."""
+async def memory(request: pytest.FixtureRequest, url: str, prefix: str) -> AsyncIterator[Memory]:
+    """A memory of either facade; `.langchain` has sync and async methods in both."""
     if request.param == "async":
-        memory: Any = chatmem.connect(url, prefix=prefix, ttl=600)
-        yield memory
-        await memory.aclose()
-    else:
-        with chatmem.sync.connect(url, prefix=prefix, ttl=600) as memory:
+        async with chatmem.connect(url, prefix=prefix, ttl=600) as memory:
             yield memory
+    else:
+        with chatmem.sync.connect(url, prefix=prefix, ttl=600) as blocking:
+            yield blocking
     with redis.Redis.from_url(url) as raw:
         for key in raw.scan_iter(f"{prefix}*"):
             assert raw.pttl(key) > 0
@@ -49,8 +51,8 @@ def contents(messages: Sequence[BaseMessage]) -> list[Any]:
 
 
 class TestNames:
-    async def test_the_sync_names(self, memory: Any) -> None:
-        """Everything of BaseChatMessageHistory that is synchronous."""
+    async def test_the_sync_names(self, memory: Memory) -> None:
+        """The synchronous methods of BaseChatMessageHistory work."""
         history = memory.langchain("s")
         assert isinstance(history, BaseChatMessageHistory)
         history.add_user_message("hi")
@@ -63,8 +65,8 @@ class TestNames:
         history.clear()
         assert history.messages == []
 
-    async def test_the_async_names(self, memory: Any) -> None:
-        """Everything of it that is asynchronous."""
+    async def test_the_async_names(self, memory: Memory) -> None:
+        """The asynchronous methods of BaseChatMessageHistory work."""
         history = memory.langchain("s")
         await history.aadd_messages([HumanMessage("hi"), AIMessage("hello", id="1")])
         await history.aadd_messages([AIMessage("hello", id="1")])
@@ -73,8 +75,8 @@ class TestNames:
         await history.aclear()
         assert await history.aget_messages() == []
 
-    async def test_ids_that_begin_anew(self, memory: Any) -> None:
-        """Of a gateway, for example: each message is stored, and a resend of each is known."""
+    async def test_ids_that_begin_anew(self, memory: Memory) -> None:
+        """Messages with the same id, as of a gateway, are all stored; each is recognised when it is appended again."""
         history = memory.langchain("s")
         for _ in range(2):
             for text in ("hello", "bye"):
@@ -82,7 +84,7 @@ class TestNames:
                 await history.aadd_messages([AIMessage(text, id="msg_1")])
         assert contents(history.messages) == contents(await history.aget_messages()) == ["hello", "bye"]
 
-    async def test_a_session_of_another(self, memory: Any) -> None:
+    async def test_a_session_of_another(self, memory: Memory) -> None:
         await memory.langchain("s", user="alice").aadd_messages([HumanMessage("hi")])
         other = memory.langchain("s", user="bob")
         with pytest.raises(NotFoundError):
@@ -95,29 +97,29 @@ class TestNames:
             other.clear()
         assert contents(memory.langchain("s", user="alice").messages) == ["hi"]
 
-    async def test_async_names_use_no_thread(self, memory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """They are real coroutines and not the base's executor."""
+    async def test_async_names_use_no_thread(self, memory: Memory, monkeypatch: pytest.MonkeyPatch) -> None:
+        """They are real coroutines; the base class would run the sync methods in an executor."""
         before = threading.active_count()
         history = memory.langchain("s")
         await asyncio.gather(*(history.aadd_messages([HumanMessage(str(n))]) for n in range(20)))
         assert threading.active_count() == before
 
-    async def test_direct_reads_are_fresh(self, memory: Any) -> None:
-        """Outside of a run every read sees what others wrote meanwhile."""
+    async def test_direct_reads_are_fresh(self, memory: Memory) -> None:
+        """Outside of a run, every read sees what others wrote."""
         one, other = memory.langchain("s"), memory.langchain("s")
         assert one.messages == await one.aget_messages() == []
         other.add_user_message("hi")
         assert contents(one.messages) == contents(await one.aget_messages()) == ["hi"]
 
-    async def test_the_same_session_as_the_core(self, memory: Any) -> None:
-        """It is a view of `memory.history`."""
+    async def test_the_same_session_as_the_core(self, memory: Memory) -> None:
+        """It reads and writes the session of `memory.history`."""
         await memory.langchain("s").aadd_messages([HumanMessage("hi")])
         count = memory.history("s").count()
         assert (await count if asyncio.iscoroutine(count) else count) == 1
 
 
 def replying(delay: Callable[[str], float] = lambda _: 0) -> Runnable[Any, Any]:
-    """Return a model that answers `re:` and what it was told last, after a delay of its own for each."""
+    """Return a model that answers `re:` and the last message, after a delay that depends on the message."""
 
     def reply(messages: list[BaseMessage]) -> AIMessage:
         threading.Event().wait(delay(str(messages[-1].content)))
@@ -131,10 +133,10 @@ def replying(delay: Callable[[str], float] = lambda _: 0) -> Runnable[Any, Any]:
 
 
 class TestRunnable:
-    """`RunnableWithMessageHistory(chain, memory.langchain)`."""
+    """`RunnableWithMessageHistory(chain, memory.langchain)` keeps the conversation."""
 
-    async def test_it_remembers(self, memory: Any) -> None:
-        """With a prompt and `history_messages_key`, in invoke, ainvoke, stream, astream and batch."""
+    async def test_it_remembers(self, memory: Memory) -> None:
+        """A prompt with `history_messages_key` gets the history in invoke, ainvoke, stream, astream and batch."""
         seen: list[int] = []
 
         def answer(prompt: Any) -> AIMessage:
@@ -159,8 +161,8 @@ class TestRunnable:
         expected = [text for n in range(1, 7) for text in (str(n), f"re:{n}")]
         assert contents(memory.langchain("s").messages) == expected
 
-    async def test_messages_in_messages_out(self, memory: Any) -> None:
-        """The same without keys: messages in, a message out."""
+    async def test_messages_in_messages_out(self, memory: Memory) -> None:
+        """A chain that takes messages and returns a message needs no keys."""
         chain = RunnableWithMessageHistory(replying(), memory.langchain)
         chain.invoke([HumanMessage("1")], CONFIG)
         await chain.ainvoke([HumanMessage("2")], CONFIG)
@@ -170,7 +172,7 @@ class TestRunnable:
         expected = [text for n in range(1, 5) for text in (str(n), f"re:{n}")]
         assert contents(memory.langchain("s").messages) == expected
 
-    async def test_a_streamed_answer_is_one_message(self, memory: Any) -> None:
+    async def test_a_streamed_answer_is_one_message(self, memory: Memory) -> None:
         """Chunks that a model streams are stored as their sum."""
         model = GenericFakeChatModel(messages=iter([AIMessage("one two three")]))
         chain = RunnableWithMessageHistory(model, memory.langchain)
@@ -182,8 +184,8 @@ class TestRunnable:
         assert stored[1].id == streamed[0].id
 
     @pytest.mark.parametrize("shared", [False, True])
-    async def test_two_runs_at_once_lose_nothing(self, memory: Any, shared: bool) -> None:
-        """Every input and output of runs that overlap is stored, in whole turns, also if they share one object."""
+    async def test_two_runs_at_once_lose_nothing(self, memory: Memory, shared: bool) -> None:
+        """Runs that overlap store every input and output, in whole turns, even if they share one object."""
         kept: dict[str, Any] = {}
 
         def factory(session_id: str) -> Any:
@@ -197,8 +199,8 @@ class TestRunnable:
         assert all(stored[i + 1] == f"re:{stored[i]}" for i in range(0, 60, 2))
 
     @pytest.mark.parametrize("shared", [False, True])
-    async def test_two_runs_in_threads_lose_nothing(self, memory: Any, shared: bool) -> None:
-        """The same in a batch, which runs in threads."""
+    async def test_two_runs_in_threads_lose_nothing(self, memory: Memory, shared: bool) -> None:
+        """The runs of a batch, which run in threads, store every input and output, in whole turns."""
         one = memory.langchain("s")
         factory = (lambda _: one) if shared else memory.langchain
         chain = RunnableWithMessageHistory(replying(lambda text: int(text) % 5 / 100), factory)
@@ -206,8 +208,8 @@ class TestRunnable:
         stored = contents(memory.langchain("s").messages)
         assert sorted(stored) == sorted([str(n) for n in range(10)] + [f"re:{n}" for n in range(10)])
 
-    async def test_a_read_within_a_run_is_fresh(self, memory: Any) -> None:
-        """Only the run's own last read is served from its first; a chain that looks sees what is there."""
+    async def test_a_read_within_a_run_is_fresh(self, memory: Memory) -> None:
+        """A read inside the chain sees what others wrote; only the run's own last read returns what its first did."""
         seen: list[list[Any]] = []
 
         async def look(messages: list[BaseMessage], config: Any) -> AIMessage:
@@ -219,8 +221,8 @@ class TestRunnable:
         assert seen == [["from elsewhere"]]
         assert contents(memory.langchain("s").messages) == ["from elsewhere", "go", "done"]
 
-    async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Any) -> None:
-        """After a run that raised, the next one with the same object is right."""
+    async def test_a_run_that_fails_leaves_nothing_behind(self, memory: Memory) -> None:
+        """After a run that raised, the next run with the same object stores its messages."""
         history = memory.langchain("s")
         fails: Runnable[Any, Any] = RunnableLambda(lambda _: 1 / 0)
         with pytest.raises(ZeroDivisionError):
@@ -229,8 +231,8 @@ class TestRunnable:
         assert contents(history.messages) == ["b", "re:b"]
 
 
-async def test_conversation_buffer_memory(memory: Any) -> None:
-    """It is the `chat_memory` of langchain-classic's ConversationBufferMemory."""
+async def test_conversation_buffer_memory(memory: Memory) -> None:
+    """It works as the `chat_memory` of langchain-classic's ConversationBufferMemory."""
     buffer = ConversationBufferMemory(chat_memory=memory.langchain("s"), return_messages=True)
     buffer.save_context({"input": "hi"}, {"output": "hello"})
     await buffer.asave_context({"input": "my name is Alice"}, {"output": "noted"})
@@ -240,7 +242,7 @@ async def test_conversation_buffer_memory(memory: Any) -> None:
 
 
 def test_importing_chatmem_imports_no_deprecated_base() -> None:
-    """`import chatmem` and `chatmem.sync` need `langchain_core.messages` only."""
+    """`import chatmem` and `chatmem.sync` import nothing of LangChain's histories."""
     script = (
         "import sys, chatmem, chatmem.sync\n"
         "chatmem.connect('redis://localhost').history('a')\n"

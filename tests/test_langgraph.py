@@ -1,4 +1,4 @@
-"""Real graphs with the nodes that load and save: nothing is stored twice and nothing is lost, however they run."""
+"""Real graphs with the nodes that load and save: they store each message once, however they run."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def stored(memory: chatmem.ChatMemory) -> list[tuple[str, str]]:
 
 
 def loop(model: Scripted, nodes: HistoryNodes, *, often: bool = True, **options: Any) -> Any:
-    """An agent and its tools; the new messages are stored after each of the agent's steps, or once at the end."""
+    """Return a graph of an agent and its tools that saves after each step, or once at the end."""
 
     def agent(state: MessagesState) -> dict[str, Any]:
         return {"messages": [model.invoke(state["messages"])]}
@@ -84,7 +84,7 @@ WAYS = ["invoke", "ainvoke", "stream values", "stream updates", "astream message
 @pytest.mark.parametrize("checkpointer", [False, True])
 @pytest.mark.parametrize("way", WAYS)
 async def test_two_turns(memory: chatmem.ChatMemory, often: bool, checkpointer: bool, way: str) -> None:
-    """Parallel calls, then another run, of another graph where no checkpointer holds the state."""
+    """A run with parallel tool calls, and the next run, store each message once, with and without a checkpointer."""
     model = Scripted(script=[asking("Lima", "Rome"), lc.AIMessage("Fine in both."), lc.AIMessage("Bye.")])
     options = {"checkpointer": InMemorySaver()} if checkpointer else {}
     graph = loop(model, HistoryNodes(memory), often=often, **options)
@@ -99,7 +99,7 @@ async def test_two_turns(memory: chatmem.ChatMemory, often: bool, checkpointer: 
 
 @pytest.mark.parametrize("checkpointer", [False, True])
 async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkpointer: bool) -> None:
-    """Messages without ids, between the runs too; the agent sees a window of them."""
+    """The agent gets a window of the stored messages, even of those without ids that others stored between the runs."""
     history = memory.history("s", user="alice")
     model = Scripted(script=[lc.AIMessage(f"answer {text}") for text in ("one", "two")])
     graph = loop(model, HistoryNodes(memory, messages=4), checkpointer=InMemorySaver() if checkpointer else None)
@@ -114,7 +114,7 @@ async def test_a_session_that_others_wrote_to(memory: chatmem.ChatMemory, checkp
 
 @pytest.mark.parametrize("way", ["stream", "astream"])
 async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory, way: str) -> None:
-    """The stored conversation, which `load` brings into the state, is not said again."""
+    """The messages that `load` puts into the state are not streamed."""
     history = memory.history("s", user="alice")
     await history.append("earlier", ("ai", "yes"), lc.HumanMessage("with an id", id="1"), ("ai", "ok"))
     graph = loop(Scripted(script=[lc.AIMessage("Hello.")]), HistoryNodes(memory))
@@ -130,7 +130,7 @@ async def test_a_stream_of_messages_shows_what_is_new(memory: chatmem.ChatMemory
 class TestInterruptions:
     @pytest.mark.parametrize("often", [False, True])
     async def test_interrupt_and_resume(self, memory: chatmem.ChatMemory, often: bool) -> None:
-        """A node that asks a person between the call and its result; another process resumes it."""
+        """A graph interrupted between a tool call and its result, and resumed elsewhere, stores each message once."""
         model, saver = Scripted(script=[asking("Lima"), lc.AIMessage("Fine.")]), InMemorySaver()
 
         def graph() -> Any:
@@ -159,7 +159,7 @@ class TestInterruptions:
         assert await stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("ai", "Fine.")]
 
     async def test_an_error_in_the_middle(self, memory: chatmem.ChatMemory) -> None:
-        """What was stored stays; the next run sees no half of an exchange."""
+        """What was stored before the error stays, and the next run gets no tool call without its result."""
         model = Scripted(script=[asking("Atlantis"), lc.AIMessage("Hello.")])
         graph = loop(model, HistoryNodes(memory))
         with pytest.raises(LookupError):
@@ -170,7 +170,7 @@ class TestInterruptions:
         assert await stored(memory) == [("human", "Atlantis?"), ("ai", ""), ("human", "Hi"), ("ai", "Hello.")]
 
     async def test_a_failed_run_goes_on(self, memory: chatmem.ChatMemory) -> None:
-        """From the checkpoint, without new input: the node that failed runs again, and nothing is stored twice."""
+        """A run resumed from its checkpoint runs the failed node again, and stores nothing twice."""
         script = [asking("Lima"), RuntimeError("overloaded"), lc.AIMessage("Fine.")]
         graph = loop(Scripted(script=script), HistoryNodes(memory), checkpointer=InMemorySaver())
         with pytest.raises(RuntimeError):
@@ -179,7 +179,7 @@ class TestInterruptions:
         assert await stored(memory) == [("human", "Lima?"), ("ai", ""), ("tool", "fine in Lima"), ("ai", "Fine.")]
 
     async def test_the_same_input_again(self, memory: chatmem.ChatMemory) -> None:
-        """After an error, by its id, without a checkpointer."""
+        """Without a checkpointer, the same input is stored once if it has an id."""
         graph = loop(
             Scripted(script=[RuntimeError("overloaded"), lc.AIMessage("a"), lc.AIMessage("b")]), HistoryNodes(memory)
         )
@@ -191,7 +191,7 @@ class TestInterruptions:
 
     @pytest.mark.parametrize("way", ["invoke", "ainvoke"])
     async def test_a_node_that_is_tried_again(self, memory: chatmem.ChatMemory, way: str) -> None:
-        """LangGraph's own retries: an append whose answer was lost is done again, and stores nothing twice."""
+        """LangGraph's retry after an append whose reply was lost stores nothing twice."""
         nodes, tries = HistoryNodes(memory), []
 
         def fail_once(done: Any) -> Any:
@@ -211,7 +211,7 @@ class TestInterruptions:
 
     @pytest.mark.parametrize("checkpointer", [False, True])
     async def test_branches(self, memory: chatmem.ChatMemory, checkpointer: bool) -> None:
-        """Several nodes at once, each with a `save` behind it, and one more at the end."""
+        """Parallel nodes, each followed by a `save`, and a `save` at the end store each message once."""
         nodes = HistoryNodes(memory)
         graph: Any = StateGraph(MessagesState)
         graph.add_node("load", nodes.load)
@@ -229,7 +229,7 @@ class TestInterruptions:
         assert await stored(memory) == [("human", "Hi"), ("ai", "a"), ("ai", "b")] * 2
 
     async def test_messages_that_a_node_removes(self, memory: chatmem.ChatMemory) -> None:
-        """The last stored one among them: what is left is known by its ids."""
+        """Even if the last stored message is removed from the state, the others are recognised by their ids."""
         await memory.history("s", user="alice").append("without an id", ("ai", "yes"))
         nodes = HistoryNodes(memory)
         graph: Any = StateGraph(MessagesState)
@@ -245,7 +245,7 @@ class TestInterruptions:
 
 
 def _chain(*nodes: tuple[str, Any], **options: Any) -> Any:
-    """Return a graph of nodes, one behind the other."""
+    """Return a graph that runs nodes one after the other."""
     graph: Any = StateGraph(MessagesState)
     before = START
     for name, node in nodes:
@@ -257,7 +257,7 @@ def _chain(*nodes: tuple[str, Any], **options: Any) -> Any:
 
 class TestChanges:
     async def test_a_node_that_redacts_what_is_stored(self, memory: chatmem.ChatMemory) -> None:
-        """The next `save` writes over it; between two runs, `load` finds it and the next `save` does."""
+        """The next `save` replaces the stored message, also if the state was changed between two runs."""
 
         def redact(state: MessagesState) -> dict[str, Any]:
             return {"messages": [one.model_copy(update={"content": "[redacted]"}) for one in state["messages"][-1:]]}
@@ -282,7 +282,7 @@ class TestChanges:
         assert await memory.history("s").messages() == done["messages"]
 
     async def test_a_person_goes_on_instead_of_an_approval(self, memory: chatmem.ChatMemory) -> None:
-        """Whether the call is stored or not, no model is sent it without its result."""
+        """No model is sent a tool call without its result, whether the call is stored or not."""
 
         def approve(state: MessagesState) -> None:
             if state["messages"][-1].type == "ai":
@@ -305,7 +305,7 @@ class TestChanges:
             assert [message.text for message in model.seen[-1]] == ["one", "two", "three"]
 
     async def test_a_call_that_is_the_input(self, memory: chatmem.ChatMemory) -> None:
-        """The graph goes on to its tools."""
+        """A run that begins with a tool call keeps it, since its tools come next."""
         nodes = HistoryNodes(memory)
         graph = _chain(("load", nodes.load), ("tools", ToolNode([weather])), ("save", nodes.save))
         await graph.ainvoke({"messages": [lc.HumanMessage("Lima?"), asking("Lima")]}, CONFIG)
@@ -360,7 +360,7 @@ class _Plain(TypedDict):
 class TestStates:
     @pytest.mark.parametrize("schema", [_Model, _Dataclass, _Dict])
     async def test_any_schema(self, memory: chatmem.ChatMemory, schema: Any) -> None:
-        """Of the user's own; nobody sees what the nodes keep there."""
+        """A state schema of the user's own works, and other nodes do not see what the nodes keep in the state."""
         nodes = HistoryNodes(memory)
         seen: list[Any] = []
 
@@ -383,7 +383,7 @@ class TestStates:
         assert await stored(memory) == [("human", "Hi"), ("ai", "Hello.")] * 2
 
     async def test_a_subgraph(self, memory: chatmem.ChatMemory) -> None:
-        """As a node of another graph, with its checkpointer."""
+        """A graph that is a node of another graph works with the other's checkpointer."""
         inner = loop(Scripted(script=[lc.AIMessage("one"), lc.AIMessage("two")]), HistoryNodes(memory))
         outer: Any = StateGraph(MessagesState)
         outer.add_node("talk", inner)
@@ -395,7 +395,7 @@ class TestStates:
 
     @pytest.mark.parametrize("schema", [_Added, _Plain])
     async def test_without_the_reducer(self, memory: chatmem.ChatMemory, schema: Any) -> None:
-        """It is named, and nothing is stored."""
+        """A state without ids is an error that names the reducer, and nothing is stored."""
         nodes = HistoryNodes(memory)
         graph: Any = StateGraph(schema)
         graph.add_node("load", nodes.load)
@@ -407,7 +407,7 @@ class TestStates:
         assert await stored(memory) == []
 
     async def test_where_the_session_is_named(self, memory: chatmem.ChatMemory) -> None:
-        """In the run's context, else in its config, else its thread; none is an error that says how."""
+        """The session comes from the context, else the config, else the thread; without one, the error says how."""
         nodes = HistoryNodes(memory)
         built: Any = StateGraph(MessagesState, context_schema=dict)
         built.add_node("load", nodes.load)

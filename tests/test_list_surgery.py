@@ -1,4 +1,4 @@
-"""Sealed sessions whose list somebody rewrites: what is found out, and what is not, as docs/guarantees.md says it."""
+"""Sealed sessions whose list somebody rewrites: what is found out, and what is not, as docs/encryption.md says it."""
 
 from __future__ import annotations
 

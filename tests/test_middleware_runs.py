@@ -1,4 +1,4 @@
-"""What a run stores where something goes another way: redaction, summaries, approvals, errors, branches, users."""
+"""What runs store in special cases: redaction, summaries, approvals, errors, branches, users."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class TestRedaction:
     async def test_at_no_time_stored_in_clear(
         self, url: str, prefix: str, memory: chatmem.ChatMemory, save: Any, last: bool, sync: bool
     ) -> None:
-        """Whoever looks while a model or a tool runs, and afterwards."""
+        """Redacted messages are stored redacted, as a read during a model or tool call shows, too."""
         looks: list[str] = []
 
         def look() -> None:
@@ -120,7 +120,7 @@ class TestRedaction:
         assert "example.com" not in repr(model.seen)
 
     async def test_a_message_that_the_session_held_before(self, memory: chatmem.ChatMemory) -> None:
-        """A back end stores what the user says, without an id, and runs the agent on the session alone."""
+        """An application may store the user's message without an id itself, and run the agent without input."""
         await memory.history("s").append(lc.SystemMessage("Be brief."), "I am ann@example.com")
         pii = PIIMiddleware("email", apply_to_input=True)
         model = Scripted(script=[lc.AIMessage("Hello."), lc.AIMessage("Bye.")])
@@ -133,7 +133,7 @@ class TestRedaction:
 
     @BOTH
     async def test_after_the_agent(self, memory: chatmem.ChatMemory, save: Any) -> None:
-        """What a middleware changes at the very end is stored if the history stands before it in the list."""
+        """A change that a middleware makes at the very end is stored if the history precedes it in the list."""
 
         class Shouting(AgentMiddleware[Any, Any]):
             def after_agent(self, state: Any, runtime: Any) -> dict[str, Any]:
@@ -151,7 +151,7 @@ class TestRedaction:
 
     @BOTH
     async def test_an_edit_between_two_runs(self, memory: chatmem.ChatMemory, save: Any) -> None:
-        """A person changes the state that a checkpointer keeps: the memory and the next run have it so."""
+        """If a person changes the state of a checkpointer, the memory and the next run have the change."""
         model = Scripted(script=[lc.AIMessage("My key is 4242"), lc.AIMessage("Bye.")])
         agent = agent_of(model, history=HistoryMiddleware(memory, save=save), checkpointer=InMemorySaver())
         done = await agent.ainvoke(human("Hi"), CONFIG)
@@ -163,7 +163,7 @@ class TestRedaction:
         assert texts(await stored(memory)) == ["Hi", "My key is secret", "Thanks", "Bye."]
 
     async def test_an_edit_in_the_memory(self, memory: chatmem.ChatMemory) -> None:
-        """It stays: the state, which did not change since, has an older one."""
+        """A change made in the memory stays, since the state did not change."""
         model = Scripted(script=[lc.AIMessage("My key is 4242"), lc.AIMessage("Bye.")])
         agent = agent_of(model, history=HistoryMiddleware(memory), checkpointer=InMemorySaver())
         done = await agent.ainvoke(human("Hi"), CONFIG)
@@ -176,7 +176,7 @@ class TestRedaction:
     async def test_a_known_message_is_given_again_with_other_content(
         self, memory: chatmem.ChatMemory, checkpointer: bool
     ) -> None:
-        """It takes the place of the other, as it does in a state."""
+        """A message with a known id replaces the stored one, as it does in a state."""
         model = Scripted(script=[lc.AIMessage("a"), lc.AIMessage("b")])
         agent = agent_of(
             model, history=HistoryMiddleware(memory), checkpointer=InMemorySaver() if checkpointer else None
@@ -208,7 +208,7 @@ class TestSummaries:
     async def test_what_was_said_stays(
         self, memory: chatmem.ChatMemory, save: Any, last: bool, checkpointer: bool, trigger: int, keep: int
     ) -> None:
-        """In its order, and no summary beside it; beside a checkpointer, a model is sent what it would be without."""
+        """All messages are stored in order, but no summary; beside a checkpointer, nothing changes for the model."""
         answers: list[Any] = [
             asking("Lima"),
             asking("Rome", "Oslo"),
@@ -248,7 +248,7 @@ class TestSummaries:
             assert [plain(one) for one in model.seen] == [plain(one) for one in alone.seen]
 
     async def test_a_summary_of_what_the_memory_forgot(self, memory: chatmem.ChatMemory) -> None:
-        """It goes with the session."""
+        """The state's summary goes when the session is cleared."""
         brief = Scripted(script=[lc.AIMessage("the secret")] * 9)
         summarizer = SummarizationMiddleware(brief, trigger=("messages", 3), keep=("messages", 1))
         model = Scripted(script=[lc.AIMessage(one) for one in "abc"])
@@ -263,7 +263,7 @@ class TestSummaries:
 
     @BOTH
     async def test_other_middleware_that_trims(self, memory: chatmem.ChatMemory, save: Any) -> None:
-        """What it takes from the state stays in the memory, that of this run too."""
+        """Messages that it removes from the state stay in the memory, even those of this run."""
 
         class Trimming(AgentMiddleware[Any, Any]):
             def before_model(self, state: Any, runtime: Any) -> dict[str, Any]:
@@ -297,7 +297,7 @@ class TestOrder:
         assert await stored(memory) == done["messages"]
 
     async def test_put_before_a_call_that_is_stored_already(self, memory: chatmem.ChatMemory) -> None:
-        """By its tool, before it ran."""
+        """The tool call was stored by its tool, before the tool ran."""
 
         class Late(Inserting):
             def before_model(self, state: Any, runtime: Any) -> dict[str, Any] | None:
@@ -311,7 +311,7 @@ class TestOrder:
 
     @BOTH
     async def test_put_at_the_head_of_each_run(self, memory: chatmem.ChatMemory, save: Any) -> None:
-        """What earlier runs stored keeps its place."""
+        """Messages of earlier runs keep their places."""
         history = memory.history("s")
         await history.append(*(lc.HumanMessage(f"m{i}", id=f"m{i}") for i in range(4)), ("ai", "yes"))
         before = [entry async for entry in history.entries()]
@@ -324,7 +324,7 @@ class TestOrder:
 
     @BOTH
     async def test_an_answer_to_a_malformed_call_of_an_earlier_run(self, memory: chatmem.ChatMemory, save: Any) -> None:
-        """create_agent puts it behind the call, before all that came since; nothing is said twice, now or later."""
+        """create_agent inserts a result right behind its call; nothing is stored twice, in this run or later."""
         torn = lc.AIMessage("Hm.", invalid_tool_calls=[{"name": "weather", "args": "{", "id": "c", "error": "x"}])
         script = [torn, *(lc.AIMessage(one) for one in "abc")]
         model = Scripted(script=script)
@@ -344,7 +344,7 @@ class TestApprovals:
     @ORDERS
     @pytest.mark.parametrize("says", ["", "I pay now."])
     async def test_a_person_goes_on_instead(self, memory: chatmem.ChatMemory, save: Any, last: bool, says: str) -> None:
-        """The model is sent no call without a result, in this run and later; all that the person said is there."""
+        """The model is never sent a tool call without a result, and everything that the person said is stored."""
         call = asking("Lima").model_copy(update={"content": says})
         model = Scripted(script=[call, lc.AIMessage("As you like."), lc.AIMessage("Hello.")])
         approval = HumanInTheLoopMiddleware(interrupt_on={"weather": True})
@@ -371,7 +371,7 @@ class TestApprovals:
 
     @pytest.mark.parametrize("checkpointer", [False, True])
     async def test_a_result_that_comes_with_the_next_run(self, memory: chatmem.ChatMemory, checkpointer: bool) -> None:
-        """A client runs the tool: the call, which no window gives without its result, comes back with it."""
+        """If a client runs the tool, the next run gets the call together with its result."""
         history = memory.history("s")
         call = asking("Lima", "Rome")
         await history.append("Lima?", call, lc.ToolMessage("rain in Rome", tool_call_id="call-Rome"))
@@ -403,7 +403,7 @@ class TestErrors:
     async def test_a_run_that_fails_and_one_more(
         self, memory: chatmem.ChatMemory, save: Any, script: list[Any], beside: list[Any], checkpointer: bool
     ) -> None:
-        """The next one can be sent, no message is stored twice, and by step nothing that was sent is lost."""
+        """The next run can be sent, no message is stored twice, and with save="step" nothing that was sent is lost."""
         model = Scripted(
             script=[
                 *(one if isinstance(one, Exception) else one.model_copy() for one in script),
@@ -429,7 +429,7 @@ class TestErrors:
 
         @tool
         async def wait() -> str:
-            """Wait for ever."""
+            """Wait forever."""
             begun.set()
             await asyncio.Event().wait()
             return ""
@@ -457,7 +457,7 @@ class TestErrors:
         assert await stored(memory) == done["messages"]
 
     async def test_all_of_the_conversation_is_given_each_time(self, memory: chatmem.ChatMemory) -> None:
-        """By a client that keeps it itself; a window holds less of it."""
+        """A client may pass the whole conversation, of which the window holds a part."""
         model = Scripted(script=[lc.AIMessage(str(i)) for i in range(4)])
         agent = agent_of(model, history=HistoryMiddleware(memory, messages=2))
         messages: list[Any] = []
@@ -473,7 +473,7 @@ class TestInside:
     @BOTH
     @pytest.mark.parametrize("sync", [False, True])
     async def test_an_agent_in_a_tool(self, memory: chatmem.ChatMemory, save: Any, sync: bool) -> None:
-        """Under the session of the run around it, it keeps none; under one of its own, it keeps that."""
+        """An inner agent stores nothing under the outer run's session, and its messages under a session of its own."""
         history = HistoryMiddleware(memory, save=save)
         inner_model = Scripted(script=[asking("Lima"), lc.AIMessage("inner 0"), lc.AIMessage("inner 1")])
         inner = agent_of(inner_model, history=HistoryMiddleware(memory, save=save))
@@ -511,7 +511,7 @@ class TestTimeTravel:
         return model, agent
 
     async def _checkpoint(self, agent: Any, said: str) -> Any:
-        """Return the config of the last checkpoint whose state ends with a text, and where the run is over."""
+        """Return the config of the last checkpoint whose run is over and whose state ends with a text."""
         async for one in agent.aget_state_history(CONFIG):
             messages = one.values.get("messages", [])
             if not one.next and messages and messages[-1].text == said:
@@ -519,7 +519,7 @@ class TestTimeTravel:
         raise AssertionError(said)
 
     async def _before(self, agent: Any, node: str) -> Any:
-        """Return the last checkpoint that a node comes next after."""
+        """Return the last checkpoint before a node."""
         async for one in agent.aget_state_history(CONFIG):
             if node in one.next:
                 return one
@@ -527,7 +527,7 @@ class TestTimeTravel:
 
     @pytest.mark.parametrize("sync", [False, True])
     async def test_something_else_is_said(self, memory: chatmem.ChatMemory, sync: bool) -> None:
-        """The memory and the next runs have the new branch, and what others said."""
+        """The memory and the next runs have the new branch, and what others stored."""
         model, agent = await self._talk(memory, "a", "b", "c", "d")
         await agent.ainvoke(human("one"), CONFIG)
         await memory.history("s").append(lc.HumanMessage("from another device", id="other"))
@@ -544,7 +544,7 @@ class TestTimeTravel:
         assert texts(model.seen[-1]) == [*said, "more"]
 
     async def test_the_model_is_asked_again(self, memory: chatmem.ChatMemory) -> None:
-        """Without new input, from before the answer."""
+        """A run without new input from before the answer replaces the answer."""
         model, agent = await self._talk(memory, "a", "b", "c", "d")
         for text in ("one", "two"):
             await agent.ainvoke(human(text), CONFIG)
@@ -567,7 +567,7 @@ class TestTimeTravel:
         assert texts(model.seen[-1]) == [*texts(done["messages"]), "more"]
 
     async def test_a_state_that_was_edited(self, memory: chatmem.ChatMemory) -> None:
-        """A fork: what was asked is changed in an older state, which the run goes on from."""
+        """A run may continue from an older state in which the question was changed."""
         model, agent = await self._talk(memory, "a", "b", "c", "d")
         for text in ("one", "two"):
             await agent.ainvoke(human(text), CONFIG)
@@ -599,7 +599,7 @@ class TestTimeTravel:
         assert texts(await stored(memory)) == ["one", "a", "other", "e"]
 
     async def test_a_branch_that_failed(self, memory: chatmem.ChatMemory) -> None:
-        """What was stored of it goes, too."""
+        """Messages that an unfinished run stored are removed, too."""
         _, agent = await self._talk(memory, "a", asking("Atlantis"), "b")
         await agent.ainvoke(human("one"), CONFIG)
         with pytest.raises(LookupError):
@@ -609,7 +609,7 @@ class TestTimeTravel:
         assert texts(await stored(memory)) == ["one", "a", "other", "b"]
 
     async def test_the_latest_checkpoint_by_its_name(self, memory: chatmem.ChatMemory) -> None:
-        """Nothing is left there."""
+        """A run from the thread's last checkpoint abandons nothing."""
         model, agent = await self._talk(memory, "a", "b")
         await agent.ainvoke(human("one"), CONFIG)
         await memory.history("s").append("from another device")
@@ -631,7 +631,7 @@ class TestUsers:
     )
     @pytest.mark.parametrize("key", ["user", "langgraph_auth_user"])
     async def test_what_names_a_user(self, memory: chatmem.ChatMemory, user: Any, name: str, key: str) -> None:
-        """Also the object that LangGraph Platform puts into the config for whom it authenticated."""
+        """A user may be an id or an object with an identity, such as LangGraph Platform's authenticated user."""
         agent = agent_of(Scripted(script=[lc.AIMessage("a")]), history=HistoryMiddleware(memory))
         await agent.ainvoke(human("Hi"), {"configurable": {"session_id": "s", key: user}})
         assert (await memory.history("s").info()).user == name
@@ -643,7 +643,7 @@ class TestUsers:
             await agent.ainvoke(human("Hi"), {"configurable": {"session_id": "s", "user": user}})
 
     async def test_a_client_that_says_it_is_another(self, memory: chatmem.ChatMemory) -> None:
-        """On LangGraph Platform the config comes from the client, and who is authenticated from the server."""
+        """On LangGraph Platform the config's user comes from the client, the authenticated user from the server."""
         agent = agent_of(Scripted(script=[lc.AIMessage("a")]), history=HistoryMiddleware(memory))
         config = {"session_id": "s", "user": "alice", "langgraph_auth_user": SimpleNamespace(identity="bob")}
         with pytest.raises(ValueError, match="authenticated"):
@@ -655,7 +655,7 @@ class TestUsers:
     async def test_a_session_of_another(
         self, memory: chatmem.ChatMemory, save: Any, owner: str | None, mode: Any
     ) -> None:
-        """Nothing of it is streamed, sent to a model, or stored."""
+        """Nothing of another user's session is streamed or sent to a model, and nothing is stored in it."""
         await memory.history("s", user=owner).append("my card is 4242", ("ai", "noted"))
         model = Scripted(script=[lc.AIMessage("a")])
         agent = agent_of(model, history=HistoryMiddleware(memory, save=save))

@@ -1,4 +1,4 @@
-"""`chatmem migrate`: every message of every layout, once, verified, and no source lost."""
+"""`chatmem migrate` moves every message of every layout once, verifies it, and loses no source."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from tests.upstash_server import TOKEN, serving
 
 @pytest.fixture
 def source(url: str) -> Iterator[Any]:
-    """An empty database, with a plain client."""
+    """A client of the source: an empty database."""
     with redis.Redis.from_url(url.removesuffix("/0") + "/5") as raw:
         raw.flushdb()
         yield raw
@@ -49,7 +49,7 @@ def source(url: str) -> Iterator[Any]:
 
 @pytest.fixture
 def target(url: str) -> Iterator[Any]:
-    """Another one."""
+    """A client of the target: another empty database."""
     with redis.Redis.from_url(url.removesuffix("/0") + "/6") as raw:
         raw.flushdb()
         yield raw
@@ -72,7 +72,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture
 def run(source: Any, target: Any) -> Run:
-    """Runs the command from one database to the other."""
+    """Run the command from one database to the other."""
 
     def call(layout: str, *arguments: str, at: str | None = None, yes: bool = True) -> Any:
         given = ["migrate", at or url_of(source), "--from", layout, *(["--yes"] if yes else []), *arguments]
@@ -82,18 +82,18 @@ def run(source: Any, target: Any) -> Run:
 
 
 def push(raw: Any, key: str, messages: list[lc.BaseMessage], *, newest_first: bool = True) -> None:
-    """Store messages as langchain-community's class does, or Memorystore's."""
+    """Store messages as langchain-community's class does, or as Memorystore's does."""
     for written in messages_to_dict(messages):
         (raw.lpush if newest_first else raw.rpush)(key, json.dumps(written))
 
 
 def snapshot(raw: Any) -> dict[bytes, bytes]:
-    """Return the whole keyspace."""
+    """Return all keys with their values."""
     return {key: raw.dump(key) for key in raw.scan_iter(count=1000)}
 
 
 def carried(messages: list[lc.BaseMessage]) -> list[lc.BaseMessage]:
-    """What JSON carries of messages."""
+    """Return messages as JSON represents them."""
     return messages_from_dict(json.loads(json.dumps(messages_to_dict(messages))))
 
 
@@ -101,16 +101,23 @@ CONVERSATIONS = dict(list(samples.conversations().items())[:20])
 
 
 class TestLists:
-    """The layouts that are one list a session."""
+    """Layouts with one list for each session."""
 
     @pytest.mark.parametrize(
         ("layout", "prefix", "newest_first"),
         [("langchain-community", "message_store:", True), ("langchain-js", "", True), ("memorystore", "", False)],
     )
     def test_real_conversations(
-        self, run: Run, source: Any, target: Any, memory: Any, layout: str, prefix: str, newest_first: bool
+        self,
+        run: Run,
+        source: Any,
+        target: Any,
+        memory: chatmem.sync.ChatMemory,
+        layout: str,
+        prefix: str,
+        newest_first: bool,
     ) -> None:
-        """Every message arrives equal and in order; the source is as it was; twice moves nothing twice."""
+        """Every message arrives equal and in order, the source stays as it was, and a second run moves nothing."""
         for name, messages in CONVERSATIONS.items():
             push(source, prefix + name, messages, newest_first=newest_first)
         before, matching = snapshot(source), ([] if prefix else ["--match", "*"])
@@ -128,8 +135,8 @@ class TestLists:
         assert "20 sessions already there" in again.output
         assert snapshot(target) == written
 
-    def test_the_kinds(self, run: Run, source: Any, memory: Any) -> None:
-        """All that the old class could store, NaN as it writes it included."""
+    def test_the_kinds(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Everything that the old class could store arrives, even NaN as it writes it."""
         messages = [message for name, message in samples.kinds().items() if name != "bytes artifact"]
         push(source, "message_store:s", messages)
         assert run("langchain-community").exit_code == 0
@@ -137,7 +144,7 @@ class TestLists:
         assert memory.history("s").count() == 21
 
     def test_a_dry_run(self, run: Run, source: Any, target: Any) -> None:
-        """Says what would be done, and does nothing; so it is without anybody to confirm."""
+        """A dry run reports what it would do and does nothing; so does a run that nobody confirms."""
         push(source, "message_store:a", [lc.HumanMessage("x")] * 3)
         push(source, "message_store:b", [lc.HumanMessage("x")])
         before = snapshot(source)
@@ -148,7 +155,7 @@ class TestLists:
         assert (snapshot(source), snapshot(target)) == (before, {})
 
     def test_times_to_live(self, run: Run, source: Any, target: Any) -> None:
-        """What is left of the source's is the target's, on all keys; none stays none."""
+        """The source's remaining TTL becomes the target's, on all keys; no TTL stays no TTL."""
         push(source, "message_store:a", [lc.HumanMessage(str(number), id=str(number)) for number in range(1200)])
         push(source, "message_store:b", [lc.HumanMessage("x", id="x")])
         source.pexpire("message_store:a", 600_000)
@@ -156,8 +163,8 @@ class TestLists:
         assert all(590_000 < target.pttl(f"chatmem:{{a}}:{end}") <= 600_000 for end in "mis")
         assert all(target.pttl(f"chatmem:{{b}}:{end}") == -1 for end in "mis")
 
-    def test_unreadable_records(self, run: Run, source: Any, target: Any, memory: Any) -> None:
-        """They are listed with their keys; the rest is moved; their source stays, whatever was asked."""
+    def test_unreadable_records(self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Unreadable elements are listed with their keys, the rest is moved, and the source is never removed."""
         push(source, "message_store:a", [lc.HumanMessage("first")])
         source.lpush("message_store:a", "{", b"\xff", '{"type": "nothing", "data": {}}')
         push(source, "message_store:a", [lc.HumanMessage("last")])
@@ -172,7 +179,7 @@ class TestLists:
         assert memory.history("b").count() == 0
 
     def test_many_unreadable_records(self, run: Run, source: Any) -> None:
-        """Of each session, some are named, and the rest is counted."""
+        """Some unreadable elements of each session are named, and the others counted."""
         source.lpush("message_store:a", *["x"] * 1000)
         done = run("langchain-community", "--dry-run")
         assert "unreadable: message_store:a: 980 more" in done.output
@@ -180,7 +187,7 @@ class TestLists:
 
     @pytest.mark.parametrize("layout", ["langchain-community", "memorystore", "openai-agents"])
     def test_what_is_left_behind(self, run: Run, source: Any, layout: str) -> None:
-        """Keys that are no sessions are named by what they are, counted, and make the exit code 1."""
+        """Keys that are not sessions are named with their types, counted, and make the exit code 1."""
         prefix = KINDS[layout].prefix or "x"
         key = f"{prefix}:a:messages" if layout == "openai-agents" else f"{prefix}a"
         source.rpush(key, '{"type": "human", "role": "user", "content": "x", "text": "x"}')
@@ -200,8 +207,8 @@ class TestLists:
         assert f"{at}text19, and 10 more\n" in done.output
         assert json.loads(run(layout, *matching, "--json").output.splitlines()[-1])["left"] == 31
 
-    def test_delete_source(self, run: Run, source: Any, memory: Any) -> None:
-        """Removed once it is verified, a session that was moved before too."""
+    def test_delete_source(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """A source is removed once its copy is verified, also if it was moved before."""
         push(source, "message_store:a", [lc.HumanMessage("a")])
         assert run("langchain-community").exit_code == 0
         push(source, "message_store:b", [lc.HumanMessage("b")])
@@ -211,8 +218,8 @@ class TestLists:
         assert source.keys() == [b"other"]
         assert memory.history("a").count() == memory.history("b").count() == 1
 
-    def test_a_session_that_holds_something_else(self, run: Run, source: Any, memory: Any) -> None:
-        """It is not mixed: listed, and its source stays."""
+    def test_a_session_that_holds_something_else(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """A session that holds other messages at the target is listed, and both stay as they were."""
         push(source, "message_store:a", [lc.HumanMessage("a"), lc.HumanMessage("b")])
         push(source, "message_store:b", [lc.HumanMessage("b")])
         memory.history("a").append("something else")
@@ -221,8 +228,8 @@ class TestLists:
         assert source.keys() == [b"message_store:a"]
         assert memory.history("a").count() == 1
 
-    def test_a_rolling_deployment(self, run: Run, source: Any, memory: Any) -> None:
-        """What old code adds after a run the next one brings; what new code adds there is no conflict."""
+    def test_a_rolling_deployment(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """The next run moves what old code added since; what new code added at the target is no conflict."""
         push(source, "message_store:a", [lc.HumanMessage("1"), lc.AIMessage("2")])
         assert run("langchain-community").exit_code == 0
         push(source, "message_store:a", [lc.HumanMessage("3")])
@@ -232,8 +239,8 @@ class TestLists:
         assert "1 sources removed" in done.output
         assert [message.content for message in memory.history("a").messages()] == ["1", "2", "3", "4"]
 
-    def test_an_id_twice(self, run: Run, source: Any, memory: Any) -> None:
-        """Messages of one id are all kept, with their id, and recognised when they are sent again."""
+    def test_an_id_twice(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Messages with the same id are all kept, and recognised in the next run."""
         messages: list[lc.BaseMessage] = [lc.HumanMessage("a", id="1"), lc.HumanMessage("b", id="1")]
         messages += messages
         messages += [lc.AIMessageChunk(content="x", id="2"), lc.AIMessageChunk(content="y", id="2")]
@@ -242,8 +249,8 @@ class TestLists:
         assert memory.history("a").messages() == messages
         assert memory.history("a").append(*memory.history("a").messages(), on_known_id="add").duplicates == 6
 
-    def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: Any) -> None:
-        """And what chatmem itself keeps there is no source."""
+    def test_bare_keys_need_a_pattern(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Layouts without a prefix need --match, and chatmem's own keys are not sources."""
         push(source, "chat-1", [lc.HumanMessage("x")], newest_first=False)
         push(source, "job-1", [lc.HumanMessage("x")], newest_first=False)
         done = run("memorystore")
@@ -256,7 +263,7 @@ class TestLists:
 
     @pytest.mark.parametrize("session", ["a:b", "日本", "a}b%", "x*[?]", "\x1b[31m", "a b"])
     def test_any_session(self, run: Run, source: Any, target: Any, session: str) -> None:
-        """Whatever the id is, it is the same at the target."""
+        """Any id is the same at the target."""
         push(source, f"p*:{session}", [lc.HumanMessage("x")])
         push(source, f"pq:{session}", [lc.HumanMessage("x")])
         done = run("langchain-community", "--key-prefix", "p*:", "--prefix", "other")
@@ -272,13 +279,13 @@ def migrating(source: Any, target: Any, layout: str = "langchain-community") -> 
 
 
 class TestTrouble:
-    """What may go wrong on the way."""
+    """What may go wrong."""
 
     def test_ended_in_the_middle(
-        self, run: Run, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+        self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A run that dies after any slice is gone on with: every message is there once."""
-        monkeypatch.setattr(migration, "SLICE", 10)
+        """After a run that dies after any batch, the next run resumes, and every message is there once."""
+        monkeypatch.setattr(migration, "BATCH", 10)
         messages: list[lc.BaseMessage] = [lc.HumanMessage(str(number)) for number in range(55)]
         push(source, "message_store:a", messages)
         original = Writer.store
@@ -297,8 +304,8 @@ class TestTrouble:
         assert "1 sessions moved and verified (15 messages)" in run("langchain-community").output
         assert memory.history("a").messages() == messages
 
-    def test_killed(self, source: Any, target: Any, memory: Any) -> None:
-        """kill -9, again and again, until it is through."""
+    def test_killed(self, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Runs that are killed with kill -9 until one gets through move every message once."""
         for number in range(40):
             push(source, f"message_store:s{number}", [lc.HumanMessage(str(n)) for n in range(60)])
         command = [sys.executable, "-m", "chatmem.cli", "migrate", url_of(source), "--from", "langchain-community"]
@@ -322,9 +329,9 @@ class TestTrouble:
             assert [message.content for message in memory.history(f"s{number}").messages()] == wanted
 
     def test_what_comes_back_different(
-        self, source: Any, target: Any, memory: Any, monkeypatch: pytest.MonkeyPatch
+        self, source: Any, target: Any, memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Is a failure, and the source stays."""
+        """A message that comes back different is a failure, and the source stays."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         held = migration._held
         monkeypatch.setattr(migration, "_held", lambda history: held(history)[:-1])
@@ -333,7 +340,7 @@ class TestTrouble:
         assert source.llen("message_store:a") == 1
 
     def test_a_source_that_changes(self, source: Any, target: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Old code that writes meanwhile keeps its list."""
+        """A list to which old code writes meanwhile is not removed."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         original = Writer.store
 
@@ -348,12 +355,14 @@ class TestTrouble:
         assert source.llen("message_store:a") == 2
 
     def test_a_source_that_goes(self, source: Any, target: Any) -> None:
-        """A session that expired after it was found is none."""
+        """A session that expired after it was found is skipped."""
         assert migrating(source, target).move(Source("a", (b"message_store:a",)), remove=True).status == "nothing"
 
     @pytest.mark.parametrize("end", "ms")
-    def test_a_target_of_a_wrong_type(self, run: Run, source: Any, target: Any, memory: Any, end: str) -> None:
-        """It costs that session alone."""
+    def test_a_target_of_a_wrong_type(
+        self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory, end: str
+    ) -> None:
+        """An error that concerns one session does not stop the others."""
         for session in "abc":
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
         target.set(f"chatmem:{{b}}:{end}", "x")
@@ -362,7 +371,7 @@ class TestTrouble:
         assert "2 sessions moved and verified (2 messages)" in done.output
 
     def test_a_damaged_target(self, run: Run, source: Any, target: Any) -> None:
-        """What cannot be read there is not built upon."""
+        """A target session with an unreadable record is not changed."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         target.rpush("chatmem:{a}:m", b"0:garbage")
         done = run("langchain-community")
@@ -370,7 +379,7 @@ class TestTrouble:
 
     @pytest.mark.parametrize("address", ["redis://127.0.0.1:1", "nonsense", "https://host"])
     def test_a_source_that_is_none(self, run: Run, address: str) -> None:
-        """One line, no traceback."""
+        """An unreachable server is an error of one line, without a traceback."""
         done = run("langchain-community", at=address)
         assert done.exit_code == 1
         assert done.output.startswith("error: ")
@@ -378,7 +387,7 @@ class TestTrouble:
 
 
 class TestOwners:
-    """Whose the sessions are afterwards."""
+    """The users of moved sessions."""
 
     @pytest.fixture
     def owners(self, tmp_path: Path) -> Path:
@@ -386,8 +395,8 @@ class TestOwners:
         file.write_text('session,user\n"a",alice\nb,bob\n"with, comma",alice\n', encoding="utf-8")
         return file
 
-    def test_a_user_and_a_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
-        """The file says whose a session is, and --user whose the rest is."""
+    def test_a_user_and_a_file(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, owners: Path) -> None:
+        """--users names the sessions' users, and --user the user of all others."""
         for session in ("a", "b", "c", "with, comma"):
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
         done = run("langchain-community", "--users", str(owners), "--user", "carl")
@@ -395,16 +404,16 @@ class TestOwners:
         found = {user: {one.session_id for one in memory.sessions(user).sessions} for user in ("alice", "bob", "carl")}
         assert found == {"alice": {"a", "with, comma"}, "bob": {"b"}, "carl": {"c"}}
 
-    def test_who_is_not_in_the_file(self, run: Run, source: Any, memory: Any, owners: Path) -> None:
-        """They are counted, and nobody's."""
+    def test_who_is_not_in_the_file(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, owners: Path) -> None:
+        """Sessions that are not in the file are counted, and get no user."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         push(source, "message_store:z", [lc.HumanMessage("x")])
         done = run("langchain-community", "--users", str(owners))
         assert (done.exit_code, "1 session are not in the file" in done.output) == (0, True)
         assert [memory.history(session).info().user for session in "az"] == ["alice", None]
 
-    def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: Any) -> None:
-        """A session that is nobody's gets its owner then, and keeps its messages and its version."""
+    def test_sessions_that_were_moved_before(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """A session without a user that was moved before gets its user, and keeps its messages and version."""
         push(source, "message_store:a", [lc.HumanMessage("x")])
         assert run("langchain-community").exit_code == 0
         before = memory.history("a").info()
@@ -416,8 +425,8 @@ class TestOwners:
         assert [one.session_id for one in memory.sessions("u").sessions] == ["a"]
         assert source.keys() == []
 
-    def test_sessions_of_somebody_else(self, run: Run, source: Any, memory: Any) -> None:
-        """They stay theirs, unchanged, and their source stays; so it is where they hold the very same messages."""
+    def test_sessions_of_somebody_else(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Sessions of other users stay unchanged, and so do their sources, even if they hold the same messages."""
         for session, there in (("same", ["x"]), ("less", []), ("other", ["y"])):
             push(source, f"message_store:{session}", [lc.HumanMessage("x")])
             memory.history(session, user="alice").append(*there)
@@ -453,7 +462,7 @@ class TestOwners:
     def test_a_file_that_is_none(
         self, run: Run, source: Any, target: Any, tmp_path: Path, text: str, problem: str
     ) -> None:
-        """One line says where, and nothing is moved."""
+        """An error in the file is reported in one line that says where, and nothing is moved."""
         file = tmp_path / "owners"
         file.write_bytes(text.encode("utf-8", "surrogateescape"))
         push(source, "message_store:a", [lc.HumanMessage("x")])
@@ -462,8 +471,8 @@ class TestOwners:
         assert f"{file}, {problem}" in done.output
         assert snapshot(target) == {}
 
-    def test_json_lines(self, run: Run, source: Any, memory: Any, tmp_path: Path) -> None:
-        """Other fields are left alone."""
+    def test_json_lines(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+        """Other fields of the file are ignored."""
         file = tmp_path / "owners.jsonl"
         file.write_text('\ufeff{"session": "a", "user": "u", "since": 5}\r\n\r\n', encoding="utf-8")
         push(source, "message_store:a", [lc.HumanMessage("x")])
@@ -476,7 +485,7 @@ GLOBS = ["*", "a*", "?", "a?c", "[ab]*", "[^a]*", "[a-c]x", "[c-a]x", "\\*", "[\
 
 @pytest.mark.parametrize("glob", GLOBS)
 def test_globs_match_as_redis_does(source: Any, glob: str) -> None:
-    """Those that langchain-redis' documents are chosen by."""
+    """`matcher` matches what Redis' own globs match."""
     names = ["a", "b", "c", "ax", "bx", "abc", "a*c", "*", "]", "[", "a[", "^", "!", "\\", "a\nb", "-", "é"]
     source.mset(dict.fromkeys(names, "x"))
     matching = {key.decode() for key in source.scan_iter(glob, count=1000)} if glob else set()
@@ -484,10 +493,10 @@ def test_globs_match_as_redis_does(source: Any, glob: str) -> None:
 
 
 class TestOtherServers:
-    """Sources that are no single Redis."""
+    """Sources other than a single Redis server."""
 
-    def test_a_cluster(self, run: Run, memory: Any) -> None:
-        """All its nodes are looked at."""
+    def test_a_cluster(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
+        """All nodes of a cluster are scanned."""
         with cluster() as running, redis.RedisCluster.from_url(running.url.replace("+cluster", "")) as raw:
             for number in range(12):
                 push(raw, f"message_store:s{number}", [lc.HumanMessage(str(number))])
@@ -496,8 +505,8 @@ class TestOtherServers:
             assert list(raw.scan_iter()) == []
         assert [memory.history(f"s{number}").messages()[0].content for number in range(12)] == [*map(str, range(12))]
 
-    def test_upstash(self, run: Run, source: Any, memory: Any) -> None:
-        """By its REST API."""
+    def test_upstash(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Upstash is scanned over its REST API."""
         with serving(url_of(source).removesuffix("/5")) as rest, upstash_redis.Redis(rest.url, TOKEN) as raw:
             for number in range(3):
                 for written in messages_to_dict([lc.HumanMessage("é"), lc.AIMessage("b")]):
@@ -512,8 +521,10 @@ class TestOtherServers:
 class TestDocuments:
     """langchain-redis' documents, written by its own class on a server with RediSearch."""
 
-    def test_its_documents(self, run: Run, search_url: str, langchain_redis: Peer, target: Any, memory: Any) -> None:
-        """Sessions, order, times and the longest TTL are carried over; what it dropped when it wrote is gone."""
+    def test_its_documents(
+        self, run: Run, search_url: str, langchain_redis: Peer, target: Any, memory: chatmem.sync.ChatMemory
+    ) -> None:
+        """Sessions, order, times and the longest TTL are kept."""
         sessions = {"user:1": 60, "a": None, "a:b": 60}
         messages: list[lc.BaseMessage] = [lc.HumanMessage("Tell me"), lc.AIMessage("No."), lc.HumanMessage(["x"])]
         messages += [lc.ToolMessage("r", tool_call_id="c", status="error"), lc.SystemMessage("s")]
@@ -533,14 +544,14 @@ class TestDocuments:
             for session, ttl in sessions.items():
                 assert memory.history(session).messages() == messages
                 assert (target.ttl(f"chatmem:{{{session}}}:m") > 50) is (ttl is not None)
-                assert all(
-                    began <= one.created_at.timestamp() <= time.time() for one in memory.history(session).entries()
-                )
+                for one in memory.history(session).entries():
+                    assert one.created_at is not None
+                    assert began <= one.created_at.timestamp() <= time.time()
             assert "2 sources removed" in run("langchain-redis", "--delete-source", at=search_url).output
             assert {key.split(b":")[1] for key in raw.scan_iter("chat:*")} == {b"a"}
 
-    def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: Any) -> None:
-        """Up to 0.2.1 a key ended with the time of writing. Both kinds in one session are one conversation."""
+    def test_documents_of_all_its_versions(self, run: Run, search_url: str, memory: chatmem.sync.ChatMemory) -> None:
+        """Keys of langchain-redis up to 0.2.1 and of later versions in one session are one conversation."""
         with redis.Redis.from_url(search_url) as raw:
             raw.flushall()
 
@@ -575,18 +586,18 @@ class TestDocuments:
     @pytest.mark.parametrize(
         ("change", "reason"),
         [
-            ({"timestamp": None}, "it is no document of a message"),
-            ({"timestamp": 1e300}, "it is no document of a message"),
-            ({"timestamp": "soon"}, "it is no document of a message"),
+            ({"timestamp": None}, "not a document with a message"),
+            ({"timestamp": 1e300}, "not a document with a message"),
+            ({"timestamp": "soon"}, "not a document with a message"),
             ({"data": 5}, "must be a mapping"),
             ({"type": "tool"}, "it lacks 'tool_call_id'"),  # which it did not store up to 0.2.3
             ({"type": "wizard"}, "Got unexpected message type: wizard"),
         ],
     )
     def test_documents_that_are_no_messages(
-        self, run: Run, search_url: str, memory: Any, change: dict[str, Any], reason: str
+        self, run: Run, search_url: str, memory: chatmem.sync.ChatMemory, change: dict[str, Any], reason: str
     ) -> None:
-        """They are named, and the rest of the session is moved."""
+        """Documents that are not messages are named, and the rest of the session is moved."""
         document = {"type": "human", "data": {"content": "x"}, "session_id": "a", "timestamp": 1.0}
         with redis.Redis.from_url(search_url) as raw:
             raw.flushall()
@@ -600,7 +611,7 @@ class TestDocuments:
             assert len(raw.keys()) == 2
 
     def test_search_is_the_same(self, search_url: str, langchain_redis: Peer, url: str, prefix: str) -> None:
-        """The notebook's search, with the old class and the new one: the same messages, in the same order."""
+        """The old and the new class find the same messages in the same order."""
         from chatmem.dropin.langchain_redis import RedisChatMessageHistory
 
         messages: list[lc.BaseMessage] = [
@@ -648,8 +659,8 @@ class TestOpenAI:
         {"type": "web_search_call", "id": "ws_1", "status": "completed"},
     ]
 
-    def test_its_items(self, run: Run, source: Any, target: Any, memory: Any) -> None:
-        """Each item is a message, which keeps the item where it does not say all of it."""
+    def test_its_items(self, run: Run, source: Any, target: Any, memory: chatmem.sync.ChatMemory) -> None:
+        """Each item becomes a message, from which the same item can be read."""
         key = "agents:session:user:1"
         for item in self.ITEMS:
             source.rpush(f"{key}:messages", json.dumps(item, separators=(",", ":")))
@@ -661,8 +672,11 @@ class TestOpenAI:
         read = memory.history("user:1").messages()
         kinds = [message.type for message in read]
         assert kinds == ["human", "ai", "ai", "ai", "tool", "ai", "system", "human", "ai"]
-        assert read[2].tool_calls[0]["args"] == {"city": "Zürich"}
-        assert read[3].invalid_tool_calls[0]["args"] == "{broken"
+        called, broken = read[2], read[3]
+        assert isinstance(called, lc.AIMessage)
+        assert isinstance(broken, lc.AIMessage)
+        assert called.tool_calls[0]["args"] == {"city": "Zürich"}
+        assert broken.invalid_tool_calls[0]["args"] == "{broken"
         assert read[5].text == "Sunny."
         assert read[0] == lc.HumanMessage("What's the weather?")
         assert [item for message in read for item in openai_items.items_of(message)] == self.ITEMS
@@ -671,7 +685,7 @@ class TestOpenAI:
 
     @pytest.mark.parametrize("element", ["[]", "x", "5", '"a"', "[" * 10_000])
     def test_what_is_no_item(self, run: Run, source: Any, element: str) -> None:
-        """Is listed."""
+        """An element that is not an item is listed."""
         source.rpush("agents:session:a:messages", element)
         done = run("openai-agents")
         assert (done.exit_code, "unreadable: agents:session:a:messages, index 0" in done.output) == (1, True)

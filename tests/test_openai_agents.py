@@ -1,4 +1,4 @@
-"""The SDK's own Runner with an offline model; items come back exactly; either reads the other's session."""
+"""The SDK's own Runner with an offline model: items come back exactly, and LangChain and the SDK read each other's."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ ITEMS: list[Any] = [
 
 
 class Offline(Model):
-    """Says what the script says, and keeps what it was sent."""
+    """A model that answers from a script, and records what it was sent."""
 
     def __init__(self, *script: list[Any] | Exception) -> None:
         self.script = list(script)
@@ -134,7 +134,7 @@ async def memory(url: str, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
 
 
 async def test_the_runner(memory: chatmem.ChatMemory) -> None:
-    """Two runs, a tool call among them: the second is sent all of the first, and every item is stored once."""
+    """The second run is sent everything of the first, which calls a tool, and every item is stored once."""
     call = ResponseFunctionToolCall(
         arguments='{"city": "Lima"}', call_id="c1", name="weather", type="function_call", id="fc_1"
     )
@@ -182,7 +182,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_parallel_calls(self, memory: chatmem.ChatMemory, streamed: bool) -> None:
-        """In one piece and streamed; the next run is sent all of it."""
+        """The next run is sent everything of a run, streamed or not."""
         model = Offline(calling("Lima", "Rome"), [said("Fine.", 1)], [said("Bye.", 2)])
         agent = Agent("helper", model=model, tools=[weather])
         for text in ("Lima?", "Thanks"):
@@ -197,7 +197,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("streamed", [False, True])
     async def test_an_error_in_the_middle(self, memory: chatmem.ChatMemory, streamed: bool) -> None:
-        """The next run is sent no half of an exchange, and nothing twice."""
+        """The next run is sent whole exchanges only, and nothing twice."""
         model = Offline(calling("Lima"), RuntimeError("overloaded"), [said("Hello.", 1)])
         agent = Agent("helper", model=model, tools=[weather])
         with pytest.raises(RuntimeError):
@@ -217,7 +217,7 @@ class TestRuns:
         assert (await self.stored(memory))[-1] == ("ai", "Hello.")
 
     async def test_a_call_that_a_person_approves(self, memory: chatmem.ChatMemory) -> None:
-        """The run is interrupted, its state goes elsewhere and comes back; nothing is stored twice."""
+        """A run that is interrupted, serialised and resumed stores nothing twice."""
         model = Offline(calling("Lima"), [said("Fine.", 1)])
         asking = function_tool(weather_of, needs_approval=True, name_override="weather")
         agent = Agent("helper", model=model, tools=[asking])
@@ -232,7 +232,7 @@ class TestRuns:
 
     @pytest.mark.parametrize("of_the_run", [False, True])
     async def test_a_limit(self, memory: chatmem.ChatMemory, of_the_run: bool) -> None:
-        """Of the session, or of the run."""
+        """The limit may be the session's or the run's."""
         await memory.history("s").append("one", ("ai", "two"), "three", ("ai", "four"))
         model, settings = Offline([said("Hello.", 1)]), SessionSettings(limit=2)
         session = ChatmemSession(memory, "s", session_settings=None if of_the_run else settings)
@@ -243,7 +243,7 @@ class TestRuns:
 
 class TestSession:
     async def test_items_come_back_exactly(self, connect: Connect) -> None:
-        """On every server: all of them, the last ones, and one by one from the end."""
+        """Every server returns all items, the last ones, and pops them one by one."""
         memory = connect()
         if isinstance(memory, AsCoroutines):
             pytest.skip("the SDK is asynchronous")
@@ -264,16 +264,16 @@ class TestSession:
         assert await session.get_items() == []
 
     async def test_what_is_no_item(self, memory: chatmem.ChatMemory) -> None:
-        """Nothing of the call is stored."""
+        """If one item is wrong, none is stored."""
         session = ChatmemSession(memory, "s")
         wrong: Any
         for wrong in ("hi", 5, None, ["role"]):
-            with pytest.raises(ValueError, match="an item is a dict"):
+            with pytest.raises(ValueError, match="an item must be a dict"):
                 await session.add_items([ITEMS[0], wrong])
         assert await session.get_items() == []
 
     async def test_a_session_of_langchain(self, memory: chatmem.ChatMemory) -> None:
-        """Text and tool calls are items; anything else is an error that says what."""
+        """Text and tool calls become items; anything else is an error that names the type."""
         history = memory.history("s")
         calls = [{"name": "f", "args": {"a": "é"}, "id": "1"}, {"name": "g", "args": {}, "id": "2"}]
         await history.append(
@@ -308,10 +308,10 @@ def answer(text: str, id: str) -> dict[str, Any]:  # noqa: A002
 
 
 class TestIds:
-    """An item's id does not say which item it is: each item is kept, as the SDK's own sessions keep them."""
+    """Every item is stored, even if its id is known, as the SDK's own sessions do."""
 
     async def test_an_id_that_others_have(self, memory: chatmem.ChatMemory) -> None:
-        """Of items of other types and texts, of the same ones, in one call and in several."""
+        """Items with the same id are all stored, equal or not, in one call or several."""
         session = ChatmemSession(memory, "s")
         call = {"type": "function_call", "id": "c1", "call_id": "c1", "name": "f", "arguments": "{}"}
         output = {"type": "function_call_output", "id": "c1", "call_id": "c1", "output": "done"}
@@ -323,7 +323,7 @@ class TestIds:
         assert await session.get_items() == turn * 4
 
     async def test_a_model_that_gives_each_message_one_id(self, memory: chatmem.ChatMemory) -> None:
-        """As the SDK's own `agents.testing` does."""
+        """Models that give all items the same ids work, as the SDK's own `agents.testing` does."""
         session = ChatmemSession(memory, "s")
         agent = Agent("helper", model=ScriptedModel([[assistant_message("ok")], [assistant_message("ok")]]))
         for _ in range(2):
@@ -331,7 +331,7 @@ class TestIds:
         assert [message.text for message in await memory.history("s").messages()] == ["Go on", "ok", "Go on", "ok"]
 
     async def test_messages_have_ids_of_their_own(self, memory: chatmem.ChatMemory) -> None:
-        """So LangChain can name, change and remove each of them."""
+        """Every stored message has an id of its own, so LangChain can change and remove it."""
         await ChatmemSession(memory, "s").add_items([answer("one", "x"), answer("two", "x")])
         first, second = await memory.history("s").messages()
         assert first.id != second.id
@@ -342,7 +342,7 @@ class TestIds:
 
 class TestRetries:
     async def test_a_call_whose_answer_was_lost(self, url: str, prefix: str) -> None:
-        """The application's own retry stores its items once; a later call with equal items stores them again."""
+        """A retry after an error stores the items once; a later call with equal items stores them again."""
         schedule = Schedule(0, 1000, share=1, weights={"cut after": 1})
         schedule.rests = True
         where = urlsplit(url)
@@ -360,11 +360,11 @@ class TestRetries:
 
 
 class TestUnreadableRecords:
-    """Without the key, say: they stay, and count for nothing."""
+    """Records that cannot be read, as without the encryption key, stay and do not count."""
 
     @staticmethod
     async def sealed(url: str, prefix: str) -> tuple[chatmem.ChatMemory, list[Any]]:
-        """Store two readable items, then many that nobody without the key can read."""
+        """Store two readable items, then many that cannot be read without the key."""
         ring = chatmem.KeyRing({"k": b"k" * 32})
         async with chatmem.connect(url, prefix=prefix, ttl=60, encryption=ring) as memory:
             async with chatmem.connect(url, prefix=prefix, ttl=60) as plain:
@@ -373,7 +373,7 @@ class TestUnreadableRecords:
         return chatmem.connect(url, prefix=prefix, ttl=60), ITEMS[:2]
 
     async def test_a_limit(self, url: str, prefix: str) -> None:
-        """The last items that can be read are so many."""
+        """`limit` counts the items that can be read."""
         memory, readable = await self.sealed(url, prefix)
         async with memory:
             session = ChatmemSession(memory, "s")
@@ -382,7 +382,7 @@ class TestUnreadableRecords:
             assert await session.get_items(limit=50) == readable
 
     async def test_pop_item(self, url: str, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
-        """It takes items that can be read, one a call, and then none."""
+        """It removes one item that can be read for each call, then returns None."""
         memory, readable = await self.sealed(url, prefix)
         async with memory:
             session = ChatmemSession(memory, "s")
@@ -394,7 +394,7 @@ class TestUnreadableRecords:
 
 class TestEncryptedSession:
     async def test_around_a_session(self, memory: chatmem.ChatMemory) -> None:
-        """Items in and out, limits and pops, and a run; what lies in Redis says nothing."""
+        """Items, limits, pops and a run work with encryption, and Redis holds no plain text."""
         inner: Any = ChatmemSession(memory, "s", session_settings={"limit": 4})
         session = EncryptedSession("s", inner, encryption_key="k" * 40)
         await session.add_items(ITEMS)
@@ -411,7 +411,7 @@ class TestEncryptedSession:
 
 class TestOpening:
     async def test_settings(self, memory: chatmem.ChatMemory) -> None:
-        """By default the SDK's own; a dict is as good as theirs, and what they do not know is an error."""
+        """Settings default to the SDK's; they may be a dict, and an unknown one is an error."""
         assert ChatmemSession(memory, "s").session_settings == SessionSettings()
         session = ChatmemSession(memory, "s", session_settings={"limit": 2})
         assert session.session_settings == SessionSettings(limit=2)
@@ -423,7 +423,7 @@ class TestOpening:
             ChatmemSession(memory, "s", session_settings={"limitt": 2})
 
     async def test_from_url(self, url: str, prefix: str) -> None:
-        """The session owns its memory: once it is closed, every call says so."""
+        """A session made by `from_url` owns its memory: once it is closed, every call raises."""
         session = ChatmemSession.from_url("s", url=url, prefix=prefix, ttl=60, user="alice")
         assert await session.ping()
         await session.add_items(ITEMS)
@@ -440,7 +440,7 @@ class TestOpening:
             assert await given.get_items() == ITEMS
 
     async def test_a_server_that_is_not_there(self) -> None:
-        """`ping` says so."""
+        """`ping` returns False if the server does not answer."""
         session = ChatmemSession.from_url("s", url="redis://127.0.0.1:1/0")
         assert await session.ping() is False
         await session.close()
@@ -448,7 +448,7 @@ class TestOpening:
 
 class TestUsers:
     async def test_another_user_s(self, memory: chatmem.ChatMemory) -> None:
-        """Neither read nor changed; what is nobody's only where the caller claims it."""
+        """Another user's session is neither read nor changed; one without a user only with `claim`."""
         await ChatmemSession(memory, "s", user="alice").add_items(ITEMS)
         bobs = ChatmemSession(memory, "s", user="bob")
         calls = [
@@ -487,18 +487,18 @@ _logged = st.one_of(
 
 
 class TestWhatLangChainReads:
-    """What a message says is kept in the message alone."""
+    """What a message expresses is stored only once."""
 
     @given(st.lists(_logged, max_size=8))
     def test_any_window_is_sendable(self, items: list[Any]) -> None:
-        """Whatever lies there, in whichever order."""
+        """A window of any items, in any order, can be sent to a model."""
         window = Window(messages=None, turns=None, tokens=None, token_counter="approximate", start_on="human")
         selection = window.select([])
         selection.take([message_of(item) for item in items])
         providers.check(asyncio.run(selection.messages(partial(asyncio.sleep, 0))))
 
     async def test_a_message_that_is_changed(self, memory: chatmem.ChatMemory) -> None:
-        """Its item says what it says now: what was redacted is gone."""
+        """If a message is redacted, its item is redacted, too."""
         session, history = ChatmemSession(memory, "s"), memory.history("s")
         await session.add_items([answer("mail a@b.c", "1"), {"role": "developer", "content": "a@b.c"}])
         for message in await history.messages():
@@ -510,14 +510,14 @@ class TestWhatLangChainReads:
 
     @pytest.mark.parametrize("content", ["", [], ["a", "b"], [{"type": "text", "text": "a"}] * 2])
     def test_a_message_that_has_another_form(self, content: Any) -> None:
-        """It is read as what it says now, like any other."""
+        """A message whose item no longer fits is read by its present content, like any other message."""
         for item in ITEMS:
             message = message_of(item).model_copy(update={"content": content})
             said = str(items_of(message))
             assert not any(text in said for text in ("hello", "plain", "be kind", "hm", "gAAAA", "bad arguments"))
 
     def test_the_form_of_earlier_versions(self) -> None:
-        """Whole items beside messages are read."""
+        """Items that chatmem 0.1 stored whole are read."""
         for item in ITEMS:
             old = lc.AIMessage([{"type": "text", "text": "x"}], id="1", additional_kwargs={"openai_item": item})
             assert items_of(old) == [item]
@@ -534,20 +534,20 @@ _fields = st.sampled_from(["content", "output", "id", "call_id", "name", "argume
 
 
 def stored(item: Any) -> tuple[list[Any], int]:
-    """Return what comes back of an item after it was a record, and the record's size."""
+    """Return the items for an item's record, and the record's size."""
     encoded = record.encode(message_of(item), 0, 0)
     return items_of(record.decode(b"0:" + encoded.record, None).message), len(encoded.record)
 
 
 @given(st.dictionaries(_fields, _json), _kinds, _kinds)
 def test_any_item_comes_back(item: dict[str, Any], role: Any, kind: Any) -> None:
-    """Whatever a provider may think of next."""
+    """Any dict comes back exactly."""
     for whole in (item, {**item, "role": role}, {**item, "type": kind}, {**item, "role": role, "type": kind}):
         assert stored(whole)[0] == [whole]
 
 
 def plain(value: Any) -> Any:
-    """Return a value of the SDK's types as JSON has it."""
+    """Return a value of the SDK's types as in JSON."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if value is None or isinstance(value, str | bool | int):
@@ -558,7 +558,7 @@ def plain(value: Any) -> Any:
 
 
 def texts_of(item: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
-    """Yield the paths of an item's texts, but those that say of what kind something is."""
+    """Yield the paths of an item's texts, except of those that name a kind."""
     if isinstance(item, str) and path[-1] not in ("type", "role"):
         yield path
     elif isinstance(item, dict | list):
@@ -589,7 +589,7 @@ _items = st.one_of(*map(st.from_type, get_args(TResponseInputItem))).map(plain)
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
 @given(_items, st.data())
 def test_items_of_the_sdk(item: dict[str, Any], data: st.DataObject) -> None:
-    """Each type of them comes back, and what is large in it is stored once."""
+    """Every type of item comes back exactly, and its large texts are stored once."""
     assert stored(item)[0] == [item]
     paths = list(texts_of(item))
     if not paths:
@@ -603,17 +603,19 @@ def test_items_of_the_sdk(item: dict[str, Any], data: st.DataObject) -> None:
 @pytest.mark.parametrize("layout", [{}, {"separators": (",", ":")}, {"indent": 2}, {"indent": 4}])
 @pytest.mark.parametrize("ascii_only", [False, True])
 def test_large_arguments(layout: dict[str, Any], ascii_only: bool) -> None:
-    """They are in the tool call that LangChain reads, and nowhere else, in whichever usual way they are written."""
+    """Large arguments in any usual JSON style are stored only in the tool call that LangChain reads."""
     args = {"path": "a.py", "content": LARGE, "lines": [{"n": n, "at": n / 7} for n in range(1000)]}
     item = {**ITEMS[4], "arguments": json.dumps(args, ensure_ascii=ascii_only, **layout)}
     items, size = stored(item)
     assert items == [item]
-    assert message_of(item).tool_calls[0]["args"] == args  # type: ignore[attr-defined]
+    message = message_of(item)
+    assert isinstance(message, lc.AIMessage)
+    assert message.tool_calls[0]["args"] == args
     assert size <= 1.2 * size_of(item)
 
 
 def test_arguments_that_are_written_otherwise() -> None:
-    """They come back as they were."""
+    """Arguments that are written in an unusual way come back exactly."""
     for arguments in (
         '{ "a":1 }',
         '{"a": 1,"b": 2}',

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -13,6 +14,8 @@ import httpx
 import pytest
 
 ROOT = Path(__file__).parent.parent
+FOLDERS = (".ci", "benchmarks", "chatmem", "docs", "examples", "tests")
+SUFFIXES = {"", ".html", ".js", ".lua", ".md", ".mjs", ".py", ".toml", ".yaml", ".yml"}
 
 
 @pytest.fixture(scope="module")
@@ -26,19 +29,29 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_it_holds_the_whole_package_and_nothing_else(wheel: Path) -> None:
-    """Every source file, every script, `py.typed`, the licence, what `chatmem demo` runs; no test and no data."""
+    """The sources, the scripts, `py.typed`, the licence, the demo, the pytest plugin; no test and no data."""
     held = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
-    command = ["git", "ls-files", "chatmem", "examples/fastapi_chat"]
+    command = ["git", "ls-files", "chatmem", "examples/fastapi_chat", "pytest_chatmem.py"]
     tracked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     expected = {name.replace("examples/", "chatmem/examples/") for name in tracked.stdout.split()}
     assert held == (expected if tracked.returncode == 0 else held)
     assert {"chatmem/py.typed", "chatmem/scripts/append.lua", "chatmem/embedded/supervisor.py"} <= held
+    assert "pytest_chatmem.py" in held
     assert {"chatmem/examples/fastapi_chat/app.py", "chatmem/examples/fastapi_chat/static/index.html"} <= held
     assert any(name.endswith("licenses/LICENSE") for name in zipfile.ZipFile(wheel).namelist())
 
 
+def test_every_text_names_this_distribution() -> None:
+    """The distribution is chatmem-redis: the one named like the package is somebody else's, with other extras."""
+    files = [*ROOT.glob("*.*"), *(file for folder in FOLDERS for file in (ROOT / folder).rglob("*"))]
+    texts = {file: file.read_text() for file in files if file.suffix in SUFFIXES and file.is_file()}
+    assert len(texts) > 300
+    for file, text in texts.items():
+        assert not re.search(r"\bchatmem(?!-redis)\\?\[", text), file
+
+
 def test_its_metadata(wheel: Path) -> None:
-    """Python 3.11 and later, MIT, four run-time dependencies, the extras, the console script."""
+    """Python 3.11 and later, MIT, four run-time dependencies, the extras, the console script, the pytest plugin."""
     archive = zipfile.ZipFile(wheel)
     (folder,) = {name.split("/")[0] for name in archive.namelist() if ".dist-info/" in name}
     metadata = email.message_from_bytes(archive.read(f"{folder}/METADATA"))
@@ -52,7 +65,9 @@ def test_its_metadata(wheel: Path) -> None:
         "redis[hiredis]",
     ]
     assert {"embedded", "cli", "upstash", "zstd", "demo", "dev"} <= set(metadata.get_all("Provides-Extra", []))
-    assert b"chatmem = chatmem.cli:main" in archive.read(f"{folder}/entry_points.txt")
+    entry_points = archive.read(f"{folder}/entry_points.txt")
+    assert b"chatmem = chatmem.cli:main" in entry_points
+    assert b"[pytest11]\npytest_chatmem = pytest_chatmem\n" in entry_points
 
 
 def test_it_works_alone(wheel: Path, tmp_path: Path, url: str) -> None:

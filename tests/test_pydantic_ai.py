@@ -1,4 +1,4 @@
-"""pydantic-ai's own agents with its test models; its messages come back exactly; each reads the others' sessions."""
+"""pydantic-ai's own agents with its test models: messages come back exactly, and frameworks read each other's."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class TestExact:
         assert to_model_messages(to_messages([model])) == [model]
 
     def test_no_part_is_forgotten(self) -> None:
-        """Every class of part that this version of pydantic-ai reads back, made of its required fields."""
+        """Every class of part that this version of pydantic-ai reads back comes back exactly."""
         seen = set()
         for union, make in ((pm.ModelRequestPart, request), (pm.ModelResponsePart, response)):
             for kind in parts_of(union):
@@ -159,7 +159,7 @@ class TestExact:
 
     @given(values, maps, texts, st.lists(texts | st.binary(max_size=9), max_size=4))
     def test_any_values(self, content: Any, kept: dict[str, Any], text: str, said: list[str | bytes]) -> None:
-        """What a tool returned, what was asked and answered, and what providers keep beside it."""
+        """Messages with any content, tool results and provider details come back exactly."""
         items = [one if isinstance(one, str) else pm.BinaryContent(one, media_type="text/csv") for one in said]
         models: list[pm.ModelMessage] = [
             request(pm.UserPromptPart(items), metadata=kept, run_id="r"),
@@ -172,7 +172,7 @@ class TestExact:
         assert same(dumped(found), dumped(read))  # NaN is not equal to itself
 
     def test_a_program_s_own_types(self) -> None:
-        """What a tool returned of them is read as what the model was sent of it; the model is sent the same again."""
+        """A tool's result with such values is read as the model was sent it, so the model is sent the same again."""
 
         class Sky(enum.Enum):
             CLEAR = "clear"
@@ -196,7 +196,7 @@ class TestExact:
             assert found == part
 
     def test_what_cannot_be_kept(self) -> None:
-        """It is refused before anything is sent, with its place; so is what pydantic-ai could not read back."""
+        """A message that cannot be stored or read back is refused with its index, before anything is sent."""
         nobody: Any = pm.TextPart("said by nobody")
         endless: list[Any] = []
         endless.append(endless)
@@ -217,7 +217,7 @@ def dumped(models: list[pm.ModelMessage]) -> Any:
 
 
 def example(kind: type, speaker: str) -> Any:
-    """Return a part of this class, its fields without defaults filled."""
+    """Return a part of a class, with values for the fields that have no default."""
     given: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
@@ -272,13 +272,13 @@ class TestSaysTheSame:
         assert [m.status for m in read if isinstance(m, lc.ToolMessage)] == ["success"] * 3 + ["error", "success"]
 
     def test_a_file_lies_there_once(self) -> None:
-        """Its bytes are in the block that LangChain reads, and nowhere else."""
+        """A file's bytes are stored only in the block that LangChain reads."""
         (message,) = to_messages([request(pm.UserPromptPart([pm.BinaryContent(b"x" * 900, media_type="image/png")]))])
         assert str(message).count("eHh4" * 100) <= 1 * 3
         assert b"x" * 900 not in str(message).encode()
 
     async def test_an_edit_is_read(self, memory: chatmem.ChatMemory) -> None:
-        """By other means, of the text: the message keeps the rest."""
+        """If the text of a stored message is changed, the rest of its ModelMessage stays."""
         history = ModelMessageHistory(memory, "s")
         await history.append([request(pm.UserPromptPart("secret", timestamp=NOW), run_id="r")])
         (entry,) = (await memory.history("s").page()).entries
@@ -287,7 +287,7 @@ class TestSaysTheSame:
         assert await history.messages() == [request(pm.UserPromptPart("[removed]", timestamp=NOW), run_id="r")]
 
     async def test_an_edit_that_says_other_things(self, memory: chatmem.ChatMemory) -> None:
-        """One text in the place of several blocks: it is read as a message of LangChain's, and the others stay."""
+        """A message whose blocks were replaced by one text is read as a message of LangChain's."""
         history = ModelMessageHistory(memory, "s")
         await history.append(MODELS[1:3])
         for entry in (await memory.history("s").page()).entries:
@@ -303,7 +303,7 @@ class TestSaysTheSame:
         ]
 
     async def test_half_a_request(self, memory: chatmem.ChatMemory) -> None:
-        """Of one whose first part was removed the others stay, and join no other request."""
+        """If the first part of a request is removed, the others stay, and join no other request."""
         history = ModelMessageHistory(memory, "s")
         await history.append([MODELS[0], request(pm.UserPromptPart("more", timestamp=NOW))])
         (_, prompt, _) = reversed((await memory.history("s").page()).entries)
@@ -313,14 +313,14 @@ class TestSaysTheSame:
 
 
 def remembering(messages: list[pm.ModelMessage], info: AgentInfo) -> pm.ModelResponse:
-    """Say all that users said, as a model that was sent it."""
+    """Answer with everything that users said, as a model that was sent it."""
     said = [p.content for m in messages for p in m.parts if isinstance(p, pm.UserPromptPart)]
     return pm.ModelResponse([pm.TextPart(" | ".join(map(str, said)))])
 
 
 class TestAgents:
     async def test_turns(self, memory: chatmem.ChatMemory) -> None:
-        """With its test model, which calls every tool, in parallel: exact, once, seen by the next run."""
+        """A run that calls every tool in parallel is stored exactly and once, and the next run gets it."""
         agent = Agent(TestModel(), system_prompt="be kind", instructions="brief")
 
         @agent.tool_plain
@@ -345,7 +345,7 @@ class TestAgents:
         assert (await memory.sessions("alice")).sessions[0].count == len(to_messages(everything))
 
     async def test_a_run_stored_as_it_goes_on(self, memory: chatmem.ChatMemory) -> None:
-        """After each of its steps: each message once, and what a run left unfinished is in no window."""
+        """Messages appended after each step are stored once, and an unfinished exchange is in no window."""
         agent = Agent(TestModel())
 
         @agent.tool_plain
@@ -362,7 +362,7 @@ class TestAgents:
         assert await history.messages() == run.result.all_messages()
 
     async def test_retries_and_output_tools(self, memory: chatmem.ChatMemory) -> None:
-        """A call with wrong arguments, corrected, and an answer that is a call itself."""
+        """A run whose tool call is retried, and whose output is a tool call, comes back exactly."""
 
         class Answer(pydantic.BaseModel):
             sky: str
@@ -388,7 +388,7 @@ class TestAgents:
         assert await history.window() == result.all_messages()
 
     async def test_a_window(self, memory: chatmem.ChatMemory) -> None:
-        """Whole turns, the system prompt at their head, which the model is sent."""
+        """A window has whole turns, with the system prompt at the head, and the model is sent that."""
         agent = Agent(FunctionModel(remembering), system_prompt="be kind")
         history = ModelMessageHistory(memory, "s")
         for number in range(4):
@@ -399,7 +399,7 @@ class TestAgents:
         assert [type(part).__name__ for part in head.parts] == ["SystemPromptPart"]
 
     async def test_a_window_of_everything(self, memory: chatmem.ChatMemory) -> None:
-        """Every kind of part can be counted; what is left is whole exchanges."""
+        """Every kind of part can be counted, and windows contain whole exchanges."""
         history = ModelMessageHistory(memory, "s")
         await history.append(MODELS)
         for tokens in (10, 100, 1_000, 100_000):
@@ -408,7 +408,7 @@ class TestAgents:
             assert left in ([], ["call-4"])  # whose arguments are no JSON, so `halves` does not see the call
 
     async def test_an_append_again(self, memory: chatmem.ChatMemory) -> None:
-        """Of messages made by hand, under a key; without one they are stored as often as they are appended."""
+        """Messages made by hand are stored once with a key, and on every append without one."""
         history = ModelMessageHistory(memory, "s")
         made = [request(pm.UserPromptPart("hi"))]
         for _ in range(2):
@@ -418,7 +418,7 @@ class TestAgents:
         assert await history.messages() == made * 2
 
     async def test_an_append_again_of_what_was_changed(self, memory: chatmem.ChatMemory) -> None:
-        """What was redacted since counts as stored and stays redacted; what is new is stored."""
+        """A message that was redacted since counts as stored and stays redacted; new messages are stored."""
         history = ModelMessageHistory(memory, "s")
         run = [request(pm.UserPromptPart(text, timestamp=NOW), run_id="r") for text in ("my card is 4242", "Hi")]
         await history.append(run)
@@ -433,7 +433,7 @@ class TestAgents:
         assert said == ["[removed]", "Hi", "Noted."]
 
     async def test_equal_messages_of_a_run(self, memory: chatmem.ChatMemory) -> None:
-        """A gateway that gives each call one id, in one second: none of them vanishes, and a resend is one."""
+        """If a gateway repeats an id, no message is lost, and a repeated append stores nothing twice."""
         history = ModelMessageHistory(memory, "s")
         call = pm.ModelResponse([pm.ToolCallPart("f", {}, "call_0")], timestamp=NOW, run_id="r")
         result = request(pm.ToolReturnPart("f", "done", "call_0", timestamp=NOW), run_id="r")
@@ -447,7 +447,7 @@ class TestAgents:
 
 class TestUsers:
     async def test_another_user_s(self, memory: chatmem.ChatMemory) -> None:
-        """Neither read nor written; what is nobody's only where the caller claims it."""
+        """Another user's session is neither read nor written; one without a user only with `claim`."""
         made = [request(pm.UserPromptPart("my card is 4242", timestamp=NOW), run_id="r")]
         await ModelMessageHistory(memory, "s", user="alice").append(made)
         bobs = ModelMessageHistory(memory, "s", user="bob")
@@ -486,7 +486,7 @@ _logs = st.lists(
 
 @given(_logs)
 def test_any_window_is_sendable(models: list[pm.ModelMessage]) -> None:
-    """Whatever lies there: each call is answered once, by the request behind it, and nothing else is."""
+    """In any window, each tool call has one result, in the request after it, and each result has a call."""
     selection = Window(messages=None, turns=None, tokens=None, token_counter="approximate", start_on="human").select([])
     selection.take(to_messages(models))
     window = asyncio.run(selection.messages(partial(asyncio.sleep, 0)))
@@ -504,7 +504,7 @@ def test_any_window_is_sendable(models: list[pm.ModelMessage]) -> None:
 
 
 class TestOthers:
-    """Sessions of one kind, read as another: what was said, or an error that says what cannot be."""
+    """Sessions of one framework, read by another: the same content, or an error that names what cannot be read."""
 
     async def test_langchains(self, memory: chatmem.ChatMemory) -> None:
         history = memory.history("s")
@@ -650,11 +650,11 @@ class TestOthers:
     )
     async def test_what_no_item_says(self, memory: chatmem.ChatMemory, wrong: pm.ModelMessage) -> None:
         await ModelMessageHistory(memory, "s").append([wrong])
-        with pytest.raises(chatmem.UnsupportedError, match="no item"):
+        with pytest.raises(chatmem.UnsupportedError, match="cannot be written as an item"):
             await ChatmemSession(memory, "s").get_items()
 
     async def test_both_kinds_in_one_session(self, memory: chatmem.ChatMemory) -> None:
-        """Each reads its own exactly and the other's as what it says."""
+        """Each framework reads its own messages exactly, and the content of the other's."""
         history, session = ModelMessageHistory(memory, "s"), ChatmemSession(memory, "s")
         item = {"type": "message", "role": "user", "content": "by the SDK"}
         model = request(pm.UserPromptPart("by pydantic-ai", timestamp=NOW), run_id="r")

@@ -1,4 +1,4 @@
-"""Windows of pydantic-ai's runs: a run is a turn, and what is no longer called is not called in its messages either."""
+"""Windows of pydantic-ai's runs: a run is a turn, and a call left out of a message is left out of its ModelMessage."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ async def memory(url: str, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
 
 
 async def test_a_run_is_a_turn(memory: chatmem.ChatMemory) -> None:
-    """Whatever prompts there are in it: of a tool, of pydantic-ai itself, or put in meanwhile."""
+    """A run is one turn, whatever prompts are in it: a tool's, pydantic-ai's own, or ones inserted meanwhile."""
     answers = cycle(["", "short", "long enough"])
 
     def model(messages: list[pm.ModelMessage], info: AgentInfo) -> pm.ModelResponse:
@@ -58,7 +58,7 @@ async def test_a_run_is_a_turn(memory: chatmem.ChatMemory) -> None:
 
 
 async def test_prompts_put_in_meanwhile(memory: chatmem.ChatMemory) -> None:
-    """In a request of their own, which says that it is of the run; a run of another one begins a turn."""
+    """Prompts in a request of their own belong to the run that the request names; another run begins a turn."""
     await ModelMessageHistory(memory, "s").append(
         [
             pm.ModelRequest([pm.UserPromptPart("q0")], run_id="0"),
@@ -74,7 +74,7 @@ async def test_prompts_put_in_meanwhile(memory: chatmem.ChatMemory) -> None:
 
 
 async def test_calls_that_nobody_answered(memory: chatmem.ChatMemory) -> None:
-    """They are gone from its messages, too, and those whose id repeats have another in call and result."""
+    """Calls without a result are left out of ModelMessages, too; a repeated id gets another one, in call and result."""
     calls = [pm.ToolCallPart("f", {"n": 0}, "call_0"), pm.ToolCallPart("f", {"n": 1}, "x")]
     exchange: list[pm.ModelMessage] = [
         pm.ModelRequest([pm.UserPromptPart("q")]),

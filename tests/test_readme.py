@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 import sys
 import types
 from collections.abc import Iterator
@@ -16,14 +14,14 @@ import redis
 from fastapi.testclient import TestClient
 
 import chatmem.sync
+from tests.pages import DOCS, ROOT, blocks_of, run
 from tests.servers import free_port
 
-ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text()
-SECTIONS = dict(section.split("\n", 1) for section in ("Top\n" + README).split("\n## "))
-BLOCK = re.compile(r"```python\n(.+?)```(?:\n```text\n(.+?)```)?", re.DOTALL)
-EXAMPLES = {title: found.groups() for title, text in SECTIONS.items() if (found := BLOCK.search(text))}
-PRINTING = [title for title, (_, output) in EXAMPLES.items() if output]
+README = ROOT / "README.md"
+BLOCKS = blocks_of(README)
+PRINTING = [block for block in BLOCKS if block.output]
+(BACK_END,) = [block.code for block in BLOCKS if block.title]
+(WHOLE_BACK_END,) = [block.code for block in blocks_of(DOCS / "fastapi.md") if block.title == "main.py"]
 
 
 @pytest.fixture
@@ -36,43 +34,48 @@ def server(url: str) -> str:
 
 
 def test_there_are_four() -> None:
-    """The list of examples is found in the text."""
-    assert list(EXAMPLES) == ["Top", "In FastAPI", "In an async LangChain runnable", "In a script"]
+    """All blocks are found in the text: three print something, and one is a file."""
+    assert README.read_text().count("```python") == len(BLOCKS) == len(PRINTING) + 1 == 4
 
 
-@pytest.mark.parametrize("title", PRINTING)
-def test_an_example_prints_what_it_says(server: str, title: str) -> None:
+@pytest.mark.parametrize("block", PRINTING, ids=range(len(PRINTING)))
+def test_an_example_prints_what_it_says(server: str, tmp_path: Path, block: types.SimpleNamespace) -> None:
     """Run as a script of its own, on an empty server, it prints the text below it."""
-    code, output = EXAMPLES[title]
-    environment = {**os.environ, "CHATMEM_URL": server}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == (output, 0), done.stderr
-
-
-@pytest.mark.parametrize("page", ["langchain", "langgraph", "openai-agents", "pydantic-ai"])
-def test_the_pages_on_agents(server: str, page: str) -> None:
-    """The example of each prints what stands below it, and once more goes on with the same conversation."""
-    ((code, output),) = BLOCK.findall((ROOT / "docs" / f"{page}.md").read_text())
-    environment = {**os.environ, "CHATMEM_URL": server}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
-    assert (done.stdout, done.returncode) == (output, 0), done.stderr
-    again = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
-    assert again.stdout != output
+    done = run([sys.executable, "-c", block.code], tmp_path, server)
+    assert (done.stdout, done.returncode) == (block.output, 0), done.stderr
 
 
 @contextmanager
-def back_end(url: str) -> Iterator[TestClient]:
-    """The README's back end on a server, and alice."""
+def back_end(url: str, code: str = WHOLE_BACK_END) -> Iterator[TestClient]:
+    """A back end of the documentation on a server, and alice."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CHATMEM_URL", url)
         module = types.ModuleType("example")
-        exec(EXAMPLES["In FastAPI"][0], module.__dict__)
+        exec(code, module.__dict__)
         with TestClient(module.app, headers={"x-user": "alice"}, raise_server_exceptions=False) as client:
             yield client
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_readmes_back_end(server: str) -> None:
+    """Its two routes; another user gets none of the chat."""
+    with back_end(server, BACK_END) as client:
+        assert client.post("/chats/a", params={"text": "Hi"}).json() == "You sent 1 messages."
+        assert client.post("/chats/a", params={"text": "Again"}).json() == "You sent 3 messages."
+        entries = client.get("/chats/a").json()["entries"]
+        assert [(entry["seq"], entry["message"]["type"]) for entry in entries] == [
+            (3, "ai"),
+            (2, "human"),
+            (1, "ai"),
+            (0, "human"),
+        ]
+        assert client.get("/chats/a", headers={"x-user": "bob"}).status_code == 404
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 class TestFastAPI:
+    """The back end of docs/fastapi.md."""
+
     def test_its_routes(self, server: str) -> None:
         """Talk, list, page, rename, regenerate, delete; all of it has a TTL."""
         with back_end(server) as client:
@@ -182,36 +185,15 @@ class TestFastAPI:
             assert {"Page", "Entry", "SessionPage", "SessionInfo"} <= set(schemas)
 
 
-def test_the_page_on_conversations(server: str) -> None:
-    """Its examples are one program, whose assertions hold."""
-    text = (ROOT / "docs" / "conversations.md").read_text()
-    program = "\n".join(re.findall(r"```python\n(.+?)```", text, re.DOTALL))
-    environment = {**os.environ, "CHATMEM_URL": server}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    "block", re.findall(r"```python\n(.+?)```", (ROOT / "docs" / "fastapi.md").read_text(), re.DOTALL)
-)
-def test_the_page_on_fastapi(block: str) -> None:
-    """What it quotes is in the example, which has tests of its own, or in the README's."""
-    examples = [
-        EXAMPLES["In FastAPI"][0],
-        *(file.read_text() for file in (ROOT / "examples/fastapi_chat").glob("*.py")),
-    ]
-    assert any(block in text for text in examples)
-
-
 def test_ci_calls_the_readmes_test_command() -> None:
     """What CI runs is what the README tells a user to run."""
-    (command,) = re.findall(r"^pip install -e .+$", README, re.MULTILINE)
+    (command,) = re.findall(r"^pip install -e .+$", README.read_text(), re.MULTILINE)
     assert command.replace("pip install", "pip install -q") in (ROOT / ".ci" / "run").read_text()
 
 
 def test_the_first_lines() -> None:
     """The README opens with what it is, an example with its output, and what it does not do."""
-    head = README.splitlines()[:30]
-    assert "```text" in head
-    assert any(line.startswith("What it does not do") for line in head)
-    assert len(README.splitlines()) <= 190
+    lines = README.read_text().splitlines()
+    assert "```text" in lines[:30]
+    assert any("It does not" in line for line in lines[:32])
+    assert len(lines) <= 150

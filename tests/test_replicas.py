@@ -16,7 +16,7 @@ from langchain_core.messages import HumanMessage
 import chatmem
 import chatmem.sync
 from tests.clusters import Cluster, Node, cluster
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.servers import debian_binary, free_port, run_server, wait_until
 from tests.upstash_server import TOKEN, serving
 
@@ -56,15 +56,15 @@ def running() -> Iterator[Cluster]:
 
 
 @pytest.fixture(params=["async", "sync"])
-async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[..., Any]]:
-    opened: list[Any] = []
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
+    opened: list[chatmem.ChatMemory] = []
 
-    def open_memory(url: str, **options: Any) -> Any:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
         options = {"ttl": 600, "wait_replicas": 1, "wait_timeout": 0.3, **options}
         if request.param == "async":
-            memory: Any = chatmem.connect(url, **options)
+            memory = chatmem.connect(url, **options)
         else:
-            memory = AsCoroutines(chatmem.sync.connect(url, **options))
+            memory = as_coroutines(chatmem.sync.connect(url, **options))
         opened.append(memory)
         return memory
 
@@ -73,7 +73,7 @@ async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Callable[...,
         await memory.aclose()
 
 
-async def patiently(history: Any, message: HumanMessage) -> Any:
+async def patiently(history: chatmem.History, message: HumanMessage) -> Any:
     """Append until it is confirmed: replicas that went on have to catch up."""
     for _ in range(50):
         with suppress(chatmem.UnavailableError):
@@ -103,12 +103,12 @@ async def check(open_memory: Callable[[], Any], stop: Callable[[], None], go_on:
 
 
 @pytest.mark.parametrize("ttl", [600, None])
-async def test_one_server(pair: Pair, connect: Callable[..., Any], ttl: int | None) -> None:
+async def test_one_server(pair: Pair, connect: Connect, ttl: int | None) -> None:
     """A master with one replica."""
     await check(lambda: connect(pair.url, ttl=ttl), pair.stop, pair.go_on)
 
 
-async def test_a_master_that_has_become_a_replica(pair: Pair, connect: Callable[..., Any]) -> None:
+async def test_a_master_that_has_become_a_replica(pair: Pair, connect: Connect) -> None:
     """It may take a write and then not the WAIT behind it, which is no answer that replicas have it."""
     with redis.Redis.from_url(pair.replica_url) as replica:
         replica.config_set("replica-read-only", "no")
@@ -119,7 +119,7 @@ async def test_a_master_that_has_become_a_replica(pair: Pair, connect: Callable[
             replica.config_set("replica-read-only", "yes")
 
 
-async def test_more_replicas_than_there_are(pair: Pair, connect: Callable[..., Any]) -> None:
+async def test_more_replicas_than_there_are(pair: Pair, connect: Connect) -> None:
     """Two are not reached where there is one."""
     history = connect(pair.url, wait_replicas=2, wait_timeout=0.05).history("two")
     with pytest.raises(chatmem.UnavailableError, match="1 of 2 replicas confirmed"):
@@ -127,7 +127,7 @@ async def test_more_replicas_than_there_are(pair: Pair, connect: Callable[..., A
     await history.clear()
 
 
-async def test_a_forgotten_script(pair: Pair, connect: Callable[..., Any]) -> None:
+async def test_a_forgotten_script(pair: Pair, connect: Connect) -> None:
     """Where the script has to be sent again, what is confirmed is what that wrote."""
     memory = connect(pair.url, wait_timeout=4)
     await memory.history("script").append("a")
@@ -141,7 +141,7 @@ def replica_of(running: Cluster, master: Node) -> Node:
 
 
 @pytest.mark.parametrize("ttl", [600, None])
-async def test_a_cluster(running: Cluster, connect: Callable[..., Any], ttl: int | None) -> None:
+async def test_a_cluster(running: Cluster, connect: Connect, ttl: int | None) -> None:
     """The replica of the session's own node counts, and no other."""
     replica = replica_of(running, running.owner(running.slot_of("one")))
     await check(
@@ -151,7 +151,7 @@ async def test_a_cluster(running: Cluster, connect: Callable[..., Any], ttl: int
     )
 
 
-async def test_a_slot_that_moved(running: Cluster, connect: Callable[..., Any]) -> None:
+async def test_a_slot_that_moved(running: Cluster, connect: Connect) -> None:
     """After a slot moved it is the new node's replica that confirms."""
     history = connect(running.url).history("moved")
     await patiently(history, HumanMessage("a", id="a"))
@@ -169,7 +169,7 @@ async def test_a_slot_that_moved(running: Cluster, connect: Callable[..., Any]) 
     await history.clear()
 
 
-async def test_upstash(pair: Pair, connect: Callable[..., Any]) -> None:
+async def test_upstash(pair: Pair, connect: Connect) -> None:
     """REST cannot wait; nothing is stored."""
     with serving(pair.url) as rest:
         history = connect(rest.url, token=TOKEN).history("rest")
@@ -186,7 +186,7 @@ async def test_upstash(pair: Pair, connect: Callable[..., Any]) -> None:
         ({"wait_replicas": 1, "wait_timeout": 0}, "wait_timeout must be seconds"),
     ],
 )
-def test_arguments(connect: Callable[..., Any], options: dict[str, Any], said: str) -> None:
+def test_arguments(connect: Connect, options: dict[str, Any], said: str) -> None:
     """What makes no sense is a ValueError that names the argument."""
     with pytest.raises(ValueError, match=said):
         connect("redis://localhost", **options)

@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from typing import Any
 
@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import chatmem
 import chatmem.sync
 from chatmem.transports.errors import Retry, retry_of, translate
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.faults import resp_end
 from tests.servers import debian_binary, run_server, wait_until
 
@@ -164,18 +164,18 @@ def answering(url: str) -> Iterator[Answering]:
 
 
 @pytest.fixture(params=["async", "sync"])
-def connect(request: pytest.FixtureRequest) -> Callable[..., Any]:
-    def open_memory(url: str, **options: Any) -> Any:
+def connect(request: pytest.FixtureRequest) -> Connect:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
         if request.param == "async":
             return chatmem.connect(url, ttl=60, **options)
-        return AsCoroutines(chatmem.sync.connect(url, ttl=60, **options))
+        return as_coroutines(chatmem.sync.connect(url, ttl=60, **options))
 
     return open_memory
 
 
 @pytest.mark.parametrize(("text", "kind", "said", "then"), REPLIES, ids=[reply[0][:24] for reply in REPLIES])
 def test_each_reply(text: str, kind: type[Exception], said: str, then: Retry) -> None:
-    """As redis-py makes an error of it, and as chatmem's own lanes do: the same leaf, which says what to do."""
+    """An error reply is translated to the same error, whether redis-py or the multiplexer read it."""
     from redis._parsers.base import BaseParser
 
     from chatmem.transports.multiplexed import _reply_error
@@ -197,7 +197,7 @@ def test_any_reply(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "kind", "said"), [reply[:3] for reply in REPLIES if reply[3] is Retry.NO])
 async def test_what_no_other_try_helps(
-    answering: Answering, connect: Any, prefix: str, text: str, kind: type[Exception], said: str
+    answering: Answering, connect: Connect, prefix: str, text: str, kind: type[Exception], said: str
 ) -> None:
     """The caller gets the error at once."""
     memory = connect(answering.url, prefix=prefix)
@@ -210,7 +210,7 @@ async def test_what_no_other_try_helps(
 
 
 @pytest.mark.parametrize("text", [reply[0] for reply in REPLIES if reply[3] is Retry.LATER])
-async def test_what_passes(answering: Answering, connect: Any, prefix: str, text: str) -> None:
+async def test_what_passes(answering: Answering, connect: Connect, prefix: str, text: str) -> None:
     """Nothing was done, or it is recognised: the call is tried again, and served once."""
     memory = connect(answering.url, prefix=prefix)
     answering.say(text, 3)
@@ -220,7 +220,7 @@ async def test_what_passes(answering: Answering, connect: Any, prefix: str, text
     await memory.aclose()
 
 
-async def test_what_does_not_pass(answering: Answering, connect: Any, prefix: str) -> None:
+async def test_what_does_not_pass(answering: Answering, connect: Connect, prefix: str) -> None:
     """The caller gets the error after some seconds, and not after a long time."""
     memory = connect(answering.url, prefix=prefix)
     answering.say("BUSY Redis is busy running a script.")
@@ -231,7 +231,7 @@ async def test_what_does_not_pass(answering: Answering, connect: Any, prefix: st
     await memory.aclose()
 
 
-async def test_a_server_that_answers_and_hangs_up(answering: Answering, connect: Any, prefix: str) -> None:
+async def test_a_server_that_answers_and_hangs_up(answering: Answering, connect: Connect, prefix: str) -> None:
     """Of a call of several commands, the error that came before the connection ended is the one to tell."""
     answering.times = 0
     memory = connect(answering.url, prefix=prefix)
@@ -261,7 +261,7 @@ def held(url: str, count: int) -> Iterator[None]:
             one.close()
 
 
-async def test_as_many_connections_as_the_server_takes(connect: Any) -> None:
+async def test_as_many_connections_as_the_server_takes(connect: Connect) -> None:
     """Both facades say so; a call during which one ends is served."""
     with run_server(debian_binary(), "--maxclients", "4") as url:
         memory = connect(url)
@@ -281,7 +281,7 @@ def _has_room(url: str) -> bool:
     return False
 
 
-async def test_a_wait_that_is_ended(connect: Any, prefix: str) -> None:
+async def test_a_wait_that_is_ended(connect: Connect, prefix: str) -> None:
     """CLIENT UNBLOCK ends a WAIT with an error: it is done again, and what was written stays written once."""
     with run_server(debian_binary()) as url, redis.Redis.from_url(url) as admin:
         memory = connect(url, prefix=prefix, wait_replicas=1, wait_timeout=2.0)
@@ -303,5 +303,5 @@ async def test_a_wait_that_is_ended(connect: Any, prefix: str) -> None:
         await memory.aclose()
 
 
-def _waits(memory: Any) -> None:
+def _waits(memory: chatmem.ChatMemory) -> None:
     asyncio.run(memory.history("a").append("x"))

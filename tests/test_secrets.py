@@ -24,7 +24,7 @@ import chatmem
 import chatmem.backends.sentinel
 import chatmem.sync
 from chatmem.core.keys import session_keys
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.servers import debian_binary, free_port, run_server
 from tests.upstash_server import RestServer, serving
 
@@ -43,15 +43,15 @@ def locked() -> Iterator[str]:
 
 
 @pytest.fixture(params=["async", "sync"])
-async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Any]:
-    """Opens memories in either facade; the synchronous one answers as coroutines here."""
-    opened: list[Any] = []
+async def connect(request: pytest.FixtureRequest) -> AsyncIterator[Connect]:
+    """Return what opens memories, which are closed after the test."""
+    opened: list[chatmem.ChatMemory] = []
 
-    def open_memory(*args: Any, **options: Any) -> Any:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
         if request.param == "async":
-            memory: Any = chatmem.connect(*args, **options)
+            memory = chatmem.connect(url, **options)
         else:
-            memory = AsCoroutines(chatmem.sync.connect(*args, **options))
+            memory = as_coroutines(chatmem.sync.connect(url, **options))
         opened.append(memory)
         return memory
 
@@ -77,10 +77,10 @@ class Seen:
             self.texts += [str(chain), repr(chain), repr(chain.args), repr(vars(chain))]
             chain = chain.__cause__ or chain.__context__
 
-    def objects(self, memory: Any) -> None:
+    def objects(self, memory: chatmem.ChatMemory) -> None:
         """Take what the memory and all that is chatmem's below it say of themselves."""
         whole, found = getattr(memory, "_wrapped", memory), list[Any]()
-        pending = [whole, whole.history("a"), whole._policy, whole._connection]
+        pending = [whole, whole.history("a"), whole.core.policy, whole.core.connection]
         while pending:
             one = pending.pop()
             if any(one is other for other in found):
@@ -110,7 +110,7 @@ def seen(caplog: pytest.LogCaptureFixture) -> Seen:
     return Seen(caplog)
 
 
-async def provoke(memory: Any, seen: Seen, *, more: bool = False, once: bool = False) -> None:
+async def provoke(memory: chatmem.ChatMemory, seen: Seen, *, more: bool = False, once: bool = False) -> None:
     """Try operations of one round trip and of several, and keep what they raise."""
     seen.objects(memory)
     history = memory.history("a")
@@ -143,7 +143,7 @@ def urls(address: str, secret: str) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", range(7))
-async def test_nobody_listens(connect: Any, seen: Seen, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_nobody_listens(connect: Connect, seen: Seen, kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """A refused connection, with every scheme; the sentinel's own password is looked for too."""
     monkeypatch.setattr(chatmem.backends.sentinel, "RETRIES", 0)
     await provoke(connect(urls(f"127.0.0.1:{free_port()}", SECRET)[kind]), seen, once=True)
@@ -151,7 +151,7 @@ async def test_nobody_listens(connect: Any, seen: Seen, kind: int, monkeypatch: 
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3, 4])
-async def test_a_wrong_password(connect: Any, seen: Seen, locked: str, kind: int) -> None:
+async def test_a_wrong_password(connect: Connect, seen: Seen, locked: str, kind: int) -> None:
     """A server that wants another password."""
     await provoke(connect(urls(locked, f"{SECRET}-wrong")[kind]), seen, once=True)
     seen.check(SECRET, WRITTEN, errors=1)
@@ -159,7 +159,7 @@ async def test_a_wrong_password(connect: Any, seen: Seen, locked: str, kind: int
 
 @pytest.mark.parametrize("answer", [b"", b"*9\r\n"])
 @pytest.mark.parametrize("kind", [0, 4])
-async def test_a_bad_reply(connect: Any, seen: Seen, kind: int, answer: bytes) -> None:
+async def test_a_bad_reply(connect: Connect, seen: Seen, kind: int, answer: bytes) -> None:
     """Silence, and half a reply."""
     with socket.create_server(("127.0.0.1", 0)) as listener, ExitStack() as held:
 
@@ -182,7 +182,7 @@ async def test_a_bad_reply(connect: Any, seen: Seen, kind: int, answer: bytes) -
 
 
 @pytest.mark.parametrize("kind", [0, 2, 3])
-async def test_on_a_server_that_serves(connect: Any, seen: Seen, locked: str, kind: int) -> None:
+async def test_on_a_server_that_serves(connect: Connect, seen: Seen, locked: str, kind: int) -> None:
     """Conflicts, corrupt records, what cannot be stored, a key of a wrong type."""
     url = (f"redis://:{SECRET}@{locked}/0", *urls(locked, SECRET)[1:])[kind]
     keys = session_keys("chatmem", "a")
@@ -202,7 +202,7 @@ async def test_on_a_server_that_serves(connect: Any, seen: Seen, locked: str, ki
 
 @pytest.mark.parametrize("how", ["password", "provider"])
 async def test_a_callers_client(
-    connect: Any, seen: Seen, locked: str, how: str, request: pytest.FixtureRequest
+    connect: Connect, seen: Seen, locked: str, how: str, request: pytest.FixtureRequest
 ) -> None:
     """A client of redis-py's with a password, or with a provider of credentials, that the server refuses."""
     is_async = request.node.callspec.params["connect"] == "async"
@@ -227,7 +227,7 @@ def rest(url: str) -> Iterator[RestServer]:
 
 
 @pytest.mark.parametrize("place", ["url", "argument", "nowhere"])
-async def test_upstashs_token(connect: Any, seen: Seen, rest: RestServer, place: str) -> None:
+async def test_upstashs_token(connect: Connect, seen: Seen, rest: RestServer, place: str) -> None:
     """A wrong token in the URL or beside it, and a right one where nobody listens."""
     if place == "url":
         memory = connect(rest.url.replace("//", f"//:{SECRET}@"))
@@ -255,7 +255,7 @@ async def test_upstashs_token(connect: Any, seen: Seen, rest: RestServer, place:
         f":{SECRET}@host",
     ],
 )
-async def test_urls_that_are_none(connect: Any, seen: Seen, url: str) -> None:
+async def test_urls_that_are_none(connect: Connect, seen: Seen, url: str) -> None:
     """A mistake in the URL is told without the URL, and so is what it leads to on first use."""
     try:
         memory = connect(url)

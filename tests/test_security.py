@@ -20,17 +20,17 @@ from redis.credentials import CredentialProvider
 import chatmem
 import chatmem.sync
 from chatmem.dropin.langchain_community import RedisChatMessageHistory
-from tests.coroutines import AsCoroutines
+from tests.coroutines import Connect, as_coroutines
 from tests.servers import LEAST_RIGHTS, Certificates, debian_binary, run_server
 
 
 @pytest.fixture(params=["async", "sync"])
-def connect(request: pytest.FixtureRequest) -> Any:
-    def open_memory(url: str) -> Any:
+def connect(request: pytest.FixtureRequest) -> Connect:
+    def open_memory(url: str | None = None, **options: Any) -> chatmem.ChatMemory:
         return (
-            chatmem.connect(url, ttl=60)
+            chatmem.connect(url, ttl=60, **options)
             if request.param == "async"
-            else AsCoroutines(chatmem.sync.connect(url, ttl=60))
+            else as_coroutines(chatmem.sync.connect(url, ttl=60, **options))
         )
 
     return open_memory
@@ -46,7 +46,7 @@ def tls() -> Iterator[tuple[str, Certificates]]:
             yield url, certificates
 
 
-async def test_tls(connect: Any, tls: tuple[str, Certificates]) -> None:
+async def test_tls(connect: Connect, tls: tuple[str, Certificates]) -> None:
     """With the authority and a client certificate it works."""
     memory = connect(tls[0])
     assert (await memory.history("a").append("x")).first == 0
@@ -55,7 +55,7 @@ async def test_tls(connect: Any, tls: tuple[str, Certificates]) -> None:
 
 
 @pytest.mark.parametrize("query", ["", "ssl_ca_certs={ca}"])
-async def test_tls_that_is_not_trusted(connect: Any, tls: tuple[str, Certificates], query: str) -> None:
+async def test_tls_that_is_not_trusted(connect: Connect, tls: tuple[str, Certificates], query: str) -> None:
     """An unknown authority, or a missing client certificate, is UnavailableError, and not a connection without TLS."""
     url, certificates = tls
     memory = connect(f"{url.partition('?')[0]}?{query.format(ca=certificates.ca)}")
@@ -64,9 +64,9 @@ async def test_tls_that_is_not_trusted(connect: Any, tls: tuple[str, Certificate
     await memory.aclose()
 
 
-def test_the_readme_lists_the_least_rights() -> None:
-    """The commands that the contract suite's user may run are those that the documentation gives."""
-    text = (Path(__file__).parent.parent / "docs" / "guarantees.md").read_text()
+def test_the_documentation_lists_the_least_rights() -> None:
+    """The commands that the contract suite's user may run are those that docs/deployment.md gives."""
+    text = (Path(__file__).parent.parent / "docs" / "deployment.md").read_text()
     (listed,) = re.findall(r"ACL SETUSER chatmem on >password ~chatmem:\* (.+?)\n```", text, re.DOTALL)
     assert listed.replace("\\\n", " ").split() == LEAST_RIGHTS.split()
 
@@ -113,10 +113,10 @@ async def test_credentials_that_change(url: str, facade: str) -> None:
             "credential_provider": provider,
         }
         client: Any = redis.asyncio.Redis(**options) if facade == "async" else redis.Redis(**options)
-        memory: Any = (
+        memory: chatmem.ChatMemory = (
             chatmem.connect(client=client, ttl=60)
             if facade == "async"
-            else AsCoroutines(chatmem.sync.connect(client=client, ttl=60))
+            else as_coroutines(chatmem.sync.connect(client=client, ttl=60))
         )
         for number in range(4):
             await memory.history("iam").append(str(number))
@@ -134,7 +134,7 @@ class TestTheOtherProtocol:
     """TLS where there is none, or none where there is TLS: said soon, and not as a time-out."""
 
     @pytest.mark.parametrize("scheme", ["rediss", "rediss+cluster"])
-    async def test_tls_to_a_plain_port(self, connect: Any, url: str, scheme: str) -> None:
+    async def test_tls_to_a_plain_port(self, connect: Connect, url: str, scheme: str) -> None:
         times = "socket_timeout=2&socket_connect_timeout=2"
         memory = connect(f"{url.replace('redis', scheme, 1)}?{times}")
         begun = time.monotonic()
@@ -144,13 +144,13 @@ class TestTheOtherProtocol:
         await memory.aclose()
 
     @pytest.mark.parametrize("scheme", ["redis", "redis+cluster"])
-    async def test_a_tls_port_without_it(self, connect: Any, tls: tuple[str, Certificates], scheme: str) -> None:
+    async def test_a_tls_port_without_it(self, connect: Connect, tls: tuple[str, Certificates], scheme: str) -> None:
         memory = connect(tls[0].partition("?")[0].replace("rediss", scheme, 1))
         with pytest.raises(chatmem.UnavailableError, match="speaks TLS only: begin the url with rediss"):
             await memory.history("a").append("x")
         await memory.aclose()
 
-    async def test_a_slow_handshake(self, connect: Any, tls: tuple[str, Certificates]) -> None:
+    async def test_a_slow_handshake(self, connect: Connect, tls: tuple[str, Certificates]) -> None:
         """A server of TLS that takes longer than is waited before it is asked is waited for."""
         port = int(tls[0].rsplit(":", 1)[1].split("/", maxsplit=1)[0])
         with socket.create_server(("127.0.0.1", 0)) as listener:

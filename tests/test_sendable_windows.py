@@ -14,6 +14,7 @@ from langchain_core import messages as lc
 from langchain_core.messages import convert_to_messages
 from langchain_core.messages.utils import count_tokens_approximately
 
+import chatmem
 from chatmem.core.window import Window
 from chatmem.transports.driving import drive
 from tests import providers
@@ -146,7 +147,7 @@ def told(messages: Messages) -> list[tuple[str, str]]:
 
 
 class TestExchanges:
-    async def test_what_comes_between_comes_after(self, history: Any) -> None:
+    async def test_what_comes_between_comes_after(self, history: chatmem.History) -> None:
         """Another question, an answer to it and an instruction do not part a call from its results."""
         await history.append(
             "q1", ask("a", "b"), "q2", result("b", "rb"), ("ai", "wait"), ("system", "hurry"), result("a", "ra"), "q3"
@@ -174,7 +175,7 @@ class TestExchanges:
             "human",
         ]
 
-    async def test_the_first_result_counts(self, history: Any) -> None:
+    async def test_the_first_result_counts(self, history: chatmem.History) -> None:
         """Of results of one call, be the second one turns later, or in another slice."""
         await history.append("q1", ask("a"), result("a", "once"), result("a", "twice"), ("ai", "a1"))
         await history.append(*(x for i in range(300) for x in (f"q {i}", ("ai", f"a {i}"))), result("a", "late"))
@@ -182,7 +183,7 @@ class TestExchanges:
         assert [m.text for m in window if m.type == "tool"] == ["once"]
         assert len(window) == 604
 
-    async def test_a_result_of_another_slice(self, history: Any) -> None:
+    async def test_a_result_of_another_slice(self, history: chatmem.History) -> None:
         """A result far from its call stands behind it where the window reaches so far, and is nowhere where not."""
         await history.append(
             "q1", ask("a"), *(x for i in range(600) for x in (f"q {i}", ("ai", f"a {i}"))), result("a")
@@ -191,7 +192,7 @@ class TestExchanges:
         assert [m.type for m in window[:3]] == ["human", "ai", "tool"]
         assert "tool" not in [m.type for m in await history.window(messages=100)]
 
-    async def test_calls_that_nobody_answered(self, history: Any) -> None:
+    async def test_calls_that_nobody_answered(self, history: chatmem.History) -> None:
         """They go, whether they could be read or not; what was said beside them and the answered ones stay."""
         broken = {"type": "invalid_tool_call", "id": "x", "name": "f", "args": "{", "error": None}
         await history.append(
@@ -219,14 +220,14 @@ class TestExchanges:
         assert told(window) == [("human", "q1"), *kept, ("human", "q4")]
         assert not any(m.invalid_tool_calls for m in window if isinstance(m, lc.AIMessage))
 
-    async def test_an_answered_call_that_cannot_be_read(self, history: Any) -> None:
+    async def test_an_answered_call_that_cannot_be_read(self, history: chatmem.History) -> None:
         """It stays, with what it was told."""
         broken = {"type": "invalid_tool_call", "id": "x", "name": "f", "args": "{", "error": None}
-        stored = ["q", lc.AIMessage("", invalid_tool_calls=[broken]), result("x", "no JSON"), ("ai", "a")]
-        await history.append(*stored)
+        called = lc.AIMessage("", invalid_tool_calls=[broken])
+        await history.append("q", called, result("x", "no JSON"), ("ai", "a"))
         assert await history.window() == await history.messages()
 
-    async def test_ids_that_repeat(self, history: Any) -> None:
+    async def test_ids_that_repeat(self, history: chatmem.History) -> None:
         """Each turn has its own exchange, in which call and result agree; for Anthropic and OpenAI the ids differ."""
         for turn in range(3):
             await history.append(f"q{turn}", ask("call_0"), result("call_0", f"r{turn}"), ("ai", f"a{turn}"))
@@ -236,7 +237,7 @@ class TestExchanges:
         providers.check(window)
         assert (await history.window(turns=1)) == (await history.messages(last=4))
 
-    async def test_equal_ids_in_one_message_and_none(self, history: Any) -> None:
+    async def test_equal_ids_in_one_message_and_none(self, history: chatmem.History) -> None:
         """The first result is the first call's, the second the second's."""
         await history.append("q1", ask("a", "a"), result("a", "1"), result("a", "2"), ("ai", "a1"))
         await history.append("q2", ask(None, None), result("", "1"), result("", "2"), ("ai", "a2"))
@@ -246,7 +247,7 @@ class TestExchanges:
         assert asked == [m.tool_call_id for m in window if isinstance(m, lc.ToolMessage)]
         assert len(set(asked)) == 4
 
-    async def test_content_says_the_same_calls(self, history: Any) -> None:
+    async def test_content_says_the_same_calls(self, history: chatmem.History) -> None:
         """Blocks of calls go and stay with the calls, and thoughts with what they were for."""
         thought = {"type": "reasoning", "id": "rs_1"}
         blocks: list[Any] = [{"type": "text", "text": "Look."}]
@@ -258,7 +259,7 @@ class TestExchanges:
         assert isinstance(window[1], lc.AIMessage)
         assert [call["id"] for call in window[1].tool_calls] == ["a"]
 
-    async def test_functions_of_before_there_were_tools(self, history: Any) -> None:
+    async def test_functions_of_before_there_were_tools(self, history: chatmem.History) -> None:
         """They come as tools, which every provider knows; Gemini's copy of a call beside it is no second one."""
         function = {"function_call": {"name": "sky", "arguments": '{"city": "Lima"}'}}
         gemini = ask("g", name="sky")
@@ -279,7 +280,7 @@ class TestExchanges:
 
 
 class TestRoles:
-    async def test_instructions_meanwhile(self, history: Any) -> None:
+    async def test_instructions_meanwhile(self, history: chatmem.History) -> None:
         """System messages behind the head come where they are, as notifications; the one at the head stays."""
         await history.append(("system", "be kind"), "q1", ("ai", "a1"), ("system", "It is late."), "q2")
         window = await history.window()
@@ -287,7 +288,7 @@ class TestRoles:
         assert lc.get_notification_metadata(window[3]) is not None
         assert [m.type for m in await history.window(turns=1)] == ["system", "human"]
 
-    async def test_roles_by_name(self, history: Any) -> None:
+    async def test_roles_by_name(self, history: chatmem.History) -> None:
         """People of any role are people."""
         await history.append(
             lc.ChatMessage(content="q1", role="user"),
@@ -296,12 +297,12 @@ class TestRoles:
         )
         assert told(await history.window()) == [("human", "q1"), ("ai", "a1"), ("human", "Stay calm.")]
 
-    async def test_an_answer_before_a_call(self, history: Any) -> None:
+    async def test_an_answer_before_a_call(self, history: chatmem.History) -> None:
         """The two are one message, since Gemini wants calls directly behind the user; nothing said is missing."""
         await history.append("q", ("ai", "Let me see."), ask("a"), result("a"), ("ai", "a1"))
         assert told(await history.window()) == [("human", "q"), ("ai", "Let me see. a"), ("tool", "r"), ("ai", "a1")]
 
-    async def test_who_says_nothing(self, history: Any) -> None:
+    async def test_who_says_nothing(self, history: chatmem.History) -> None:
         """An empty message does not make every later request fail."""
         await history.append(
             "", ("ai", "Yes?"), "  \n", ("ai", "Yes?"), lc.HumanMessage([{"type": "text", "text": ""}])
@@ -312,7 +313,7 @@ class TestRoles:
 
 
 class TestTurns:
-    async def test_notifications_begin_none(self, history: Any) -> None:
+    async def test_notifications_begin_none(self, history: chatmem.History) -> None:
         """What LangChain marks as not typed by anybody belongs to the turn that it comes in."""
         summary = lc.add_notification_metadata(lc.HumanMessage("SUMMARY"), source="summarization")
         done = lc.add_notification_metadata(lc.HumanMessage("Task 1 is done."), source="async_subagent")
@@ -321,7 +322,7 @@ class TestTurns:
         assert (await history.window(turns=2))[0].text == "q1"
         assert len(await history.window(turns=3)) == 7
 
-    async def test_tokens_count_once(self, history: Any) -> None:
+    async def test_tokens_count_once(self, history: chatmem.History) -> None:
         """A long conversation is counted in one walk: no message of it more than a few times."""
         counted = []
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 import redis
 
 import chatmem
 import chatmem.sync
-from tests.coroutines import AsCoroutines
+from tests.coroutines import as_coroutines
 from tests.sentinels import Watched
 from tests.servers import free_port, wait_until
 
@@ -25,10 +24,10 @@ def watched() -> Iterator[Watched]:
 @pytest.mark.parametrize("facade", ["async", "sync"])
 async def test_failover(watched: Watched, facade: str) -> None:
     """The master is killed; the next append goes to the new one, and nothing that was replicated is lost or doubled."""
-    memory: Any = (
+    memory: chatmem.ChatMemory = (
         chatmem.connect(watched.url, ttl=60)
         if facade == "async"
-        else AsCoroutines(chatmem.sync.connect(watched.url, ttl=60))
+        else as_coroutines(chatmem.sync.connect(watched.url, ttl=60))
     )
     history = memory.history("a")
     for number in range(5):
@@ -56,7 +55,7 @@ async def test_failover(watched: Watched, facade: str) -> None:
         ("redis+sentinel://:s3cret@host/service/x", "database must be a number"),
     ],
 )
-def test_wrong_urls(connect: Any, url: str, text: str) -> None:
+def test_wrong_urls(connect: Callable[..., object], url: str, text: str) -> None:
     """What is missing is named, and the password is not shown."""
     with pytest.raises(ValueError, match=text) as caught:
         connect(url)

@@ -1,4 +1,4 @@
-"""The history beside LangChain's own middleware: it stores what the state ends with; a model is sent the same."""
+"""The history with LangChain's own middleware: it stores the state's messages, and changes nothing for the model."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ async def memory(url: str, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
 
 
 def plain(messages: list[lc.BaseMessage]) -> list[dict[str, Any]]:
-    """Return messages without what differs from run to run."""
+    """Return messages as dicts, without their ids, which differ from run to run."""
     return [message.model_dump(exclude={"id"}) for message in messages]
 
 
 class Talk:
-    """An agent, and the runs of a stack's conversation."""
+    """Runs a stack's conversation with an agent."""
 
     def __init__(self, stack: Stack, history: HistoryMiddleware | None, *, last: bool, checkpointer: bool) -> None:
         self.model = Scripted(script=stack.script())
@@ -49,7 +49,7 @@ class Talk:
         self._decisions = list(stack.decisions)
 
     async def run(self, text: str, *, sync: bool) -> list[lc.BaseMessage]:
-        """Return the messages of the state that a run ends with, whatever ends it."""
+        """Return the messages of the state at the end of a run, even of one that fails."""
         done: Any = {}
         given: Any = {"messages": [("human", text)]}
         while True:
@@ -71,7 +71,7 @@ STACKS_BY_NAME = {stack.name: stack for stack in STACKS}
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("name", STACKS_BY_NAME)
 async def test_beside_one_of_langchains_own(memory: chatmem.ChatMemory, name: str, last: bool, save: Any) -> None:
-    """First and last among the middleware, stored by step and at the end, with a checkpointer and without."""
+    """The memory holds the state's messages, whatever the order, `save` and checkpointer."""
     stack = STACKS_BY_NAME[name]
     if stack.new and version("langchain").startswith("1.2."):
         pytest.skip("LangChain 1.2 does not do this")

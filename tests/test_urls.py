@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -40,29 +41,29 @@ WRONG = {
 class TestWrongOptions:
     """Said when the url is read, with the option's name and never its value."""
 
-    def test_a_misspelled_one(self, connect: Any, scheme: str) -> None:
+    def test_a_misspelled_one(self, connect: Callable[..., object], scheme: str) -> None:
         """The nearest one is named."""
         with pytest.raises(ValueError, match=r"'socket_timout'.*did you mean 'socket_timeout'\?"):
             connect(f"{SCHEMES[scheme]}?socket_timout=2")
 
-    def test_an_unknown_one(self, connect: Any, scheme: str) -> None:
+    def test_an_unknown_one(self, connect: Callable[..., object], scheme: str) -> None:
         with pytest.raises(ValueError, match=r"'x'.*known options are .*socket_timeout"):
             connect(f"{SCHEMES[scheme]}?x=s3cret")
 
     @pytest.mark.parametrize("name", WRONG)
-    def test_a_value_of_another_kind(self, connect: Any, scheme: str, name: str) -> None:
+    def test_a_value_of_another_kind(self, connect: Callable[..., object], scheme: str, name: str) -> None:
         with pytest.raises(ValueError, match=f"url's option {name} must be ") as caught:
             connect(f"{SCHEMES[scheme]}?{name}={WRONG[name]}")
         assert "s3cret" not in str(caught.value)
         assert caught.value.__context__ is None
 
     @pytest.mark.parametrize("value", ["", "nan", "inf", "0", "-2", "1e999"])
-    def test_no_time(self, connect: Any, scheme: str, value: str) -> None:
+    def test_no_time(self, connect: Callable[..., object], scheme: str, value: str) -> None:
         with pytest.raises(ValueError, match="socket_timeout must be seconds") as caught:
             connect(f"{SCHEMES[scheme]}?socket_timeout={value}")
         assert "percent" not in str(caught.value)
 
-    def test_a_password_with_signs_of_a_url(self, connect: Any, scheme: str) -> None:
+    def test_a_password_with_signs_of_a_url(self, connect: Callable[..., object], scheme: str) -> None:
         """The rest of it is taken for something else, and is not shown."""
         scheme = scheme if scheme != "unix" else "redis"
         for sign in "?#":

@@ -20,7 +20,7 @@ from tests.servers import wait_until
 USERS = ("alice", "Alice", "a{b}", "}", "*", "%7D", "é", "\ud800", "a\x00", "5b7f1b7e-2b0f-4d3e-8e6b-0d8f5a5f9a11")
 
 
-async def listed(memory: Any, user: str, **options: Any) -> list[str]:
+async def listed(memory: chatmem.ChatMemory, user: str, **options: Any) -> list[str]:
     return [info.session_id for info in (await memory.sessions(user, **options)).sessions]
 
 
@@ -29,7 +29,7 @@ def left(raw: redis.Redis, prefix: str) -> list[bytes]:
 
 
 class TestSessions:
-    async def test_by_last_activity(self, memory: Any) -> None:
+    async def test_by_last_activity(self, memory: chatmem.ChatMemory) -> None:
         """A write moves a session to the front; a new title, an expiry or a read does not."""
         for session in "abc":
             await memory.history(session, user="alice").append(f"in {session}")
@@ -46,7 +46,7 @@ class TestSessions:
         await memory.history("b", user="alice").delete("x")
         assert await listed(memory, "alice") == ["b", "a", "c"]
 
-    async def test_what_is_known_of_each(self, memory: Any) -> None:
+    async def test_what_is_known_of_each(self, memory: chatmem.ChatMemory) -> None:
         """The same as `info` says of it."""
         history = memory.history("a", user="alice")
         await history.update(title="Trip", metadata={"pinned": True})
@@ -62,9 +62,10 @@ class TestSessions:
             1,
         )
         assert (info.created_at, info.updated_at) == (own.created_at, own.updated_at)
+        assert info.ttl is not None
         assert 590 < info.ttl <= 600
 
-    async def test_pages(self, memory: Any) -> None:
+    async def test_pages(self, memory: chatmem.ChatMemory) -> None:
         """Each session once, while others are written to."""
         for i in range(25):
             await memory.history(f"s{i}", user="alice").append("x")
@@ -78,7 +79,7 @@ class TestSessions:
         page = await memory.sessions("alice", limit=4, before=page.next)
         assert ([info.session_id for info in page.sessions], page.next) == (["s3", "s2", "s1", "s0"], None)
 
-    async def test_at_the_same_moment(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_at_the_same_moment(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """Sessions written in one microsecond are all listed, once each."""
         for i in range(12):
             await memory.history(f"s{i}", user="alice").append("x")
@@ -93,7 +94,7 @@ class TestSessions:
         assert sorted(found) == sorted(f"s{i}" for i in range(12))
         assert cursor is None
 
-    async def test_users_are_exact(self, memory: Any) -> None:
+    async def test_users_are_exact(self, memory: chatmem.ChatMemory) -> None:
         """Any characters, case-sensitive, never a pattern."""
         for user in USERS:
             await memory.history(f"of {user}", user=user).append("x")
@@ -102,7 +103,7 @@ class TestSessions:
             assert (await memory.history(f"of {user}").info()).user == user
         assert await listed(memory, "nobody") == []
 
-    async def test_a_session_has_one_user(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_a_session_has_one_user(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """Nobody else can write to it, list it or erase it; who writes without a user leaves it theirs."""
         await memory.history("a", user="alice").append("x")
         other = memory.history("a", user="bob")
@@ -122,7 +123,7 @@ class TestSessions:
         assert await listed(memory, "alice") == ["a"]
         assert user_key(prefix, user_name("bob")) not in left(raw, prefix)
 
-    async def test_a_session_gets_a_user_later(self, memory: Any) -> None:
+    async def test_a_session_gets_a_user_later(self, memory: chatmem.ChatMemory) -> None:
         """The first write for a user makes it theirs, where its caller says that it may."""
         await memory.history("a").append("x")
         for operation in ("append", "messages", "window", "page", "info", "count", "clear"):
@@ -164,7 +165,7 @@ class TestSessions:
         assert raw.pttl(key) == -1
         raw.delete(*left(raw, prefix))
 
-    async def test_it_heals(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_it_heals(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """A session that the index lost is back with the next write; what is not there leaves it."""
         key = user_key(prefix, user_name("alice"))
         await memory.history("a", user="alice").append("x")
@@ -176,7 +177,7 @@ class TestSessions:
         assert await listed(memory, "alice", limit=1) == ["a"]
         assert raw.zcard(key) == 1
 
-    async def test_a_fork_is_the_users_too(self, memory: Any) -> None:
+    async def test_a_fork_is_the_users_too(self, memory: chatmem.ChatMemory) -> None:
         history = memory.history("a", user="alice")
         await history.append("x")
         await history.fork("b")
@@ -185,7 +186,7 @@ class TestSessions:
         assert await listed(memory, "alice") == ["c", "b", "a"]
 
     @pytest.mark.parametrize("wrong", ["", 5, None, b"x"])
-    async def test_wrong_users(self, memory: Any, wrong: Any) -> None:
+    async def test_wrong_users(self, memory: chatmem.ChatMemory, wrong: Any) -> None:
         with pytest.raises(ValueError, match="user must be"):
             await memory.sessions(wrong)
         if wrong is not None:
@@ -195,7 +196,7 @@ class TestSessions:
     @pytest.mark.parametrize(
         "options", [{"limit": 0}, {"limit": 1001}, {"before": "x"}, {"before": 5}, {"before": "AA=="}]
     )
-    async def test_wrong_pages(self, memory: Any, options: Any) -> None:
+    async def test_wrong_pages(self, memory: chatmem.ChatMemory, options: Any) -> None:
         with pytest.raises(ValueError, match=f"{next(iter(options))} must be"):
             await memory.sessions("alice", **options)
 
@@ -231,7 +232,7 @@ class TestAllSessions:
 
 
 class TestErasure:
-    async def test_nothing_is_left(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_nothing_is_left(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """The whole keyspace is as it was before the user came."""
         await memory.history("other", user="bob").append("x")
         await memory.history("nobody's").append("x")
@@ -243,27 +244,27 @@ class TestErasure:
         assert left(raw, prefix) == before
         assert await memory.forget("alice") == 0
 
-    async def test_clear(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_clear(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """Whoever clears it, it leaves the list of its user."""
         for history in (memory.history("a", user="alice"), memory.history("a")):
             await memory.history("a", user="alice").append(lc.HumanMessage("x", id="1"))
             await history.clear()
             assert left(raw, prefix) == []
 
-    async def test_a_session_of_another_stays(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_a_session_of_another_stays(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """Though the index should say that it is this user's."""
         await memory.history("a", user="alice").append("x")
         raw.zadd(user_key(prefix, user_name("bob")), {"a": 1e15})
         assert await memory.forget("bob") == 0
         assert await memory.history("a").count() == 1
 
-    async def test_while_it_is_written(self, memory: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_while_it_is_written(self, memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str) -> None:
         """What is left was written after the erasure, is listed, and can be erased again."""
         sessions = [memory.history(f"s{i}", user="alice") for i in range(30)]
         for history in sessions:
             await history.append(lc.HumanMessage("before", id="0"))
 
-        async def write(history: Any) -> None:
+        async def write(history: chatmem.History) -> None:
             for i in range(20):
                 await history.append(lc.HumanMessage(str(i), id=str(i + 1)))
 
@@ -279,7 +280,7 @@ class TestErasure:
 
 
 class TestSearch:
-    async def test_one_session(self, history: Any) -> None:
+    async def test_one_session(self, history: chatmem.History) -> None:
         """Words in any case, phrases, where they stand; the best first, of equals the newest."""
         await history.append(
             "A refund, please: my Order 17 is late.",
@@ -294,13 +295,14 @@ class TestSearch:
         assert [match.entry.seq for match in await history.search('"refund is on"')] == [1]
         assert [match.entry.seq for match in await history.search("refund order", limit=1)] == [1]
         assert await history.search("absent") == []
-        for wrong in ("", "!", 5):
+        wrongs: list[Any] = ["", "!", 5]
+        for wrong in wrongs:
             with pytest.raises(ValueError, match="query"):
                 await history.search(wrong)
         with pytest.raises(ValueError, match="limit"):
             await history.search("x", limit=0)
 
-    async def test_all_sessions_of_a_user(self, memory: Any) -> None:
+    async def test_all_sessions_of_a_user(self, memory: chatmem.ChatMemory) -> None:
         """Nobody else's; each match says where it is."""
         for i in range(3):
             await memory.history(f"s{i}", user="alice").append("nothing", f"the word {'rare ' * (i + 1)}")
@@ -311,7 +313,7 @@ class TestSearch:
         assert [match.session_id for match in await memory.search("alice", "rare", limit=1)] == ["s2"]
         assert await memory.search("carol", "rare") == []
 
-    async def test_a_damaged_record(self, history: Any, raw: redis.Redis, prefix: str) -> None:
+    async def test_a_damaged_record(self, history: chatmem.History, raw: redis.Redis, prefix: str) -> None:
         """It hides nothing but itself."""
         await history.append("rare", "rare", "rare")
         raw.lset(f"{prefix}:{{user-123}}:m", 1, "rubbish")

@@ -33,7 +33,7 @@ one.__annotations__["message"] = lc.BaseMessage  # trim_messages tells by it tha
 
 
 class TestContract:
-    async def test_messages_and_system(self, history: Any) -> None:
+    async def test_messages_and_system(self, history: chatmem.History) -> None:
         """The last so many with the system message of the head, beginning with a human one."""
         await history.append(lc.SystemMessage("be kind"), *(x for i in range(50) for x in (f"q{i}", ("ai", f"a{i}"))))
         window = await history.window(messages=5)
@@ -47,7 +47,7 @@ class TestContract:
         ]
         assert await history.window(messages=1000) == await history.messages() == await history.window()
 
-    async def test_turns(self, history: Any) -> None:
+    async def test_turns(self, history: chatmem.History) -> None:
         """A turn begins with a human message, however long it is."""
         for turn in range(30):
             calls = [{"name": "f", "args": {}, "id": f"{turn}-{i}"} for i in range(20)]
@@ -57,7 +57,7 @@ class TestContract:
         assert [m.content for m in window if m.type == "human"] == ["q27", "q28", "q29"]
         assert len(window) == 3 * 23
 
-    async def test_tokens(self, history: Any) -> None:
+    async def test_tokens(self, history: chatmem.History) -> None:
         """Counted by a function, by a function of one message, or by a model."""
         await history.append(lc.SystemMessage("sys"), *(x for i in range(200) for x in (f"q {i}", ("ai", f"a {i}"))))
         whole = await history.messages()
@@ -74,14 +74,14 @@ class TestContract:
         model = Counting(responses=["x"])
         assert len(await history.window(tokens=21, token_counter=model)) == 3
 
-    async def test_all_limits_hold_at_once(self, history: Any) -> None:
+    async def test_all_limits_hold_at_once(self, history: chatmem.History) -> None:
         """The one that leaves least decides."""
         await history.append(*(x for i in range(100) for x in (f"q {i}", ("ai", f"a {i}"))))
         assert len(await history.window(messages=20, turns=3, tokens=100_000)) == 6
         assert len(await history.window(messages=4, turns=30, tokens=100_000)) == 4
         assert len(await history.window(messages=90, turns=30, tokens=30, token_counter=words)) == 6
 
-    async def test_an_exchange_at_the_end_waits(self, history: Any) -> None:
+    async def test_an_exchange_at_the_end_waits(self, history: chatmem.History) -> None:
         """Calls without all their results, and what results there are, are left out."""
         calls = [{"name": "f", "args": {}, "id": str(i)} for i in range(2)]
         await history.append("q", lc.AIMessage("", tool_calls=calls), lc.ToolMessage("r", tool_call_id="0"))
@@ -90,7 +90,7 @@ class TestContract:
         assert [m.type for m in await history.window(messages=10)] == ["human", "ai", "tool", "tool"]
         assert [m.type for m in await history.window(messages=2, start_on=None)] == []
 
-    async def test_a_damaged_record(self, history: Any, raw: Any, prefix: str, caplog: Any) -> None:
+    async def test_a_damaged_record(self, history: chatmem.History, raw: Any, prefix: str, caplog: Any) -> None:
         """It is left out, with its exchange, and the rest is there."""
         calls = [{"name": "f", "args": {}, "id": "1"}]
         await history.append(
@@ -102,15 +102,15 @@ class TestContract:
 
     @pytest.mark.parametrize("name", ["messages", "turns", "tokens"])
     @pytest.mark.parametrize("wrong", [0, -1, 1.5, "2", True])
-    async def test_wrong_limits(self, history: Any, name: str, wrong: Any) -> None:
+    async def test_wrong_limits(self, history: chatmem.History, name: str, wrong: Any) -> None:
         with pytest.raises(ValueError, match=f"{name} must be"):
             await history.window(**{name: wrong})
 
-    async def test_wrong_counter(self, history: Any) -> None:
+    async def test_wrong_counter(self, history: chatmem.History) -> None:
         with pytest.raises(ValueError, match="token_counter"):
-            await history.window(tokens=5, token_counter="exactly")
+            await history.window(tokens=5, token_counter="exactly")  # type: ignore[arg-type]
 
-    async def test_nothing(self, history: Any) -> None:
+    async def test_nothing(self, history: chatmem.History) -> None:
         """A session that does not exist has an empty window."""
         assert await history.window(messages=5) == await history.window(tokens=5) == []
 

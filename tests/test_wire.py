@@ -11,7 +11,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
-from tests.coroutines import AsCoroutines
+from tests.coroutines import as_coroutines
 from tests.wire import Wire, watched
 
 SERVING = {"LRANGE", "EVALSHA", "EVAL", "LLEN", "HMGET", "PTTL", "UNLINK", "PING"}
@@ -26,15 +26,15 @@ def wire(url: str) -> Iterator[Wire]:
 @pytest.fixture(params=["async", "sync"])
 async def memory(request: pytest.FixtureRequest, wire: Wire) -> AsyncIterator[Any]:
     if request.param == "async":
-        memory: Any = chatmem.connect(wire.url, ttl=60, prefix="wire")
+        memory: chatmem.ChatMemory = chatmem.connect(wire.url, ttl=60, prefix="wire")
     else:
-        memory = AsCoroutines(chatmem.sync.connect(wire.url, ttl=60, prefix="wire"))
+        memory = as_coroutines(chatmem.sync.connect(wire.url, ttl=60, prefix="wire"))
     yield memory
     await memory.history("a").clear()
     await memory.aclose()
 
 
-async def test_constructing_is_none(memory: Any, wire: Wire) -> None:
+async def test_constructing_is_none(memory: chatmem.ChatMemory, wire: Wire) -> None:
     """A thousand memories and histories open no connection."""
     for number in range(1000):
         memory.history(f"s{number}")
@@ -44,7 +44,7 @@ async def test_constructing_is_none(memory: Any, wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 1000])
-async def test_an_append_is_one(memory: Any, wire: Wire, count: int) -> None:
+async def test_an_append_is_one(memory: chatmem.ChatMemory, wire: Wire, count: int) -> None:
     """An append of any size is one round trip, the very first one included."""
     messages = [lc.HumanMessage(f"{n} " * 100, id=f"m{n}") for n in range(count)]
     await memory.history("a").append(*messages)
@@ -54,7 +54,7 @@ async def test_an_append_is_one(memory: Any, wire: Wire, count: int) -> None:
     assert wire.commands == ["EVAL", "EVALSHA"]
 
 
-async def test_a_read_is_one(memory: Any, wire: Wire) -> None:
+async def test_a_read_is_one(memory: chatmem.ChatMemory, wire: Wire) -> None:
     """A read of one message or of a thousand is one round trip, and one command."""
     await memory.history("a").append(*map(str, range(1000)))
     wire.reset()
@@ -68,9 +68,9 @@ async def test_a_read_that_refreshes_is_one(url: str, wire: Wire, facade: str) -
     """The refresh of the TTL travels with the read."""
     options: dict[str, Any] = {"ttl": 60, "ttl_refresh": "read", "prefix": "wire"}
     if facade == "async":
-        memory: Any = chatmem.connect(wire.url, **options)
+        memory: chatmem.ChatMemory = chatmem.connect(wire.url, **options)
     else:
-        memory = AsCoroutines(chatmem.sync.connect(wire.url, **options))
+        memory = as_coroutines(chatmem.sync.connect(wire.url, **options))
     await memory.history("b").append("a")
     await memory.history("b").messages()
     wire.reset()
@@ -80,7 +80,7 @@ async def test_a_read_that_refreshes_is_one(url: str, wire: Wire, facade: str) -
     await memory.aclose()
 
 
-async def test_everything_else_is_one(memory: Any, wire: Wire) -> None:
+async def test_everything_else_is_one(memory: chatmem.ChatMemory, wire: Wire) -> None:
     """count, info, touch, clear and ping are one each; entries is one a slice."""
     history = memory.history("a")
     await history.append(*map(str, range(SLICE + 1)))
@@ -94,7 +94,7 @@ async def test_everything_else_is_one(memory: Any, wire: Wire) -> None:
     assert wire.round_trips == 2
 
 
-async def test_only_plain_commands(memory: Any, wire: Wire) -> None:
+async def test_only_plain_commands(memory: chatmem.ChatMemory, wire: Wire) -> None:
     """No INFO, CONFIG, CLIENT, HELLO, MODULE or SCAN, not even when connecting."""
     history = memory.history("a")
     await history.append("a")
@@ -106,7 +106,7 @@ async def test_only_plain_commands(memory: Any, wire: Wire) -> None:
     assert set(wire.commands) <= SERVING
 
 
-async def test_a_flushed_script_cache_costs_one_more(memory: Any, wire: Wire, url: str) -> None:
+async def test_a_flushed_script_cache_costs_one_more(memory: chatmem.ChatMemory, wire: Wire, url: str) -> None:
     """A server that forgot the script is sent it again, and nothing is stored twice."""
     import redis
 
@@ -121,7 +121,7 @@ async def test_a_flushed_script_cache_costs_one_more(memory: Any, wire: Wire, ur
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-async def test_runnable_with_message_history(memory: Any, wire: Wire) -> None:
+async def test_runnable_with_message_history(memory: chatmem.ChatMemory, wire: Wire) -> None:
     """A LangChain turn is two round trips: one read, one append."""
     from langchain_core.runnables import Runnable, RunnableLambda
     from langchain_core.runnables.history import RunnableWithMessageHistory

@@ -39,7 +39,7 @@ def run() -> None:
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"chatmem {version('chatmem')}")
+        typer.echo(f"chatmem {version('chatmem-redis')}")
         raise typer.Exit
 
 

@@ -9,12 +9,21 @@ from __future__ import annotations
 
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from binascii import crc_hqx
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 _UUID = b"%~"
 _UUID_LENGTH, _PACKED_LENGTH = 36, 24
+_RECENT = b"chatmem:recent:"
+_OWN = {
+    b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
+    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
+    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
+    b"string": rb".+:dictionary:\d+|" + _RECENT + rb".+",
+}
+"""Patterns of chatmem's keys, by the keys' type."""
 
 
 class SessionKeys(NamedTuple):
@@ -166,6 +175,37 @@ def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:
 def dictionary_key(prefix: str, number: int) -> bytes:
     """Return the key of a compression dictionary."""
     return b"%b:dictionary:%d" % (prefix.encode(), number)
+
+
+def recent_calls_key(list_key: bytes) -> bytes:
+    """Return the key that remembers the recent pushes to a list of another layout than chatmem's.
+
+    It is in the list's own slot of a cluster, so that one script can use both keys.
+    """
+    name = _RECENT + list_key
+    if _hash_tag(list_key):
+        return name
+    if b"}" not in list_key:
+        return _RECENT + b"{" + list_key + b"}"
+    slot = _slot(list_key)  # braces that are no hash tag: find a tag that leads to the same slot
+    tag = next(tag for number in range(1_000_000) if _slot(tag := b"%d" % number) == slot)
+    return _RECENT + b"{%b}:%b" % (tag, list_key)
+
+
+def _hash_tag(key: bytes) -> bytes:
+    """Return the part of a key that a cluster hashes, or nothing if it hashes the whole key."""
+    _, brace, rest = key.partition(b"{")
+    tag, closing, _ = rest.partition(b"}")
+    return tag if brace and closing else b""
+
+
+def _slot(key: bytes) -> int:
+    return crc_hqx(_hash_tag(key) or key, 0) % 16384
+
+
+def looks_own(key: bytes, key_type: bytes) -> bool:
+    """Return whether a key has the name and the type of one of chatmem's, under any prefix."""
+    return key_type in _OWN and re.fullmatch(_OWN[key_type], key, re.DOTALL) is not None
 
 
 def check_prefix(prefix: str) -> str:

@@ -1,7 +1,8 @@
-"""The classes that chatmem replaces, under their own names and signatures, so that one import changes.
+"""Drop-in replacements for other packages' history classes: same names and arguments, so you change one import.
 
-A module a package:
-    langchain_community   RedisChatMessageHistory, UpstashRedisChatMessageHistory
-    langchain_redis       RedisChatMessageHistory
-    memorystore           MemorystoreChatMessageHistory
+None of them has users: make sure that a session belongs to your caller before you open it.
+
+- `chatmem.dropin.langchain_community`: `RedisChatMessageHistory`, `UpstashRedisChatMessageHistory`
+- `chatmem.dropin.langchain_redis`: `RedisChatMessageHistory`
+- `chatmem.dropin.memorystore`: `MemorystoreChatMessageHistory`
 """

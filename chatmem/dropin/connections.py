@@ -1,4 +1,4 @@
-"""One connection a URL for the whole process, since the classes replaced are constructed anew for every request."""
+"""One connection per URL for the whole process: applications make the replaced classes anew for every request."""
 
 from __future__ import annotations
 
@@ -15,38 +15,49 @@ from chatmem.transports.wrappers import ServerOrClusterTransport
 
 @cache
 def shared_connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
-    """Return the process's connection to a URL; options are redis-py's. Forks and event loops get clients of their own.
+    """Return the process's connection to a URL. Forks and event loops get clients of their own.
+
+    Args:
+        url: a URL, as `chatmem.connect` takes it.
+        token: the token of Upstash's REST API.
+        options: redis-py's options, for a `redis://` or `rediss://` URL.
 
     Raises:
-        ValueError: the URL is none that chatmem knows, or options are given with one that takes them in its query.
+        ValueError: chatmem does not know the URL's scheme, or options are given with another URL.
     """
-    return Connection(_address(url, token, options))
+    return Connection(_backend(url, token, options))
 
 
 @cache
 def client_of(url: str, token: str | None = None, **options: Any) -> Any:
-    """Return the process's blocking client of a URL, for callers who want to talk to the server themselves."""
-    return _address(url, token, options).open_blocking()
+    """Return the process's blocking client for a URL, for callers that use `redis_client` themselves."""
+    return _backend(url, token, options).open_blocking()
 
 
-def _address(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend:
+def _backend(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend:
     if url.partition("://")[0] in ("redis", "rediss"):
         return _ServerOrCluster(url, **options)
     if options:
         names = ", ".join(options)
-        raise ValueError(f"with this url write {names} as its query options, or pass a client")
+        raise ValueError(f"{names}: only redis:// URLs take options; put them into the URL's query, or pass a client")
     return backend_at(url, token)
 
 
 class _ServerOrCluster(RedisBackend):
-    """A server, or a node of a cluster, which those classes found out by asking it."""
+    """A server, or a node of a cluster: the replaced classes took either, and asked the server which it is."""
 
     def __init__(self, url: str, **options: Any) -> None:
         super().__init__(url, **options)
-        self._cluster = ClusterBackend(url)
+        self._cluster: ClusterBackend | None
+        try:
+            self._cluster = ClusterBackend(url)
+        except ValueError:  # the URL names a database, or an option, that clusters do not have
+            self._cluster = None
 
     def asynchronous(self) -> Transport:
-        return ServerOrClusterTransport(super().asynchronous(), self._cluster.asynchronous())
+        server = super().asynchronous()
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.asynchronous())
 
     def blocking(self) -> Transport:
-        return ServerOrClusterTransport(super().blocking(), self._cluster.blocking())
+        server = super().blocking()
+        return server if self._cluster is None else ServerOrClusterTransport(server, self._cluster.blocking())

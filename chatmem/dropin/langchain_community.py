@@ -1,6 +1,6 @@
-"""langchain-community's classes: `from chatmem.dropin.langchain_community import RedisChatMessageHistory`.
+"""Replaces langchain-community's: `from chatmem.dropin.langchain_community import RedisChatMessageHistory`.
 
-The conversation is a list of JSON messages, newest first, in place: old and new code may use it at the same time.
+The conversation stays a list of JSON messages, newest first. Old and new code may use it at the same time.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from typing import Any
 from chatmem.backends.connection import Connection
 from chatmem.dropin.connections import client_of, shared_connection_to
 from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
-from chatmem.langchain.facade import Facade
+from chatmem.langchain.base import StoredChatMessageHistory
 
 
-class _Prefixed(Facade):
-    """What both classes share: a list under a prefix and the session's id, newest first."""
+class _PrefixedList(StoredChatMessageHistory):
+    """The base of both classes: a list, newest message first, whose key is a prefix and the session's id."""
 
     def __init__(self, connection: Connection, session_id: str, key_prefix: str, ttl: int | None) -> None:
         layout = Layout(key_of(session_id, key_prefix), newest_first=True, ttl=ttl_argument(ttl))
@@ -29,8 +29,11 @@ class _Prefixed(Facade):
         return self.key_prefix + self.session_id
 
 
-class RedisChatMessageHistory(_Prefixed):
-    """A conversation in a list on Redis. Making one costs no round trip, and all with the same URL share one pool."""
+class RedisChatMessageHistory(_PrefixedList):
+    """A conversation in a list on Redis. All objects with the same URL share one connection pool.
+
+    It has no users and checks none: make sure that the session belongs to your caller before you open it.
+    """
 
     def __init__(
         self,
@@ -39,28 +42,31 @@ class RedisChatMessageHistory(_Prefixed):
         key_prefix: str = "message_store:",
         ttl: int | None = None,
     ) -> None:
-        """Connect to nothing yet.
+        """Open a conversation. No round trip.
 
         Args:
-            session_id: which conversation.
-            url: of the server, as `chatmem.connect` takes it; `redis://` may name a node of a cluster.
-            key_prefix: what stands before the id in the key; LangChain JS' classes have nothing there, `key_prefix=""`.
-            ttl: seconds after which the list expires, counted from the last message; none by default.
+            session_id: the id of the conversation.
+            url: the server's URL, as `chatmem.connect` takes it. `redis://` may also name a node of a cluster.
+            key_prefix: what precedes the id in the key; "" for the lists of LangChain JS.
+            ttl: seconds after the last append until the list expires; None or 0 for never.
 
         Raises:
-            ValueError: the URL is none that chatmem knows, or another argument cannot be.
+            ValueError: chatmem does not know the URL's scheme, or another argument is wrong; the error names it.
         """
         super().__init__(shared_connection_to(url), session_id, key_prefix, ttl)
         self._url = url
 
     @property
     def redis_client(self) -> Any:
-        """A blocking client of redis-py, one a URL."""
+        """A blocking client of redis-py, one for each URL."""
         return client_of(self._url)
 
 
-class UpstashRedisChatMessageHistory(_Prefixed):
-    """A conversation in a list at Upstash, by its REST API: one HTTP request an operation."""
+class UpstashRedisChatMessageHistory(_PrefixedList):
+    """A conversation in a list on Upstash, over its REST API: one HTTP request for each operation.
+
+    It has no users and checks none: make sure that the session belongs to your caller before you open it.
+    """
 
     def __init__(
         self,
@@ -70,25 +76,25 @@ class UpstashRedisChatMessageHistory(_Prefixed):
         key_prefix: str = "message_store:",
         ttl: int | None = None,
     ) -> None:
-        """Connect to nothing yet.
+        """Open a conversation. No round trip.
 
         Args:
-            session_id: which conversation.
-            url: of the REST API, UPSTASH_REDIS_REST_URL.
-            token: of the REST API, UPSTASH_REDIS_REST_TOKEN.
-            key_prefix: what stands before the id in the key; LangChain JS' classes have nothing there, `key_prefix=""`.
-            ttl: seconds after which the list expires, counted from the last message; none by default.
+            session_id: the id of the conversation.
+            url: the URL of the REST API, UPSTASH_REDIS_REST_URL.
+            token: the token of the REST API, UPSTASH_REDIS_REST_TOKEN.
+            key_prefix: what precedes the id in the key; "" for the lists of LangChain JS.
+            ttl: seconds after the last append until the list expires; None or 0 for never.
 
         Raises:
             UnsupportedError: the extra `upstash` is not installed.
-            ValueError: the URL or the token is missing or cannot be one, or another argument cannot be.
+            ValueError: the URL or the token is missing or malformed, or another argument is wrong; the error names it.
         """
         if not url or not token:
-            raise ValueError("url and token are needed: UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
+            raise ValueError("url and token are missing: pass UPSTASH_REDIS_REST_URL and UPSTASH_REDIS_REST_TOKEN")
         super().__init__(shared_connection_to(url, token), session_id, key_prefix, ttl)
-        self._address = (url, token)
+        self._url, self._token = url, token
 
     @property
     def redis_client(self) -> Any:
-        """A blocking client of upstash-redis, one a URL."""
-        return client_of(*self._address)
+        """A blocking client of upstash-redis, one for each URL and token."""
+        return client_of(self._url, self._token)

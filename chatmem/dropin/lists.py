@@ -1,4 +1,4 @@
-"""A conversation in a list of JSON messages, where the classes that chatmem replaces keep it: shared with them."""
+"""A conversation in a list of JSON messages, in the layout of the replaced classes, which may use it too."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from langchain_core.messages import BaseMessage
-from redis.crc import key_slot
 
 from chatmem.codec import record
 from chatmem.core.checks import milliseconds
 from chatmem.core.in_flight import Calls
-from chatmem.dropin import jsons
+from chatmem.core.keys import recent_calls_key
+from chatmem.dropin import json_messages
 from chatmem.errors import ChatMemError, CorruptRecordError
 from chatmem.scripts import calls
 from chatmem.transports.base import Transport
@@ -22,23 +22,23 @@ from chatmem.transports.base import Transport
 logger = logging.getLogger("chatmem")
 
 _in_flight = Calls()
-"""of this process, to lists of any server"""
+"""this process's calls under way, to lists on any server"""
 
 
 class Layout(NamedTuple):
-    """Where a conversation is and how it lies there."""
+    """Where a conversation is stored, and in which form."""
 
     key: bytes
     newest_first: bool
     ttl: bytes
-    """milliseconds, as the script takes them; empty for none"""
+    """milliseconds, as the script takes them; empty for no TTL"""
 
 
 def key_of(session_id: str, prefix: str = "") -> bytes:
     """Return the key of a conversation's list.
 
     Raises:
-        ValueError: an argument is no string, or UTF-8 cannot carry it.
+        ValueError: an argument is not a string, cannot be encoded in UTF-8, or both are empty.
     """
     for name, value in (("session_id", session_id), ("key_prefix", prefix)):
         if not isinstance(value, str):
@@ -52,33 +52,33 @@ def key_of(session_id: str, prefix: str = "") -> bytes:
 
 
 def ttl_argument(ttl: float | timedelta | None) -> bytes:
-    """Return the time to live as a layout holds it; 0 and None are none, as they are to the classes replaced.
+    """Return a TTL as `Layout` holds it; 0 and None mean no TTL, as in the replaced classes.
 
     Raises:
-        ValueError: it is less than 0 or no time.
+        ValueError: the TTL is negative, or is neither a number of seconds nor a timedelta.
     """
     return milliseconds("ttl", ttl) if ttl else b""
 
 
 class ListHistory:
-    """One conversation in a list. Making one costs no round trip."""
+    """One conversation in a list."""
 
     def __init__(self, transport: Transport, layout: Layout) -> None:
         self._transport = transport
         self._layout = layout
 
     async def append(self, *messages: BaseMessage) -> None:
-        """Push messages, all or none, with the list's time to live. One round trip; a resend pushes nothing twice.
+        """Push messages, all or none, and restart the list's TTL. One round trip; a retry pushes nothing twice.
 
         Raises:
-            EncodingError: JSON cannot carry a message. Nothing was sent.
-            UnavailableError: the server did not confirm. The messages are stored all or none.
-            ValueError: a value is no message.
+            EncodingError: a message cannot be written as JSON. Nothing was sent.
+            UnavailableError: the server did not confirm; all of the messages may be stored, or none.
+            ValueError: a value is not a LangChain message.
         """
         with self._named():
             elements = list(_encode_all(messages))
             push = b"LPUSH" if self._layout.newest_first else b"RPUSH"
-            keys = (self._layout.key, _companion(self._layout.key))
+            keys = (self._layout.key, recent_calls_key(self._layout.key))
             call = _in_flight.begin(self._layout.key)
             try:
                 await self._transport.run([calls.push(keys, push, call.token, self._layout.ttl, elements)])
@@ -88,7 +88,7 @@ class ListHistory:
     async def messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip.
 
-        An element that cannot be read is left out, and a warning with key and index is logged.
+        Elements that cannot be read are left out; a warning in the log names the key and the index of each.
 
         Raises:
             UnavailableError: the server did not answer.
@@ -123,23 +123,4 @@ def _encode_all(messages: Sequence[BaseMessage]) -> Iterator[bytes]:
     for index, message in enumerate(messages):
         if not isinstance(message, BaseMessage):
             raise ValueError(f"messages[{index}] must be a LangChain message, not {type(message).__name__}")
-        yield jsons.encode(message, index)
-
-
-def _companion(key: bytes) -> bytes:
-    """Return the key of the tokens of a list's last calls, which is in the list's own slot of a cluster."""
-    name = b"chatmem:recent:" + key
-    if _tag(key):
-        return name
-    if b"}" not in key:
-        return b"chatmem:recent:{" + key + b"}"
-    slot = key_slot(key)  # braces that are no tag: find one that leads there
-    tag = next(number for number in map(str, range(1_000_000)) if key_slot(number.encode()) == slot)
-    return b"chatmem:recent:{%b}:%b" % (tag.encode(), key)
-
-
-def _tag(key: bytes) -> bytes:
-    """Return what a cluster hashes instead of the whole key; empty where it hashes all."""
-    _, brace, rest = key.partition(b"{")
-    tag, closing, _ = rest.partition(b"}")
-    return tag if brace and closing else b""
+        yield json_messages.encode(message, index)

@@ -1,29 +1,32 @@
-"""Google's class: `from chatmem.dropin.memorystore import MemorystoreChatMessageHistory`.
+"""Replaces langchain-google-memorystore-redis: `from chatmem.dropin.memorystore import MemorystoreChatMessageHistory`.
 
-The conversation is a list of JSON messages, oldest first, in place: old and new code may use it at the same time.
+The conversation stays a list of JSON messages, oldest first. Old and new code may use it at the same time.
 """
 
 from __future__ import annotations
 
 from chatmem.backends.connection import Client, connection_to
 from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
-from chatmem.langchain.facade import Facade
+from chatmem.langchain.base import StoredChatMessageHistory
 
 
-class MemorystoreChatMessageHistory(Facade):
-    """A conversation in a list, through the caller's client. Making one costs no round trip."""
+class MemorystoreChatMessageHistory(StoredChatMessageHistory):
+    """A conversation in a list, over your client.
+
+    It has no users and checks none: make sure that the session belongs to your caller before you open it.
+    """
 
     def __init__(self, client: Client, session_id: str, ttl: int | None = None) -> None:
-        """Connect to nothing.
+        """Open a conversation. No round trip.
 
         Args:
-            client: a `redis.Redis` or `redis.RedisCluster`, whose asynchronous names run in worker threads, or one of
-                redis.asyncio, which has no synchronous names. It stays open.
-            session_id: which conversation; the list's key.
-            ttl: seconds after which the list expires, counted from the last message; none by default.
+            client: a `redis.Redis` or `redis.RedisCluster`, which asynchronous methods run in worker threads; or a
+                client of redis.asyncio, with which synchronous methods raise ValueError. It is never closed here.
+            session_id: the id of the conversation, which is the list's key.
+            ttl: seconds after the last append until the list expires; None or 0 for never.
 
         Raises:
-            ValueError: an argument cannot be what it is; the text says which.
+            ValueError: an argument is wrong; the error names it.
         """
         layout = Layout(key_of(session_id), newest_first=False, ttl=ttl_argument(ttl))
         super().__init__(connection_to(client=client), lambda transport: ListHistory(transport, layout))

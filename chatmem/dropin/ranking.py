@@ -1,4 +1,4 @@
-"""The order that RediSearch gives: BM25 over all of a session's messages."""
+"""Ranks a session's messages by BM25, as RediSearch does for langchain-redis' search."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from chatmem.core.steps import STEP_CHARACTERS, Steps
 from chatmem.search import text_of
 
 _WORD, _BETWEEN = re.compile(r"\w+"), re.compile(r"\W")
-_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # BM25's usual ones
+_SATURATION, _LENGTH_WEIGHT = 1.2, 0.75  # the usual parameters of BM25
 
 
 class _Match(NamedTuple):
@@ -24,7 +24,7 @@ class _Match(NamedTuple):
 
 
 class Ranking:
-    """The messages that hold any of a query's words. Only those are kept of what it is given."""
+    """Ranks the messages that contain a word of a query. It keeps no others in memory."""
 
     def __init__(self, query: str) -> None:
         self._wanted = frozenset(words(query))
@@ -32,7 +32,7 @@ class Ranking:
         self._seen = self._length = 0
 
     def adding(self, message: BaseMessage) -> Steps[None]:
-        """Take a message into account, in steps; messages come oldest first."""
+        """Take the next message into account, in steps. Pass the messages oldest first."""
         counts: Counter[str] = Counter()
         length = 0
         for part in _parts(text_of(message)):
@@ -46,7 +46,7 @@ class Ranking:
             self._matches.append(_Match(message, counts, length))
 
     def best(self, limit: int) -> list[BaseMessage]:
-        """Return the best matches first, of equals the oldest: rare words count for more, and so do short messages."""
+        """Return the best matches first, the older of equal ones first. Rare words and short messages score higher."""
         holding = Counter(word for match in self._matches for word in match.counts)
         rarity = {word: math.log(1 + (self._seen - n + 0.5) / (n + 0.5)) for word, n in holding.items()}
 
@@ -59,7 +59,7 @@ class Ranking:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """Cut a text between words into parts of about one step."""
+    """Split a text between words into parts of about one step's work."""
     start = 0
     while start < len(text):
         between = _BETWEEN.search(text, start + STEP_CHARACTERS)
@@ -69,5 +69,5 @@ def _parts(text: str) -> Iterator[str]:
 
 
 def words(text: str) -> list[str]:
-    """Return a text's words, without the difference of upper and lower case."""
+    """Return a text's words, case-folded."""
     return _WORD.findall(text.casefold())

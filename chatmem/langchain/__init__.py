@@ -1,4 +1,7 @@
-"""chatmem in LangChain: an agent's middleware, and the deprecated `BaseChatMessageHistory`, each imported on use."""
+"""LangChain: `HistoryMiddleware` for agents, and `ChatMessageHistory` for `RunnableWithMessageHistory`.
+
+Each is imported when it is first used: LangChain deprecates the base class of the second.
+"""
 
 from __future__ import annotations
 
@@ -19,5 +22,5 @@ _MODULES = {"ChatMessageHistory": "history", "HistoryMiddleware": "middleware"}
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with needed("agents need", "langchain", "langchain"):
+    with needed(f"chatmem.langchain.{name} needs", "langchain", "langchain"):
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

@@ -1,4 +1,4 @@
-"""The conversation of a LangChain agent, kept in a memory: loaded before it runs, stored as it goes on."""
+"""Middleware for LangChain agents: loads the conversation before a run, and stores what is new as the run goes on."""
 
 from __future__ import annotations
 
@@ -33,16 +33,33 @@ class _State(AgentState[Any]):
 
 
 class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
-    """Loads a session into an agent's state before it runs, and stores what it says: `create_agent(middleware=[...])`.
+    """Loads a session before an agent runs, and stores what the agent says: `create_agent(..., middleware=[...])`.
 
-    What is stored is what the state holds: what another middleware changes after it was stored is written over, what it
-    puts between is put between, and what it removes from the state stays. A model's answer is stored when its tools are
-    to run or the run ends, so after all other hooks; put this middleware first, so that its own `after_agent` is last.
+    The memory stores what the agent's state holds, whatever other middleware made of it:
 
-    The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there; its user is
-    `user` of either, or whom LangGraph Platform authenticated, if there is one. With a checkpointer the memory stays
-    what counts: each run begins with the window that it gives. An agent that runs inside another one's tool, and names
-    no session of its own, keeps none.
+    - A message that another middleware changed after it was stored replaces the stored one.
+    - A message that another middleware inserted is inserted.
+    - A message that another middleware removed from the state stays in the memory.
+
+    A model's answer is stored when its tools are about to run, or when the run ends, so after all other hooks. Put this
+    middleware first, so that its own `after_agent` runs last.
+
+    The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there. The user is
+    `user` of either, or the one whom LangGraph Platform authenticated. With a user, each run checks that the session
+    is the user's, as `ChatMemory.history` does; without one, nothing is checked.
+
+    The memory is authoritative: if the agent has a checkpointer, the memory's window replaces the messages of its
+    checkpoint when a run begins.
+
+    An agent that runs inside a tool of another agent, and names no session of its own, stores nothing.
+
+    Runs raise NotYoursError if the session is not the user's, before anything is sent to the model; UnavailableError
+    if the server does not confirm; and ValueError if the run names no session, or its session or user is not an id.
+
+    Example:
+        >>> agent = create_agent(model, tools, middleware=[HistoryMiddleware(memory, tokens=4000)])
+        >>> config = {"configurable": {"session_id": "chat-1", "user": "alice"}}
+        >>> await agent.ainvoke({"messages": [("human", "Hello")]}, config)
     """
 
     state_schema = _State
@@ -58,22 +75,21 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         token_counter: TokenCounter = "approximate",
         start_on: StartOn = "human",
     ) -> None:
-        """Take a memory.
+        """Make the middleware. No round trip.
 
         Args:
-            memory: either facade's; runs may be synchronous and asynchronous.
-            save: "step" stores each message before anything is done with it: what the model is sent before it is sent
-                it, and its calls before the tools run. "end" stores all of a run when it ends well, so that a run that
-                fails leaves nothing.
-            messages: the limits of the window that the agent begins with; see `History.window`. None for all.
-            turns: as above.
-            tokens: as above.
-            token_counter: as above.
-            start_on: as above.
+            memory: the `ChatMemory` of either facade. Both serve synchronous and asynchronous runs.
+            save: "step" stores each message before it is used: the input before the model is called, and tool calls
+                before the tools run. "end" stores all messages when the run ends, so a run that fails stores nothing.
+            messages: begin with at most this many messages; None for no limit. See `History.window` for this and the
+                other limits.
+            turns: begin with at most this many turns.
+            tokens: begin with at most this many tokens.
+            token_counter: how to count tokens.
+            start_on: the kind of message that the loaded window must begin with.
 
         Raises:
-            ValueError: an argument is wrong. A run raises it where it names no session, or what names no user; and
-                NotFoundError before anything is said where the session is not its user's.
+            ValueError: an argument is wrong.
         """
         super().__init__()
         if save not in get_args(Save):
@@ -84,53 +100,53 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
         self._by_step = save == "step"
 
     def before_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Begin with the stored conversation. One round trip."""
+        """Load the stored conversation. One round trip."""
         return self._history.load(state)
 
     async def abefore_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Begin with the stored conversation. One round trip."""
+        """Load the stored conversation. One round trip."""
         return await self._history.aload(state)
 
     def wrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], ModelResponse[Any]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Store what the model is sent, which no other middleware changes any more. One round trip, or none."""
-        update = self._history.save(request.state, later=not self._by_step, sent=True)
-        with self._history.run().around():
+        """Store what the model is sent, after all other middleware. One round trip, or none if nothing has changed."""
+        update = self._history.save(request.state, defer=not self._by_step, sent=True)
+        with self._history.run().enclosing():
             return _with(handler(request), update)
 
     async def awrap_model_call(
         self, request: ModelRequest[Any], handler: Callable[[ModelRequest[Any]], Awaitable[ModelResponse[Any]]]
     ) -> ModelResponse[Any] | ExtendedModelResponse[Any]:
-        """Store what the model is sent, which no other middleware changes any more. One round trip, or none."""
-        update = await self._history.asave(request.state, later=not self._by_step, sent=True)
-        with self._history.run().around():
+        """Store what the model is sent, after all other middleware. One round trip, or none if nothing has changed."""
+        update = await self._history.asave(request.state, defer=not self._by_step, sent=True)
+        with self._history.run().enclosing():
             return _with(await handler(request), update)
 
     def wrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], ToolMessage | Command[Any]]
     ) -> ToolMessage | Command[Any]:
-        """Store the call before the tool runs. One round trip, or none."""
+        """Store the tool call before the tool runs. One round trip, or none if nothing has changed."""
         if self._by_step:
             self._history.save(request.state)
-        with self._history.run().around():
+        with self._history.run().enclosing():
             return handler(request)
 
     async def awrap_tool_call(
         self, request: ToolCallRequest, handler: Callable[[ToolCallRequest], Awaitable[ToolMessage | Command[Any]]]
     ) -> ToolMessage | Command[Any]:
-        """Store the call before the tool runs. One round trip, or none."""
+        """Store the tool call before the tool runs. One round trip, or none if nothing has changed."""
         if self._by_step:
             await self._history.asave(request.state)
-        with self._history.run().around():
+        with self._history.run().enclosing():
             return await handler(request)
 
     def after_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store what is not stored yet. One round trip, or none."""
+        """Store what is not stored yet. One round trip, or none if nothing has changed."""
         return self._history.save(state)
 
     async def aafter_agent(self, state: AgentState[Any], runtime: Runtime[Any]) -> dict[str, Any] | None:
-        """Store what is not stored yet. One round trip, or none."""
+        """Store what is not stored yet. One round trip, or none if nothing has changed."""
         return await self._history.asave(state)
 
 

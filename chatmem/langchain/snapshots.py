@@ -1,4 +1,4 @@
-"""What the runs of LangChain's `RunnableWithMessageHistory` read when they began."""
+"""The messages that the open runs of LangChain's `RunnableWithMessageHistory` began with."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from langchain_core.messages import BaseMessage
 
 
 class Snapshots:
-    """The messages that open runs began with.
+    """Answers the read at the end of a run with what the run read at its beginning.
 
-    At its end a run reads the history again, only to learn how many of its input messages came from there. What
-    another run stored meanwhile makes that number too large, and as many new messages are dropped. So the read at the
-    end gets what the read at the beginning got. Nothing but the calling frame tells those two reads from any other;
-    the methods are LangChain's own, and a test runs them.
+    At its end, a run reads the history again, only to count how many of its input messages came from there. If another
+    run has stored messages meanwhile, that count is too high, and LangChain drops as many of the run's new messages.
+
+    Only the calling frame tells these two reads from others. Its names are LangChain's private ones; tests would notice
+    if they changed.
     """
 
     _ENTER = ("_enter_history", "_aenter_history")
@@ -23,17 +24,17 @@ class Snapshots:
     _MODULE = "langchain_core.runnables.history"
 
     def __init__(self) -> None:
-        # Runs that fail, or that need no read at their end, leave theirs behind.
+        # Runs that fail, or that do not read at their end, leave their snapshots behind.
         self._open: deque[list[BaseMessage]] = deque(maxlen=32)
 
     def keep(self, caller: FrameType | None, messages: list[BaseMessage]) -> list[BaseMessage]:
-        """Return the messages, remembered where a run begins with them."""
+        """Return the messages, and keep a copy if the caller is the beginning of a run."""
         if self._is_run(caller, self._ENTER):
             self._open.append(list(messages))
         return messages
 
     def of_exit(self, caller: FrameType | None) -> list[BaseMessage] | None:
-        """Return what the run that ends here began with; None where the caller is no run's end."""
+        """Return what the run began with if the caller is its end, else None."""
         if caller is None or not self._is_run(caller, self._EXIT):
             return None
         given = caller.f_locals.get("input_messages", ())
@@ -51,7 +52,7 @@ class Snapshots:
 
 
 def _begins_with(given: Sequence[BaseMessage], snapshot: list[BaseMessage]) -> bool:
-    """Return whether a run's input begins with what was read; a glance at the last one is enough to tell runs apart."""
+    """Return whether a run's input begins with a snapshot; its last message is enough to tell runs apart."""
     if len(snapshot) > len(given):
         return False
     return not snapshot or snapshot[-1].content == given[len(snapshot) - 1].content

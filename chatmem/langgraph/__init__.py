@@ -1,5 +1,8 @@
-"""LangGraph: nodes for a graph that load and store a conversation."""
+"""LangGraph: nodes that load a conversation into a graph's state and store what is new in it."""
 
-from chatmem.langgraph.nodes import HistoryNodes
+from chatmem.extras import needed
+
+with needed("chatmem.langgraph needs", "langgraph", "langgraph"):
+    from chatmem.langgraph.nodes import HistoryNodes
 
 __all__ = ["HistoryNodes"]

@@ -10,11 +10,8 @@ from langchain_core.messages import AnyMessage
 from langchain_core.runnables import Runnable, RunnableConfig
 
 from chatmem.core.window import StartOn
-from chatmem.extras import needed
+from chatmem.langgraph.state import StateHistory
 from chatmem.sessions import Memory
-
-with needed("graphs need", "langgraph", "langgraph"):
-    from chatmem.langgraph.state import StateHistory
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
@@ -25,12 +22,12 @@ _Update = dict[str, Any] | None
 
 
 def _latest(before: dict[str, Any] | None, after: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return what the last of several nodes in one step says: they saw the same state."""
+    """Reduce the updates of several nodes in one step to the last: all of them saw the same state."""
     return after
 
 
 class _State(TypedDict):
-    """What the nodes see of a graph's state. LangGraph adds `history_saved` to it, for no other node to see."""
+    """The part of a graph's state that the nodes see. LangGraph adds `history_saved`, which no other node sees."""
 
     messages: list[AnyMessage]
     history_saved: NotRequired[Annotated[dict[str, Any] | None, _latest]]
@@ -47,7 +44,7 @@ class _Node(Runnable[_State, _Update]):
         self._blocking = blocking
         self._asynchronous = asynchronous
 
-    def __call__(self, state: _State) -> _Update:  # LangGraph reads the node's schema off its annotation
+    def __call__(self, state: _State) -> _Update:  # LangGraph reads the node's schema from this annotation
         return self.invoke(state)
 
     def invoke(self, input: _State, config: RunnableConfig | None = None, **kwargs: Any) -> _Update:  # noqa: A002
@@ -58,21 +55,43 @@ class _Node(Runnable[_State, _Update]):
 
 
 class HistoryNodes:
-    """The nodes `load` and `save` for a graph whose `messages` have the reducer `add_messages`, as in `MessagesState`.
+    """The nodes `load` and `save`, for a graph whose `messages` have the reducer `add_messages`, as in `MessagesState`.
 
-    `load` makes the state's messages the stored conversation and behind it what is new in the state; put it first.
-    `save` stores what differs since: put it behind every node whose messages are to be stored as soon as they are
-    there, or once at the end. What a node changes after it was stored is written over by the next `save`, what it puts
-    between is put between, and what it removes from the state stays. Each message is stored once, after an interrupt
-    and after an error too.
+    Put `load` first: it sets the state's messages to the stored conversation, followed by what is new in the state. Put
+    `save` after each node whose messages must be stored at once, or once at the end. It stores what has changed since
+    the last `save`:
 
-    The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there; its user is
-    `user` of either, or whom LangGraph Platform authenticated, if there is one. With a checkpointer the memory stays
-    what counts: each run that comes to `load` goes on from the window that it gives.
+    - A message that a node changed replaces the stored one.
+    - A message that a node inserted is inserted.
+    - A message that a node removed from the state stays in the memory.
+
+    Each message is stored once, even if the run is interrupted or repeated after an error.
+
+    The session is `session_id` of the run's context or of its `configurable`, else the `thread_id` there. The user is
+    `user` of either, or the one whom LangGraph Platform authenticated. With a user, the nodes check that the session
+    is the user's, as `ChatMemory.history` does; without one, they check nothing.
+
+    The memory is authoritative: if the graph has a checkpointer, `load` replaces the messages of its checkpoint by the
+    memory's window.
+
+    The nodes raise NotYoursError if the session is not the user's, UnavailableError if the server does not confirm, and
+    ValueError if the run names no session, its session or user is not an id, or the state's messages have no ids.
+
+    Example:
+        >>> history = HistoryNodes(memory, tokens=4000)
+        >>> graph = StateGraph(MessagesState)
+        >>> graph.add_node("load", history.load)
+        >>> graph.add_node("model", call_model)
+        >>> graph.add_node("save", history.save)
+        >>> graph.add_edge(START, "load")
+        >>> graph.add_edge("load", "model")
+        >>> graph.add_edge("model", "save")
+        >>> config = {"configurable": {"session_id": "chat-1", "user": "alice"}}
+        >>> await graph.compile().ainvoke({"messages": [("human", "Hello")]}, config)
 
     Attributes:
-        load: a node for `invoke` and `ainvoke`. One round trip.
-        save: a node for `invoke` and `ainvoke`. One round trip, or none where nothing is new.
+        load: the node that loads, for `invoke` and `ainvoke`. One round trip.
+        save: the node that stores, for `invoke` and `ainvoke`. One round trip, or none if nothing has changed.
     """
 
     def __init__(
@@ -85,19 +104,19 @@ class HistoryNodes:
         token_counter: TokenCounter = "approximate",
         start_on: StartOn = "human",
     ) -> None:
-        """Take a memory.
+        """Make the nodes. No round trip.
 
         Args:
-            memory: either facade's; runs may be synchronous and asynchronous.
-            messages: the limits of the window that `load` gives; see `History.window`. None for all.
-            turns: as above.
-            tokens: as above.
-            token_counter: as above.
-            start_on: as above.
+            memory: the `ChatMemory` of either facade. Both serve synchronous and asynchronous runs.
+            messages: load at most this many messages; None for no limit. See `History.window` for this and the
+                other limits.
+            turns: load at most this many turns.
+            tokens: load at most this many tokens.
+            token_counter: how to count tokens.
+            start_on: the kind of message that the loaded window must begin with.
 
         Raises:
-            ValueError: an argument is wrong. The nodes raise it where a run names no session, or what names no user, or
-                messages have no ids; and NotFoundError where the session is not the run's user's.
+            ValueError: an argument is wrong.
         """
         history = StateHistory(
             memory, messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on

@@ -1,1 +1,1 @@
-"""Moving conversations from other classes' layouts into chatmem's own; see `chatmem migrate`."""
+"""Moves conversations from other packages' layouts into chatmem's own, for `chatmem migrate`."""

@@ -1,4 +1,4 @@
-"""What a conversation holds where it is now."""
+"""Conversations at the source: where they are, and what was read of them."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ class Source(NamedTuple):
 
     session: str
     keys: tuple[bytes, ...]
-    """what it lies in, oldest first where there are several"""
+    """the keys that hold it, the oldest first"""
 
     @property
     def name(self) -> str:
-        """Its first key, for people."""
+        """The first key, in printable form."""
         return self.keys[0].decode("utf-8", "backslashreplace")
 
 
-class Left(NamedTuple):
-    """A key where sessions are, and that is none of this layout."""
+class OtherKey(NamedTuple):
+    """A key among those of the sessions that does not belong to this layout, so it is left alone."""
 
     key: bytes
     what: str
-    """what it is instead"""
+    """the key's type, or a description of its content"""
 
 
 class Unreadable(NamedTuple):
-    """A record that cannot be moved."""
+    """A record that cannot be read, so it cannot be moved."""
 
     key: bytes
     place: int
-    """its index in the key's list; 0 where the key is the record"""
+    """its index in the key's list; 0 if the key is the record"""
     reason: str
 
 
@@ -44,16 +44,16 @@ class Content:
 
     messages: list[BaseMessage] = field(default_factory=list)
     created: list[int | None] = field(default_factory=list)
-    """of each message: microseconds since 1970, or None where the layout does not say"""
+    """when each message was created, in microseconds since 1970; None if the layout does not record it"""
     unreadable: list[Unreadable] = field(default_factory=list)
     raw: list[bytes] = field(default_factory=list)
-    """what was read, by which a change is recognised"""
+    """the bytes that were read, to detect changes before the source is removed"""
     keys: list[bytes] = field(default_factory=list)
-    """where each of it was read, where each has a key"""
+    """the key of each, in layouts with a key for each message"""
     ttl: int | None = None
-    """milliseconds until it expires"""
+    """milliseconds until the conversation expires; None for never"""
 
     def add(self, message: BaseMessage, created: int | None = None) -> None:
-        """Take a message that was read."""
+        """Add a message that was read."""
         self.messages.append(message)
         self.created.append(created)

@@ -1,4 +1,4 @@
-"""langchain-redis' documents: a JSON document a message, which takes a server with ReJSON to read."""
+"""langchain-redis' layout: a JSON document for each message. Reading it needs a server with RedisJSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from chatmem.backends.admin import Server
 from chatmem.codec.record import to_datetime
 from chatmem.errors import CorruptRecordError
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.keys import batches, matcher, typed
 from chatmem.migrate.lists import langchain_message
 
@@ -23,17 +23,17 @@ return redis.call('DEL', KEYS[1])
 
 
 class Documents:
-    """A message's document says whose session's it is, and when it was written.
+    """Documents that name their session and the time of writing.
 
-    Its key does not: behind prefix, session id and colon, langchain-redis put the time of writing up to 0.2.1, and a
-    ULID since; its own class has always gone by the document.
+    Keys alone do not tell: after prefix, session id and colon, langchain-redis wrote the time up to 0.2.1, and a ULID
+    since. Its own class has always read both from the document.
     """
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix.encode()
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
-        """Yield the sessions whose ids match a glob, and the keys that are no documents. Holds all keys in memory."""
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
+        """Yield the sessions whose ids match a glob, and the keys that are not documents. Keeps all keys in memory."""
         sessions: dict[str, list[bytes]] = defaultdict(list)
         wanted, about = matcher(match.encode()), matcher(match.encode() + b":*")
         for part in batches(typed(server, self._prefix, b"*")):
@@ -48,12 +48,12 @@ class Documents:
                     continue
                 rest = key[len(self._prefix) :]
                 if wanted.fullmatch(rest) or about.fullmatch(rest):
-                    yield Left(key, "JSON that names no session" if key in named else kind.decode())
+                    yield OtherKey(key, "JSON that names no session" if key in named else kind.decode())
         for name, keys in sessions.items():
             yield Source(name, tuple(sorted(keys)))
 
     def read(self, server: Server, source: Source) -> Content | None:
-        """Return what a session holds, oldest first; None where it is gone."""
+        """Return a session's content, oldest message first; None if the session is gone."""
         content = Content(ttl=0)
         found = []
         for key, raw, left in self._documents(server, source):
@@ -63,8 +63,8 @@ class Documents:
             try:
                 found.append((*_parse(raw, source.session), key))
             except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-                what = f"it lacks {error}" if isinstance(error, KeyError) else str(error)
-                content.unreadable.append(Unreadable(key, 0, f"it is no document of a message: {what}"))
+                what = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+                content.unreadable.append(Unreadable(key, 0, f"not a document with a message: {what}"))
         for created, written, key in sorted(found, key=lambda one: (one[0], one[2])):
             try:
                 content.add(langchain_message(json.dumps(written).encode()), created)
@@ -82,7 +82,7 @@ class Documents:
                     yield key, raw, left
 
     def remove(self, server: Server, source: Source, content: Content) -> bool:
-        """Remove a session's documents where they are still what was read; return whether all were."""
+        """Remove a session's documents unless they have changed since; return whether all were removed."""
         removed = [
             server.run(("EVAL", _REMOVE, b"1", key, raw))[0] for key, raw in zip(content.keys, content.raw, strict=True)
         ]
@@ -90,7 +90,7 @@ class Documents:
 
 
 def _session(reply: bytes | None) -> str | None:
-    """Return the session that a document names, if it names one."""
+    """Return the session that a document names, or None."""
     found = json.loads(reply) if reply else []
     return found[0] if found and isinstance(found[0], str) else None
 
@@ -99,7 +99,7 @@ def _parse(raw: bytes, session: str) -> tuple[int, dict[str, Any]]:
     """Return when the document was written, in microseconds, and the message in it as LangChain's dict."""
     document = json.loads(raw)
     if document["session_id"] != session:
-        raise ValueError("it is another session's")
+        raise ValueError("it belongs to another session")
     written = int(document["timestamp"] * 1_000_000)
     to_datetime(written)
     return written, {"type": document["type"], "data": document["data"]}

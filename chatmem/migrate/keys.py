@@ -1,4 +1,4 @@
-"""Keys of a server: their types, which a glob means, and which are chatmem's own."""
+"""A server's keys: their types, and matching them with Redis' globs."""
 
 from __future__ import annotations
 
@@ -8,23 +8,18 @@ from itertools import islice
 from typing import TypeVar
 
 from chatmem.backends.admin import Server
+from chatmem.core.keys import looks_own
 
 T = TypeVar("T")
 
 AT_ONCE = 200
-"""How many keys are asked for in one round trip."""
-_OWN = {
-    b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
-    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
-    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
-    b"string": rb".+:dictionary:\d+|chatmem:recent:.+",
-}
+"""The number of keys whose types are read in one round trip."""
 _GLOB = re.compile(rb"\\(?P<plain>.)|\[(?P<not>\^?)(?P<set>(?:\\.|[^\]])+)\]|(?P<many>\*+)|(?P<one>\?)", re.DOTALL)
 _RANGE = re.compile(rb"\\?(.)(?:-\\?(.))?", re.DOTALL)
 
 
 def typed(server: Server, prefix: bytes, pattern: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield each key behind the prefix that the glob matches, and its type; none of those that chatmem keeps."""
+    """Yield the keys that match a prefix and a glob after it, with their types, but not chatmem's own keys."""
     for part in batches(server.scan(prefix, pattern, b"")):
         for key, kind in zip(part, server.run(*(("TYPE", key) for key in part)), strict=True):
             if kind != b"none" and not _is_own(server, key, kind):
@@ -32,7 +27,7 @@ def typed(server: Server, prefix: bytes, pattern: bytes) -> Iterator[tuple[bytes
 
 
 def _is_own(server: Server, key: bytes, kind: bytes) -> bool:
-    if kind not in _OWN or not re.fullmatch(_OWN[kind], key, re.DOTALL):
+    if not looks_own(key, kind):
         return False
     return kind != b"list" or re.match(rb"\d+:", b"".join(*server.run(("LRANGE", key, b"0", b"0")))) is not None
 
@@ -45,7 +40,7 @@ def batches(items: Iterable[T]) -> Iterator[list[T]]:
 
 
 def matcher(glob: bytes) -> re.Pattern[bytes]:
-    """Return a pattern that matches fully what Redis' glob does."""
+    """Return a pattern whose full matches are what Redis matches with a glob."""
     parts, at = [], 0
     for found in _GLOB.finditer(glob):
         parts += [re.escape(glob[at : found.start()]), _part(found)]

@@ -1,4 +1,4 @@
-"""The layouts that conversations can be moved from, by the names of their packages."""
+"""The layouts from which conversations can be moved, by the names of their packages."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
 from chatmem.backends.admin import Server
-from chatmem.migrate.content import Content, Left, Source
+from chatmem.migrate.content import Content, OtherKey, Source
 from chatmem.migrate.documents import Documents
 from chatmem.migrate.lists import Lists
 from chatmem.openai_agents import items as openai_items
 
 
 class Layout(Protocol):
-    """How one class keeps its sessions."""
+    """How a package stores its sessions."""
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
-        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
+        """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         ...
 
     def read(self, server: Server, source: Source) -> Content | None:
-        """Return what a session holds; None where it is gone."""
+        """Return a session's content; None if the session is gone."""
         ...
 
     def remove(self, server: Server, source: Source, content: Content) -> bool:
-        """Remove a session where it is still what was read; return whether it was."""
+        """Remove a session unless it has changed since it was read; return whether it was removed."""
         ...
 
 
 class Kind(NamedTuple):
-    """A layout and what its keys begin with by default."""
+    """A layout, and the default prefix of its keys."""
 
     prefix: str
     make: Callable[[str], Layout]

@@ -1,4 +1,4 @@
-"""Lists of messages: langchain-community's, Upstash's, LangChain JS', Memorystore's, and OpenAI's sessions."""
+"""Layouts with a list for each session: those of LangChain, LangChain JS, Memorystore, and OpenAI's Agents SDK."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.backends.admin import Server
 from chatmem.codec import record
 from chatmem.errors import CorruptRecordError
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.keys import matcher, typed
 
 _REMOVE = b"""
@@ -23,18 +23,18 @@ return redis.call('DEL', KEYS[1])
 
 
 def langchain_message(element: bytes) -> BaseMessage:
-    """Return the message of an element as LangChain's classes write it.
+    """Return the message of an element that LangChain's classes wrote.
 
     Raises:
-        CorruptRecordError: it is none.
+        CorruptRecordError: the element is not a message.
     """
     if element[:1] != b"{":
-        raise CorruptRecordError("it is no JSON object")
+        raise CorruptRecordError("not a JSON object")
     return record.decode(element).message
 
 
 class Lists:
-    """One list a session: prefix, session id, suffix."""
+    """A list for each session, whose key is prefix, session id and suffix."""
 
     def __init__(
         self,
@@ -48,19 +48,19 @@ class Lists:
         """Describe a layout.
 
         Args:
-            prefix: what stands before the session's id in the key.
-            newest_first: whether elements are pushed to the head.
-            suffix: what stands behind the id.
-            beside: the suffixes of other keys that belong to the session, and their types.
-            read: makes a message of an element, or raises a CorruptRecordError.
+            prefix: what precedes the session's id in the key.
+            newest_first: whether the newest message is the list's first element.
+            suffix: what follows the id.
+            beside: the suffixes of the session's other keys, with the keys' types.
+            read: returns the message of an element, or raises CorruptRecordError.
         """
         self._prefix, self._suffix = prefix.encode(), suffix.encode()
         self._newest_first = newest_first
         self._beside = beside or {}
         self._message = read
 
-    def find(self, server: Server, match: str) -> Iterator[Source | Left]:
-        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
+    def find(self, server: Server, match: str) -> Iterator[Source | OtherKey]:
+        """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         glob = match.encode()
         wanted = matcher(glob)
         for key, kind in typed(server, self._prefix, glob + b"*" if self._suffix else glob):
@@ -69,15 +69,15 @@ class Lists:
                 if wanted.fullmatch(session):
                     yield Source(session.decode("utf-8", "surrogateescape"), (key,))
             elif not any(kind == other and self._session(key, end) is not None for end, other in self._beside.items()):
-                yield Left(key, kind.decode())
+                yield OtherKey(key, kind.decode())
 
     def _session(self, key: bytes, suffix: bytes) -> bytes | None:
-        """Return the id in a key; None where it does not end so."""
+        """Return the session's id in a key; None if the key does not end with the suffix."""
         rest = key[len(self._prefix) :]
         return rest[: len(rest) - len(suffix)] if rest.endswith(suffix) and rest != suffix else None
 
     def read(self, server: Server, source: Source) -> Content | None:
-        """Return what a session holds; None where it is gone."""
+        """Return a session's content; None if the session is gone."""
         (key,) = source.keys
         elements, left = server.run(("LRANGE", key, b"0", b"-1"), ("PTTL", key))
         if left == -2 or not elements:
@@ -92,7 +92,7 @@ class Lists:
         return content
 
     def remove(self, server: Server, source: Source, content: Content) -> bool:
-        """Remove a session where it is still what was read; return whether it was."""
+        """Remove a session unless it has changed since it was read; return whether it was removed."""
         (key,) = source.keys
         digest = hashlib.sha1(b" ".join(content.raw), usedforsecurity=False).hexdigest().encode()
         (removed,) = server.run(("EVAL", _REMOVE, b"1", key, b"%d" % len(content.raw), digest))

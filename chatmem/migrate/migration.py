@@ -1,4 +1,4 @@
-"""Moving sessions one by one: read, compared, written, read again, compared again."""
+"""Moves sessions one by one: reads, compares with the target, writes, and verifies what was written."""
 
 from __future__ import annotations
 
@@ -14,29 +14,37 @@ from chatmem.codec.record import Encoded
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, ConflictError, CorruptRecordError, NotYoursError, UnavailableError
 from chatmem.history import History
-from chatmem.migrate.content import Content, Left, Source, Unreadable
+from chatmem.migrate.content import Content, OtherKey, Source, Unreadable
 from chatmem.migrate.layouts import Layout
 from chatmem.sessions import Sessions
 from chatmem.transports.driving import drive
 
-SLICE = 500
-"""How many messages are appended at a time."""
+BATCH = 500
+"""The number of messages in one append."""
 
 Status = Literal["new", "moved", "there", "unowned", "owned", "conflict", "nothing", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What became of a session, or would."""
+    """What happened to a session, or would happen.
+
+    The statuses:
+        new: it would be moved.
+        moved: it was moved.
+        there: it was moved before.
+        unowned: it was moved before, and would get its user.
+        owned: it was moved before, and got its user.
+        conflict: the target session holds something else, or belongs to another user.
+        nothing: the source has no message of this layout, or is gone.
+        failed: it cannot be stored, or what was written came back different.
+    """
 
     source: Source
     status: Status
-    """new: to be moved; moved; there: was moved before; unowned: was moved before and is to get its owner; owned: got
-    it; conflict: the session holds something else, or is another user's; nothing: no message of this layout is in it,
-    or it is gone; failed: it cannot be stored, or came back different"""
     messages: int = 0
-    """how many were moved, or would be"""
+    """how many messages were moved, or would be"""
     size: int = 0
-    """bytes of the records that were read"""
+    """the size in bytes of the records that were read"""
     unreadable: tuple[Unreadable, ...] = ()
     reason: str = ""
     removed: bool = False
@@ -44,7 +52,7 @@ class Outcome(NamedTuple):
 
 
 class Migration:
-    """Moves sessions of one layout to where a connection leads."""
+    """Moves sessions of one layout to a target connection."""
 
     def __init__(
         self,
@@ -54,14 +62,14 @@ class Migration:
         prefix: str,
         owner: Callable[[str], str | None] = lambda _: None,
     ) -> None:
-        """Begin; nothing is sent yet.
+        """Set up the migration. No round trip.
 
         Args:
-            server: where the sessions are.
-            layout: how they lie there.
-            target: where they go.
-            prefix: of the memory there.
-            owner: returns whose a session is to be, by its id; None for nobody's.
+            server: the source server.
+            layout: the layout of the sessions there.
+            target: the connection to the target server.
+            prefix: the prefix of the target memory.
+            owner: returns the user for a session's id, or None for no user.
         """
         self._server = server
         self._layout = layout
@@ -69,12 +77,12 @@ class Migration:
         self._prefix = prefix
         self._owner = owner
 
-    def find(self, match: str) -> Iterator[Source | Left]:
-        """Yield the sessions whose ids match a glob, and the keys beside them that are none."""
+    def find(self, match: str) -> Iterator[Source | OtherKey]:
+        """Yield the sessions whose ids match a glob, and the keys among them that are not sessions."""
         return self._layout.find(self._server, match)
 
     def look(self, source: Source) -> Outcome:
-        """Return what moving a session would do; nothing is written.
+        """Return what `move` would do. Nothing is written.
 
         Raises:
             UnavailableError: a server did not answer.
@@ -82,21 +90,21 @@ class Migration:
         return self._handle(source, write=False, remove=False)
 
     def move(self, source: Source, *, remove: bool) -> Outcome:
-        """Move a session, as far as it is not there yet, and verify what was written.
+        """Move the messages that the target does not have yet, and verify them.
 
         Args:
             source: the session.
-            remove: whether to remove the source, where all of it is verified and it has not changed meanwhile.
+            remove: whether to remove the source if everything was verified and the source has not changed since.
 
         Raises:
-            UnavailableError: a server did not answer; moving again goes on where this ended.
+            UnavailableError: a server did not answer; repeat the call to resume.
         """
         return self._handle(source, write=True, remove=remove)
 
     def _handle(self, source: Source, *, write: bool, remove: bool) -> Outcome:
         try:
             content = self._layout.read(self._server, source)
-        except CorruptRecordError as error:  # its key holds something else by now
+        except CorruptRecordError as error:  # the source's key was changed since it was found
             return Outcome(source, "failed", reason=str(error))
         if content is None or not content.messages:
             unreadable = () if content is None else tuple(content.unreadable)
@@ -107,31 +115,28 @@ class Migration:
             outcome = self._store(outcome, content, write=write)
         except UnavailableError:
             raise
-        except (ChatMemError, ValueError) as error:  # of this session alone
+        except (ChatMemError, ValueError) as error:  # concerns this session only
             status: Status = "conflict" if isinstance(error, ConflictError | NotYoursError) else "failed"
             return outcome._replace(status=status, messages=0, reason=str(error))
         if remove and outcome.status in ("moved", "there", "owned") and not content.unreadable:
             removed = self._layout.remove(self._server, source, content)
-            reason = "" if removed else "the source has changed meanwhile, so it stays: do it again"
+            reason = "" if removed else "the source changed meanwhile, so it was not removed: run the migration again"
             outcome = outcome._replace(removed=removed, reason=reason)
         return outcome
 
     def _store(self, outcome: Outcome, content: Content, *, write: bool) -> Outcome:
         ttl = None if content.ttl is None else max(content.ttl, 1) / 1000
         user = self._owner(outcome.source.session)
-        sessions, session, claim = (
-            Sessions(self._target, Policy(self._prefix, ttl)),
-            outcome.source.session,
-            user is not None,
-        )
+        sessions = Sessions(self._target, Policy(prefix=self._prefix, ttl=ttl))
+        session, claim = outcome.source.session, user is not None
         history = sessions.history(session, user, claim=claim, blocking=True)
         writer = sessions.writer(session, user, claim=claim, blocking=True)
         info = drive(history.info())
         version = info.version
         wanted = _encode(content)
         held = _held(history)
-        if held[: len(wanted)] != [_essence(message) for message in content.messages[: len(held)]]:
-            reason = f"session {history.session_id!r} holds something else at the target"
+        if held[: len(wanted)] != [_comparable(message) for message in content.messages[: len(held)]]:
+            reason = f"the target session {history.session_id!r} holds other messages"
             return outcome._replace(status="conflict", reason=reason)
         rest = wanted[len(held) :]
         outcome = outcome._replace(messages=len(rest), status="new" if rest else "there")
@@ -141,37 +146,37 @@ class Migration:
             return outcome._replace(status="owned" if write else "unowned")
         if not write or not rest:
             return outcome
-        for start in range(0, len(rest), SLICE):
-            done = drive(writer.store(rest[start : start + SLICE], expected_version=version, on_known_id="add"))
+        for start in range(0, len(rest), BATCH):
+            done = drive(writer.store(rest[start : start + BATCH], expected_version=version, on_known_id="add"))
             version = done.version
-        if _held(history)[: len(wanted)] != [_essence(message) for message in content.messages]:
-            return outcome._replace(status="failed", reason="what was written came back different")
+        if _held(history)[: len(wanted)] != [_comparable(message) for message in content.messages]:
+            return outcome._replace(status="failed", reason="the messages read back differ from those written")
         return outcome._replace(status="moved")
 
 
 def _encode(content: Content) -> list[Encoded]:
-    """Return the records; a message that stands there twice has its id once, so that both are kept."""
+    """Return the messages as records. Of equal messages, only the first keeps its id, so that all are stored."""
     now, seen, parts = record.now(), set[bytes](), []
     for index, (message, created) in enumerate(zip(content.messages, content.created, strict=True)):
         part = record.encode(message, index, now if created is None else created)
-        essence = _essence(message)
+        essence = _comparable(message)
         parts.append(part._replace(id=b"") if essence in seen else part)
         seen.add(essence)
     return parts
 
 
 def _held(history: History) -> list[bytes]:
-    """Return the essence of each message that the target has.
+    """Return the target's messages in comparable form.
 
     Raises:
-        ValueError: one of them cannot be read.
+        ValueError: a message cannot be read.
     """
     try:
-        return [_essence(message) for message in drive(history.messages(strict=True))]
+        return [_comparable(message) for message in drive(history.messages(strict=True))]
     except CorruptRecordError as error:
-        raise ValueError(f"the target holds what cannot be read: {error}") from error
+        raise ValueError(f"the target session holds a record that cannot be read: {error}") from error
 
 
-def _essence(message: BaseMessage) -> bytes:
-    """Return all that is in a message, comparable: NaN is equal to itself here."""
+def _comparable(message: BaseMessage) -> bytes:
+    """Return a message's whole content in comparable form, in which NaN equals itself."""
     return record.encode(message, 0, 0).record

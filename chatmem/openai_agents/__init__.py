@@ -1,4 +1,4 @@
-"""OpenAI's Agents SDK: its `Session` on any server that chatmem knows."""
+"""OpenAI's Agents SDK: a `Session` that stores its items with chatmem."""
 
 from chatmem.openai_agents.session import ChatmemSession
 

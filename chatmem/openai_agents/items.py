@@ -1,6 +1,7 @@
-"""Items of OpenAI's Responses API, as its Agents SDK keeps them, and LangChain messages that say the same.
+"""Converts items of OpenAI's Responses API, as its Agents SDK keeps them, to LangChain messages and back.
 
-What a message says itself (text, an image, a tool's arguments) is not kept beside it again.
+A message keeps what it cannot express of its item (the rest) in `additional_kwargs`. What the message itself expresses
+(text, an image, a tool's arguments) is not stored twice.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from langchain_core.messages.tool import invalid_tool_call, tool_call
 from chatmem.errors import CorruptRecordError, UnsupportedError
 
 REST = "openai_rest"
-"""Where a message keeps what it does not say of its item, in `additional_kwargs`: the item with None for what it says.
+"""The key in `additional_kwargs` with the rest: the item, with None in place of what the message expresses.
 
-None alone: the item is the message's only block of content. Absent: the message says all of its item.
+If the value is None, the item is the message's only content block. If the key is absent, the message expresses all.
 """
 ITEM = "openai_item"
-"""where chatmem up to 0.1 kept the whole item"""
+"""The key in `additional_kwargs` where chatmem up to 0.1 stored the whole item."""
 _TEXTS = ("input_text", "output_text", "text")
 _CLASSES: dict[str, type[BaseMessage]] = {
     "user": HumanMessage,
@@ -37,7 +38,7 @@ _CLASSES: dict[str, type[BaseMessage]] = {
 }
 _OUTPUTS: dict[str, dict[str, Any]] = {
     "function_call_output": {},
-    "custom_tool_call_output": {"type": "custom_tool_call_output"},  # as LangChain marks them
+    "custom_tool_call_output": {"type": "custom_tool_call_output"},  # LangChain's mark for them
 }
 _OPAQUE = "non_standard"
 _STYLES: tuple[dict[str, Any], ...] = tuple(
@@ -45,59 +46,59 @@ _STYLES: tuple[dict[str, Any], ...] = tuple(
     for ascii_only in (False, True)
     for indent, separators in ((None, (", ", ": ")), (None, (",", ":")), (2, (",", ": ")), (4, (",", ": ")))
 )
-"""How JSON is usually written. Stored messages hold places in this table: append only."""
+"""The usual ways to write JSON. Stored messages hold indexes into this table, so only append to it."""
 
 
 def parse(element: bytes) -> BaseMessage:
-    """Return the message that an item in JSON says, as the SDK's own sessions store it.
+    """Return the message for an item in JSON, as the SDK's own sessions store it.
 
     Raises:
-        CorruptRecordError: it is no item.
+        CorruptRecordError: the element is not an item.
     """
     try:
         return message_of(json.loads(element))
     except (ValueError, RecursionError) as error:
-        raise CorruptRecordError(f"it is no item of the Responses API: {error}") from error
+        raise CorruptRecordError(f"not an item of the Responses API: {error}") from error
 
 
 def message_of(item: Any) -> BaseMessage:
-    """Return the message that an item says; `items_of` gives the very item back.
+    """Return the message for an item; `items_of` turns it back into the same item.
 
-    The message has no id: gateways number items anew in each response, so an item's id does not say which it is.
+    The message has no id: gateways number items anew in each response, so equal ids do not mean equal items.
 
     Args:
-        item: any dict. What is no message and no call or result of a tool, such as an envelope of the SDK's
-            `EncryptedSession`, becomes a block of content.
+        item: any dict. If it is not a message, a tool call or a tool's result, it becomes a content block, as an
+            envelope of the SDK's `EncryptedSession` does.
 
     Raises:
-        ValueError: it is no dict.
+        ValueError: the item is not a dict.
     """
     if not isinstance(item, dict):
-        raise ValueError(f"an item is a dict, not {type(item).__name__}")
+        raise ValueError(f"an item must be a dict, not {type(item).__name__}")
     message = _converted(item)
     if message is None:
-        return _holding(AIMessage(""), item)
-    if not _says(message, item):
+        return _with_item_as_block(AIMessage(""), item)
+    if not _is_exact(message, item):
         message.additional_kwargs[REST] = _rest(item, message)
-    return message if _says(message, item) else _holding(message, item)
+    return message if _is_exact(message, item) else _with_item_as_block(message, item)
 
 
 def items_of(message: BaseMessage) -> list[dict[str, Any]]:
-    """Return the items that say what a message says: the one it was made of, or such as OpenAI would have made of it.
+    """Return the items for a message: the one that it was made from, else items as OpenAI would have written them.
 
     Raises:
-        UnsupportedError: it says what no item can.
+        UnsupportedError: no item can express the message.
     """
     if ITEM in message.additional_kwargs:
         return [message.additional_kwargs[ITEM]]
-    kept = _kept(message.additional_kwargs[REST], message) if REST in message.additional_kwargs else None
-    if kept is not None:
-        return [kept]
+    original = _original(message.additional_kwargs[REST], message) if REST in message.additional_kwargs else None
+    if original is not None:
+        return [original]
     if isinstance(message, ToolMessage):
         return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": _text(message)}]
     role = next((role for role, kind in _CLASSES.items() if isinstance(message, kind)), None)
     if role is None:
-        raise UnsupportedError(f"a {type(message).__name__} is no item of the Responses API")
+        raise UnsupportedError(f"a {type(message).__name__} cannot be written as an item of the Responses API")
     calls = _items_of_calls(message) if isinstance(message, AIMessage) else []
     return [*([] if calls and not message.content else [{"role": role, "content": _text(message)}]), *calls]
 
@@ -109,14 +110,16 @@ def _items_of_calls(message: AIMessage) -> list[dict[str, Any]]:
 
 def _item_of_call(call: ToolCall | InvalidToolCall, arguments: str) -> dict[str, Any]:
     if call["id"] is None or call["name"] is None:
-        raise UnsupportedError("a tool call without an id or a name is no item of the Responses API")
+        raise UnsupportedError("a tool call without an id or a name cannot be written as an item of the Responses API")
     return {"type": "function_call", "call_id": call["id"], "name": call["name"], "arguments": arguments}
 
 
 def _text(message: BaseMessage) -> str:
     parts = _blocks(message)
     if any(part.get("type") != "text" for part in parts):
-        raise UnsupportedError(f"a {type(message).__name__} of more than text is made into no item")
+        raise UnsupportedError(
+            f"a {type(message).__name__} with more than text cannot be written as an item of the Responses API"
+        )
     return "".join(str(part.get("text")) for part in parts)
 
 
@@ -125,7 +128,7 @@ def _blocks(message: BaseMessage) -> list[dict[str, Any]]:
     return [{"type": "text", "text": block} if isinstance(block, str) else block for block in content]
 
 
-def _says(message: BaseMessage, item: dict[str, Any]) -> bool:
+def _is_exact(message: BaseMessage, item: dict[str, Any]) -> bool:
     try:
         return items_of(message) == [item]
     except UnsupportedError:
@@ -133,7 +136,7 @@ def _says(message: BaseMessage, item: dict[str, Any]) -> bool:
 
 
 def _converted(item: dict[str, Any]) -> BaseMessage | None:
-    """Return the message that says what an item says to people; None for what LangChain has no message for."""
+    """Return a message with the item's text and tool calls; None if LangChain has no message for the item."""
     kind, role = item.get("type", "message"), item.get("role")
     if not isinstance(kind, str):
         return None
@@ -176,15 +179,15 @@ def _block(part: Any) -> Any:
     return part
 
 
-def _holding(message: BaseMessage, item: dict[str, Any]) -> BaseMessage:
-    """Return a message whose only block is the item."""
+def _with_item_as_block(message: BaseMessage, item: dict[str, Any]) -> BaseMessage:
+    """Return the message with the item as its only content block."""
     kind = item.get("type")
     block = item if isinstance(kind, str) and kind != _OPAQUE else {"type": _OPAQUE, "value": item}
     return message.model_copy(update={"content": [block], "additional_kwargs": {REST: None}})
 
 
 def _rest(item: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
-    """Return an item with None, or a place in `_STYLES`, for what its message says."""
+    """Return the item with None, or an index into `_STYLES`, in place of what its message expresses."""
     if isinstance(message, ToolMessage):
         return {**item, "call_id": None, "output": _rest_of(item.get("output"))}
     if isinstance(message, AIMessage) and message.tool_calls:
@@ -207,29 +210,29 @@ def _rest_of_part(part: Any) -> dict[str, Any] | None:
 
 
 def _style(arguments: Any, args: Any) -> Any:
-    """Return how the arguments are written: a place in `_STYLES`, or themselves where it is another way."""
+    """Return how the arguments are written, as an index into `_STYLES`; the arguments themselves if in no usual way."""
     for place, style in enumerate(_STYLES if isinstance(arguments, str) else ()):
         if (style["indent"] is None or "\n" in arguments) and json.dumps(args, **style) == arguments:
             return place
     return arguments
 
 
-def _kept(rest: Any, message: BaseMessage) -> dict[str, Any] | None:
-    """Return the item that a message was made of, as the message says it now; None where the two do not fit."""
+def _original(rest: Any, message: BaseMessage) -> dict[str, Any] | None:
+    """Return the item that a message was made from, with the message's present content; None if they do not fit."""
     if rest is None:
-        return _held(message)
+        return _item_in_block(message)
     if not isinstance(rest, dict):
         return None
     if isinstance(message, ToolMessage):
         output = _filled(rest.get("output"), message)
         return None if output is None else {**rest, "call_id": message.tool_call_id, "output": output}
     if isinstance(message, AIMessage) and (calls := [*message.tool_calls, *message.invalid_tool_calls]):
-        return _called(rest, calls) if len(calls) == 1 and not message.content else None
+        return _filled_call(rest, calls) if len(calls) == 1 and not message.content else None
     content = _filled(rest.get("content"), message)
     return None if content is None else {**rest, "content": content}
 
 
-def _held(message: BaseMessage) -> dict[str, Any] | None:
+def _item_in_block(message: BaseMessage) -> dict[str, Any] | None:
     if not isinstance(message.content, list) or len(message.content) != 1:
         return None
     (block,) = message.content
@@ -237,7 +240,7 @@ def _held(message: BaseMessage) -> dict[str, Any] | None:
     return item if isinstance(item, dict) else None
 
 
-def _called(rest: dict[str, Any], calls: list[Any]) -> dict[str, Any] | None:
+def _filled_call(rest: dict[str, Any], calls: list[Any]) -> dict[str, Any]:
     (call,), arguments = calls, rest.get("arguments")
     if arguments is None:
         arguments = call["args"]
@@ -247,7 +250,7 @@ def _called(rest: dict[str, Any], calls: list[Any]) -> dict[str, Any] | None:
 
 
 def _filled(rest: Any, message: BaseMessage) -> Any:
-    """Return an item's content or output: what is kept of it, filled with what its message says, or None."""
+    """Return an item's content or output: its rest, filled with the message's content; None if the two do not fit."""
     if rest is None:
         return message.content if isinstance(message.content, str) else None
     content = [message.content] if isinstance(message.content, str) else message.content

@@ -1,4 +1,4 @@
-"""A session of OpenAI's Agents SDK on any server that chatmem knows. It needs nothing of the SDK itself."""
+"""A session for OpenAI's Agents SDK. This module does not import the SDK unless the application has."""
 
 from __future__ import annotations
 
@@ -18,11 +18,25 @@ if TYPE_CHECKING:
 
 
 class ChatmemSession:
-    """A `Session` of the SDK: `Runner.run(agent, text, session=ChatmemSession(memory, "user-123"))`.
+    """A session that implements the SDK's `Session` protocol.
 
-    Items come back exactly, and each that is added is kept: gateways number items anew in each response, so an item's
-    id does not say which it is. They are stored as messages that say the same, so that LangChain can read the session;
-    a session of LangChain's is read as items where it is text and tool calls, and is an UnsupportedError where not.
+    Items come back exactly as they were added. Every added item is stored, even if its id is stored already: gateways
+    number items anew in each response, so equal ids do not mean equal items.
+
+    Items are stored as LangChain messages with the same content, so LangChain can read the session. A session that
+    LangChain or pydantic-ai wrote can be read here as far as it is text, tool calls and their results; anything else
+    raises UnsupportedError.
+
+    With `user`, every method checks that the session is this user's, as `ChatMemory.history` does, and raises
+    NotYoursError if it is not. Without it, nothing is checked.
+
+    Example:
+        >>> session = ChatmemSession(memory, "chat-1", user="alice")
+        >>> result = await Runner.run(agent, "Hello", session=session)
+
+    Attributes:
+        session_id: the id of the session.
+        session_settings: the SDK's `SessionSettings`, or None.
     """
 
     def __init__(
@@ -37,21 +51,21 @@ class ChatmemSession:
         """Open a session. No round trip.
 
         Args:
-            memory: what `chatmem.connect` returned.
+            memory: the memory that `chatmem.connect` returned.
             session_id: any non-empty string, taken exactly.
-            user: whose session it is; see `ChatMemory.history`.
-            claim: also open a session that has no user; the first write makes it this user's.
-            session_settings: the SDK's `SessionSettings`, or a dict of them, whose limit `get_items` has by default.
+            user: the user that the session belongs to; see `ChatMemory.history`.
+            claim: accept a session without a user, and make it this user's with the first write.
+            session_settings: the SDK's `SessionSettings`, or a dict of them. Their `limit` is `get_items`' default.
 
         Raises:
-            TypeError: the settings hold what the SDK does not know.
-            ValueError: the id or the user is empty or no string, or `claim` is without a user.
+            TypeError: the SDK does not know one of the settings.
+            ValueError: the id or the user is empty or not a string, or `claim` is without a user.
         """
         self._history: History = memory.history(session_id, user=user, claim=claim)
         self._readable = memory.core.reader(session_id).decoder.readable
         self._memory, self._owns_memory, self._closed = memory, False, False
         self._failed: tuple[list[Any], str] | None = None
-        """items whose `add_items` ended in an error, and what their ids begin with"""
+        """the items of a failed `add_items`, and the beginning of the ids that it gave them"""
         self.session_id = session_id
         self.session_settings: SessionSettings | None = _settings(session_settings)
 
@@ -68,19 +82,19 @@ class ChatmemSession:
     ) -> Self:
         """Open a session with a memory of its own, which `close` closes. No round trip.
 
-        A server that serves many sessions makes one memory with `chatmem.connect`, and gives it to each of them.
+        If your application serves many sessions, make one memory with `chatmem.connect` and pass it to each of them.
 
         Args:
             session_id: any non-empty string, taken exactly.
-            url: where the session lies; see `chatmem.connect`.
-            user: as in the constructor, like `claim` and `session_settings`.
-            claim: see there.
-            session_settings: see there.
-            options: what else `chatmem.connect` takes, such as `prefix` and `ttl`.
+            url: where the server is; see `chatmem.connect`.
+            user: see the constructor.
+            claim: see the constructor.
+            session_settings: see the constructor.
+            options: other arguments of `chatmem.connect`, such as `prefix` and `ttl`.
 
         Raises:
-            TypeError: an option is none of `chatmem.connect`'s, or the settings hold what the SDK does not know.
-            ValueError: an argument is wrong; it says which.
+            TypeError: `chatmem.connect` does not know an option, or the SDK does not know one of the settings.
+            ValueError: an argument is wrong; the error names it.
         """
         memory = connect(url, **options)
         session = cls(memory, session_id, user=user, claim=claim, session_settings=session_settings)
@@ -91,19 +105,19 @@ class ChatmemSession:
         return f"ChatmemSession({self.session_id!r})"
 
     async def get_items(self, limit: int | None = None) -> list[Any]:
-        """Return the items, oldest first, those that cannot be read left out with a warning in the log.
+        """Return the items, oldest first. Records that cannot be read are left out, with a warning in the log.
 
-        One round trip, or a few where the last records cannot be read or `limit` is above 1,000. With a limit, the
-        first items may be results of tools whose calls are not among them; the SDK's `Runner` leaves those out.
+        One round trip, or a few if the last records cannot be read or `limit` is above 1,000. With a limit, the first
+        items may be results of tools whose calls are not among them; the SDK's `Runner` leaves those out.
 
         Args:
-            limit: only so many from the end; by default what the settings say, else all.
+            limit: return the last items only, at most this many; by default the settings' limit, else all.
 
         Raises:
-            NotFoundError: the session is another user's.
+            NotYoursError: the session does not belong to `user`.
             RuntimeError: the session was made by `from_url` and is closed.
             UnavailableError: the server did not answer.
-            UnsupportedError: a message, stored by other means, says what no item can.
+            UnsupportedError: a message that another framework stored cannot be written as an item.
         """
         self._check_open()
         limit = _limit_of(self.session_settings) if limit is None else limit
@@ -117,24 +131,24 @@ class ChatmemSession:
                     last += reversed(items_of(message))
             if page.next is None:
                 break
-            before, size = page.next, 2 * size  # records that cannot be read count for nothing
+            before, size = page.next, 2 * size  # unreadable records do not count, so look further back
         return last[:limit][::-1]
 
     async def add_items(self, items: list[Any]) -> None:
-        """Append items: all of them, or none. One round trip.
+        """Append items, all or none. One round trip.
 
-        Each of them is stored, whatever ids they have. Where this ends in an error or is cancelled, the same call on
-        this object stores them once, whether or not they were stored already.
+        Every item is stored, whatever its id. If the call fails or is cancelled, you can repeat it on the same object:
+        the items are then stored once, even if the first call stored them.
 
         Args:
-            items: dicts.
+            items: items of the Responses API, as dicts.
 
         Raises:
-            EncodingError: an item holds what cannot be stored. Nothing was sent.
-            NotFoundError: the session is another user's. Nothing was stored.
+            EncodingError: an item holds a value that cannot be stored. Nothing was sent.
+            NotYoursError: the session does not belong to `user`. Nothing was stored.
             RuntimeError: the session was made by `from_url` and is closed.
-            UnavailableError: the server did not confirm.
-            ValueError: a value is no dict.
+            UnavailableError: the server did not confirm; you can repeat the call.
+            ValueError: an item is not a dict.
         """
         self._check_open()
         messages = [message_of(item) for item in items]
@@ -152,21 +166,22 @@ class ChatmemSession:
             raise
 
     async def pop_item(self) -> Any | None:
-        """Remove the last item that can be read and return it; None where there is none.
+        """Remove the last item that can be read, and return it; None if there is none.
 
-        Two round trips, more where others pop too. Records that cannot be read stay, with a warning in the log.
+        Two round trips, or more if others pop at the same time. Records that cannot be read stay, with a warning in the
+        log.
 
         Raises:
-            NotFoundError: the session is another user's.
+            NotYoursError: the session does not belong to `user`.
             RuntimeError: the session was made by `from_url` and is closed.
             UnavailableError: the server did not confirm.
-            UnsupportedError: it is a message, stored by other means, that is no single item; it stays.
+            UnsupportedError: the last message, which another framework stored, is not exactly one item. It stays.
         """
         self._check_open()
         before, size = None, 1
         while True:
             page = await self._history.page(before=before, limit=size)
-            self._readable(page.entries)  # logs
+            self._readable(page.entries)  # logs those that cannot be read
             entry = next((entry for entry in page.entries if entry.message is not None), None)
             if entry is None or entry.message is None:
                 if page.next is None:
@@ -175,16 +190,16 @@ class ChatmemSession:
                 continue
             items = items_of(entry.message)
             if len(items) > 1:
-                raise UnsupportedError("the last message is several items: remove it with History.delete")
+                raise UnsupportedError("the last message is several items, so none is removed: use History.delete")
             if (await self._history.delete(entry.seq)).count:
                 return items[0]
             before, size = None, 1
 
     async def clear_session(self) -> None:
-        """Remove the session. One round trip, two for a session of a user.
+        """Remove the session. One round trip, or two for a user's session.
 
         Raises:
-            NotFoundError: it is another user's.
+            NotYoursError: the session does not belong to `user`.
             RuntimeError: the session was made by `from_url` and is closed.
             UnavailableError: the server did not confirm.
         """
@@ -204,7 +219,10 @@ class ChatmemSession:
             return False
 
     async def close(self) -> None:
-        """Close the memory that `from_url` made; every other call is a RuntimeError then. A memory given stays open."""
+        """Close the memory that `from_url` made; later calls raise RuntimeError.
+
+        A memory that you passed to the constructor stays open.
+        """
         if self._owns_memory:
             self._closed = True
             await self._memory.aclose()
@@ -215,7 +233,7 @@ class ChatmemSession:
 
 
 def _settings(given: SessionSettings | dict[str, Any] | None) -> Any:
-    """Return settings as the SDK's own sessions have them. Who gives none and uses no SDK need not import it."""
+    """Return settings as the SDK's own sessions hold them. Without settings, the SDK is not imported for it."""
     if given is None and "agents.memory.session_settings" not in sys.modules:
         return None
     try:

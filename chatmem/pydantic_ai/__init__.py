@@ -1,8 +1,8 @@
-"""pydantic-ai's message history on any server that chatmem knows."""
+"""pydantic-ai: its message history, stored with chatmem."""
 
 from chatmem.extras import needed
 
-with needed("histories of pydantic-ai need", "pydantic-ai", "pydantic_ai"):
+with needed("chatmem.pydantic_ai needs", "pydantic-ai", "pydantic_ai"):
     from chatmem.pydantic_ai.history import ModelMessageHistory
     from chatmem.pydantic_ai.reading import to_model_messages
     from chatmem.pydantic_ai.writing import to_messages

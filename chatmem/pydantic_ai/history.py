@@ -21,25 +21,38 @@ if TYPE_CHECKING:
 
 
 class ModelMessageHistory:
-    """A conversation as `ModelMessage`s: `agent.run(text, message_history=await history.window(tokens=4000))`.
+    """A conversation as pydantic-ai's `ModelMessage`s.
 
-    They come back as pydantic-ai reads what it wrote itself, but bytes, dates and the like exactly. They lie there as
-    LangChain messages that say the same, so that LangChain reads the session too; a session of LangChain's or of
-    OpenAI's SDK is read as `ModelMessage`s where it is text, files, plain reasoning and tool calls, and is an
-    UnsupportedError where not.
+    Messages come back as pydantic-ai itself would read them from its own JSON, except that bytes, dates and the like
+    come back exactly.
+
+    They are stored as LangChain messages with the same content, so LangChain can read the session. A session that
+    LangChain or OpenAI's SDK wrote can be read here as far as it is text, files, plain reasoning, tool calls and their
+    results; anything else raises UnsupportedError.
+
+    With `user`, every method checks that the session is this user's, as `ChatMemory.history` does, and raises
+    NotYoursError if it is not. Without it, nothing is checked.
+
+    Example:
+        >>> history = ModelMessageHistory(memory, "chat-1", user="alice")
+        >>> result = await agent.run("Hello", message_history=await history.window(tokens=4000))
+        >>> await history.append(result.new_messages())
+
+    Attributes:
+        session_id: the id of the conversation.
     """
 
     def __init__(self, memory: ChatMemory, session_id: str, *, user: str | None = None, claim: bool = False) -> None:
         """Open a conversation. No round trip.
 
         Args:
-            memory: what `chatmem.connect` returned.
+            memory: the memory that `chatmem.connect` returned.
             session_id: any non-empty string, taken exactly.
-            user: whose conversation it is; see `ChatMemory.history`.
-            claim: also open a conversation that has no user; the first write makes it this user's.
+            user: the user that the conversation belongs to; see `ChatMemory.history`.
+            claim: accept a session without a user, and make it this user's with the first write.
 
         Raises:
-            ValueError: the id or the user is empty or no string, or `claim` is without a user.
+            ValueError: the id or the user is empty or not a string, or `claim` is without a user.
         """
         self._history: History = memory.history(session_id, user=user, claim=claim)
         self.session_id = session_id
@@ -48,12 +61,12 @@ class ModelMessageHistory:
         return f"ModelMessageHistory({self.session_id!r})"
 
     async def messages(self) -> list[ModelMessage]:
-        """Return all of them, oldest first. One round trip.
+        """Return all messages, oldest first. One round trip.
 
         Raises:
-            NotFoundError: the conversation is another user's.
+            NotYoursError: the session does not belong to `user`.
             UnavailableError: the server did not answer.
-            UnsupportedError: a message, stored by other means, says what no `ModelMessage` can.
+            UnsupportedError: a message that another framework stored cannot be written as a `ModelMessage`.
         """
         return to_model_messages(await self._history.messages())
 
@@ -67,14 +80,23 @@ class ModelMessageHistory:
         keep_system: bool = True,
         start_on: StartOn = "human",
     ) -> list[ModelMessage]:
-        """Return the last of them, as many as the limits allow: no tool's result without its call, nor the reverse.
+        """Return the last messages within limits, to send to a model. Tool calls and their results stay together.
 
-        One round trip, or a few. A request of several parts counts as so many messages; see `History.window`.
+        One round trip, or a few for a large window. Each part of a request counts as a message. See `History.window`
+        for more on the arguments.
+
+        Args:
+            messages: return at most this many messages; None for no limit.
+            turns: return at most this many turns.
+            tokens: return at most this many tokens.
+            token_counter: how to count tokens.
+            keep_system: put the system message at the head of the conversation first, if there is one.
+            start_on: the kind of message that the window must begin with.
 
         Raises:
-            NotFoundError: the conversation is another user's.
+            NotYoursError: the session does not belong to `user`.
             UnavailableError: the server did not answer.
-            UnsupportedError: a message, stored by other means, says what no `ModelMessage` can.
+            UnsupportedError: a message that another framework stored cannot be written as a `ModelMessage`.
             ValueError: an argument is wrong.
         """
         return to_model_messages(
@@ -89,33 +111,41 @@ class ModelMessageHistory:
         )
 
     async def append(self, messages: Sequence[ModelMessage], *, idempotency_key: str | None = None) -> Appended:
-        """Append messages, as `result.new_messages()` gives them: all of them, or none. One round trip.
+        """Append messages, all or none. One round trip.
 
-        What an agent's run made is stored once, however often it is appended; `idempotency_key` does the same for
-        messages made by hand. A message of a run that was changed since, by other means, counts as stored and stays as
-        it is, at one more round trip.
+        A message that an agent's run made is stored once, however often you append it. If it was changed in the memory
+        since, it stays as it is, and the append takes one more round trip.
+
+        Args:
+            messages: the messages, as `result.new_messages()` returns them.
+            idempotency_key: names this append, so that messages made by hand are stored once, too; see
+                `History.append`.
+
+        Returns:
+            What the append did. `duplicates` counts the messages that were stored already.
 
         Raises:
-            EncodingError: a message holds what cannot be stored or read back. Nothing was sent.
-            NotFoundError: the conversation is another user's. Nothing was stored.
-            UnavailableError: the server did not confirm; it may be done again.
+            EncodingError: a message holds a value that cannot be stored or read back. Nothing was sent.
+            NotYoursError: the session does not belong to `user`. Nothing was stored.
+            UnavailableError: the server did not confirm; you can repeat the call if the messages are of a run, or it
+                had an `idempotency_key`.
             ValueError: an argument is wrong.
         """
         left, changed = to_messages(messages), 0
         while True:
             try:
                 done = await self._history.append(*left, idempotency_key=idempotency_key)
-            except DuplicateIdError as error:  # its id says that it is this one, and somebody has changed it since
+            except DuplicateIdError as error:  # the stored message was changed since
                 del left[error.index]
                 changed += 1
             else:
                 return replace(done, duplicates=done.duplicates + changed)
 
     async def clear(self) -> None:
-        """Remove the session. One round trip, two for a session of a user.
+        """Remove the session. One round trip, or two for a user's session.
 
         Raises:
-            NotFoundError: it is another user's.
+            NotYoursError: the session does not belong to `user`.
             UnavailableError: the server did not confirm.
         """
         await self._history.clear()

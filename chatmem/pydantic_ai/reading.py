@@ -1,4 +1,4 @@
-"""Messages as pydantic-ai's `ModelMessage`s: those that they were made of, else such as say the same."""
+"""Converts stored messages to pydantic-ai's `ModelMessage`s."""
 
 from __future__ import annotations
 
@@ -11,24 +11,31 @@ from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 
 from chatmem.errors import UnsupportedError
-from chatmem.pydantic_ai.foreign import dumped_of, said_in
+from chatmem.pydantic_ai.from_langchain import model_message_of, part_of
 
 ORIGIN = "pydantic_ai"
-"""where a message keeps what of the `ModelMessage` it does not say itself, in `additional_kwargs`"""
+"""The key in `additional_kwargs` with what a message does not express of the `ModelMessage` that it was made from."""
 
 
 def to_model_messages(messages: Iterable[BaseMessage]) -> list[ModelMessage]:
-    """Return the `ModelMessage`s that messages say: those they were made of, or such as pydantic-ai would have made.
+    """Return the `ModelMessage`s for stored messages.
+
+    Args:
+        messages: LangChain messages. Those that `to_messages` made become the same `ModelMessage`s again; others become
+            `ModelMessage`s with the same content.
 
     Raises:
-        UnsupportedError: a message, stored by other means, says what none can.
+        UnsupportedError: a message that another framework stored cannot be written as a `ModelMessage`.
+
+    Example:
+        >>> models = to_model_messages(await memory.history("chat-1").messages())
     """
     dumps: list[dict[str, Any]] = []
     group, tools = None, dict[str, str]()
     for message in messages:
         kept = _kept(message)
         if kept is None:
-            dumps.append(dumped_of(message, tools))
+            dumps.append(model_message_of(message, tools))
             group = None
         elif "part" in kept and "message" not in kept and kept["of"] == group:
             dumps[-1]["parts"].append(_restored(kept["part"], message))
@@ -42,47 +49,48 @@ def to_model_messages(messages: Iterable[BaseMessage]) -> list[ModelMessage]:
         return ModelMessagesTypeAdapter.validate_python(dumps)
     except ValidationError as error:
         why = first_of(error)
-    raise UnsupportedError(f"this version of pydantic-ai cannot read the session: {why}")  # its cause holds the text
+    # Raised outside of the except block, since pydantic's error would show the messages' text as the context.
+    raise UnsupportedError(f"this version of pydantic-ai cannot read the session: {why}")
 
 
 def first_of(error: ValidationError) -> str:
-    """Return what the first thing is that pydantic has against a value, and where, without the value."""
+    """Return the first problem that pydantic found, and where, without the value."""
     found = error.errors(include_url=False, include_context=False, include_input=False)[0]
     return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
 
 
 def _kept(message: BaseMessage) -> dict[str, Any] | None:
-    """Return what a message keeps of its `ModelMessage`; None where it keeps none, or its content was changed."""
+    """Return what a message keeps of its `ModelMessage`; None if it keeps nothing, or the content has changed since."""
     kept = message.additional_kwargs.get(ORIGIN)
     return kept if isinstance(kept, dict) and _fits(kept, message) else None
 
 
 def _fits(kept: dict[str, Any], message: BaseMessage) -> bool:
-    """Return whether the message has the blocks and the calls that its `ModelMessage`'s parts or items say.
+    """Return whether a message still has the blocks and the tool calls of the `ModelMessage` that it was made from.
 
-    A window puts an answer and the call behind it into one message, so that there may be blocks before those.
+    There may be more blocks in front of them: a window merges an answer and the call behind it into one message.
     """
     blocks = _blocks(message)
     if "parts" in kept:
         calls = [part["tool_call_id"] for part in kept["parts"] if _is_call(part)]
-        said = [part for part in kept["parts"] if not _is_call(part)]
-        pairs = zip(said, blocks[_before(kept, message) :], strict=False)
-        fits = len(said) <= len(blocks) and all(_is_said_by(*pair) for pair in pairs)
+        parts = [part for part in kept["parts"] if not _is_call(part)]
+        pairs = zip(parts, blocks[_before(kept, message) :], strict=False)
+        fits = len(parts) <= len(blocks) and all(_matches(*pair) for pair in pairs)
         return fits and sorted(calls) == sorted(_calls(message))
     part = kept.get("part", {})
     return part.get("part_kind") != "user-prompt" or "content" not in part or len(part["content"]) == len(blocks)
 
 
-def _is_said_by(part: dict[str, Any] | None, block: dict[str, Any]) -> bool:
+def _matches(part: dict[str, Any] | None, block: dict[str, Any]) -> bool:
     if part is None:
         return "value" in block
     return {"text": "text", "thinking": "reasoning"}.get(part["part_kind"], "base64") in block
 
 
 def _before(kept: dict[str, Any], message: BaseMessage) -> int:
-    """Return how many blocks a response has before those that say its parts."""
-    said = sum(not _is_call(part) for part in kept["parts"])
-    return max(len(_blocks(message)) - said, 0) if said or message.content else 0
+    """Return the number of blocks that a window put in front of the response's own."""
+    own = sum(not _is_call(part) for part in kept["parts"])
+    return max(len(_blocks(message)) - own, 0) if own or message.content else 0
 
 
 def _is_call(part: dict[str, Any] | None) -> bool:
@@ -101,7 +109,7 @@ def _parts(kept: dict[str, Any], message: BaseMessage) -> list[Any]:
         return []
     blocks, before = _blocks(message), _before(kept, message)
     rest = iter(blocks[before:])
-    return [*(said_in(block) for block in blocks[:before]), *(_restored_part(part, rest) for part in kept["parts"])]
+    return [*(part_of(block) for block in blocks[:before]), *(_restored_part(part, rest) for part in kept["parts"])]
 
 
 def _blocks(message: BaseMessage) -> list[Any]:
@@ -110,7 +118,7 @@ def _blocks(message: BaseMessage) -> list[Any]:
 
 
 def _restored(part: dict[str, Any], message: BaseMessage) -> dict[str, Any]:
-    """Return a request's part with what its message says."""
+    """Return a request's part, with the content of its message."""
     if "content" not in part and part["part_kind"] in ("system-prompt", "user-prompt", "tool-return"):
         return {**part, "content": str(message.text)}
     if part["part_kind"] != "user-prompt":
@@ -126,7 +134,7 @@ def _restored_item(item: Any, block: dict[str, Any]) -> Any:
 
 
 def _restored_part(part: dict[str, Any] | None, blocks: Iterator[Any]) -> Any:
-    """Return a response's part with what the next of the message's blocks says."""
+    """Return a response's part, with the content of the message's next block."""
     if part is None:
         return next(blocks, {"value": None})["value"]
     if part["part_kind"] == "tool-call":

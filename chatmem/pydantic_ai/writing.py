@@ -1,7 +1,7 @@
-"""What pydantic-ai's `ModelMessage`s are stored as: LangChain messages that say the same.
+"""Converts pydantic-ai's `ModelMessage`s to LangChain messages with the same content, in which form they are stored.
 
-A response is one message. A request is one message for each of its parts, since LangChain has each tool's result and
-each prompt as a message of its own. What a message says itself (text, a file's data) is not kept beside it again.
+A response becomes one message. Each part of a request becomes a message, since LangChain has a message for each prompt
+and for each tool's result. What a message expresses itself (text, a file's data) is not stored twice.
 """
 
 from __future__ import annotations
@@ -40,13 +40,19 @@ _URLS = {"image-url": "image", "audio-url": "audio", "video-url": "video", "docu
 
 
 def to_messages(models: Sequence[ModelMessage]) -> list[BaseMessage]:
-    """Return messages that say what `ModelMessage`s say; `to_model_messages` gives those back.
+    """Return LangChain messages for `ModelMessage`s; `to_model_messages` turns them back.
 
-    Those of an agent's run get ids made of what they say, so that a session holds them once, however often they are
-    appended. Of equal ones in one run each gets its own.
+    Messages of an agent's run get ids that are made from their content, so a session stores them once, however often
+    they are appended. Equal messages in one call get different ids.
+
+    Args:
+        models: the messages, as `result.new_messages()` returns them.
 
     Raises:
-        EncodingError: pydantic-ai could not read one back, or it holds what cannot be stored.
+        EncodingError: a message holds a value that cannot be stored, or that pydantic-ai cannot read back.
+
+    Example:
+        >>> await memory.history("chat-1").append(*to_messages(result.new_messages()))
     """
     seen = Counter[str]()
     return [message for index, model in enumerate(models) for message in _converted(model, index, seen)]
@@ -73,12 +79,12 @@ def _converted(given: ModelMessage, index: int, seen: Counter[str]) -> list[Base
 
 
 def _read_back(given: ModelMessage, index: int) -> tuple[ModelMessage, dict[str, Any], str | None]:
-    """Return the message as pydantic-ai reads what it stores of it, what it stores then, and an id.
+    """Return the message as pydantic-ai reads it back from its own dump, the dump of that, and an id.
 
-    So what is appended, and what is read and appended again, is one.
+    So a message gets the same id again if it is read from a session and appended to it.
 
     Raises:
-        EncodingError: it does not read it, or the message holds what cannot be stored.
+        EncodingError: the message holds a value that cannot be stored, or that pydantic-ai cannot read back.
     """
     try:
         (model,) = ModelMessagesTypeAdapter.validate_python(_plain(_dump(given)))
@@ -86,9 +92,10 @@ def _read_back(given: ModelMessage, index: int) -> tuple[ModelMessage, dict[str,
         return model, dump, _name(dump)
     except NotStorableError as error:
         why = f"{error.path}: {error.reason}"
-    except (ValueError, RecursionError) as error:  # pydantic's own errors are ValueErrors
+    except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors
         why = first_of(error) if isinstance(error, ValidationError) else str(error)
-    raise EncodingError(f"this message cannot be stored: {why}", index=index)  # its cause holds the text
+    # Raised outside of the except block, since the error would show the message's text as the context.
+    raise EncodingError(f"this message cannot be stored: {why}", index=index)
 
 
 def _dump(model: ModelMessage) -> Any:
@@ -96,7 +103,7 @@ def _dump(model: ModelMessage) -> Any:
 
 
 def _dumped(model: ModelMessage) -> dict[str, Any]:
-    """Return what pydantic-ai stores of a message, in Python's types."""
+    """Return a message as pydantic-ai dumps it, in Python's types and without defaults."""
     (dump,) = _plain(_dump(model))
     dump["parts"] = [_short(*pair) for pair in zip(model.parts, dump["parts"], strict=True)]
     if isinstance(model, ModelResponse):
@@ -104,14 +111,14 @@ def _dumped(model: ModelMessage) -> dict[str, Any]:
     return _short(model, dump)
 
 
-def _short(of: Any, dump: dict[str, Any]) -> dict[str, Any]:
-    """Return it without what is None or a number by default; the words by default say of what kind it is."""
-    defaults = {field.name: field.default for field in fields(of) if not isinstance(field.default, str)}
+def _short(source: Any, dump: dict[str, Any]) -> dict[str, Any]:
+    """Return a dump without fields that have their defaults. String defaults stay: they tell the kind."""
+    defaults = {field.name: field.default for field in fields(source) if not isinstance(field.default, str)}
     return {name: value for name, value in dump.items() if name not in defaults or defaults[name] != value}
 
 
 def _plain(value: Any) -> Any:
-    """Return a value with what only its own program knows, a path or an enum, as pydantic writes it in JSON."""
+    """Return a value with what the codec cannot store, such as a path, replaced by what pydantic writes in JSON."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
@@ -124,7 +131,7 @@ def _plain(value: Any) -> Any:
 
 
 def _name(dump: dict[str, Any]) -> str | None:
-    """Return the id of a message of a run: made of all that it says, its times to the microsecond included."""
+    """Return an id made from all of a message, its times to the microsecond included; None if it is not of a run."""
     if dump.get("run_id") is None:
         return None
     digest = hashlib.sha256(msgspec.msgpack.encode(to_storable(dump, "")))
@@ -144,12 +151,12 @@ def _user(part: Any, rest: dict[str, Any]) -> BaseMessage:
 
 
 def _tool_return(part: Any, rest: dict[str, Any]) -> BaseMessage:
-    said: Any = rest.pop("content") if isinstance(part.content, str) else part.model_response_str()
+    content: Any = rest.pop("content") if isinstance(part.content, str) else part.model_response_str()
     if part.files:
         files = [_block(file, {"data": getattr(file, "data", b"")}) for file in part.files]
-        said = [{"type": "text", "text": said}, *files]
+        content = [{"type": "text", "text": content}, *files]
     status = "error" if getattr(part, "outcome", "success") in _FAILED else "success"
-    return ToolMessage(said, tool_call_id=part.tool_call_id, name=part.tool_name, status=status)
+    return ToolMessage(content, tool_call_id=part.tool_call_id, name=part.tool_name, status=status)
 
 
 def _retry(part: Any, rest: dict[str, Any]) -> BaseMessage:
@@ -160,12 +167,12 @@ def _retry(part: Any, rest: dict[str, Any]) -> BaseMessage:
 
 
 def _speech(part: Any, rest: dict[str, Any]) -> BaseMessage:
-    """Return what somebody said aloud, or a summary of what was said."""
+    """Return the message for speech, or for the summary of a compaction."""
     return HumanMessage(part.content or "")
 
 
 def _other(part: Any, rest: dict[str, Any]) -> BaseMessage:
-    """Return a part that tells the model of tools or instructions."""
+    """Return the message for any other part, such as one with tools or instructions."""
     return SystemMessage(part.content if isinstance(getattr(part, "content", None), str) else "")
 
 
@@ -228,7 +235,7 @@ def _usage(model: ModelResponse) -> UsageMetadata | None:
 
 
 def _block(item: Any, rest: Any) -> dict[str, Any]:
-    """Return the block that says an item of content; a file's data is then no more in `rest`."""
+    """Return the content block for an item of content. A file's data moves out of `rest`."""
     if isinstance(item, str):
         return {"type": "text", "text": item}
     if item.kind == "text-content":

@@ -36,7 +36,7 @@ class _Kind(NamedTuple):
     retry: Retry = Retry.NO
 
 
-_NO_RIGHTS = "the server refused: this user lacks a right that chatmem needs; grant those that docs/guarantees.md lists"
+_NO_RIGHTS = "the server refused: this user lacks a right that chatmem needs; grant those that docs/deployment.md lists"
 _KINDS = (
     _Kind(
         r"NOAUTH|WRONGPASS|unauthenticated|invalid (?:username-)?password|AUTH\b.*(?:no password|without any password)"

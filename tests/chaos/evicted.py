@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
 
 from langchain_core import messages as lc
 
@@ -19,7 +18,7 @@ ROUNDS = 20
 class Evicted:
     """One session. Where all of it was evicted it begins anew; where a part was, it says so and is cleared."""
 
-    def __init__(self, memory: Any, name: str, rng: random.Random, tally: Tally) -> None:
+    def __init__(self, memory: chatmem.ChatMemory, name: str, rng: random.Random, tally: Tally) -> None:
         self.name = name
         self._history = memory.history(name, user=rng.choice([None, "evicted"]))
         self._anybody = memory.history(name)

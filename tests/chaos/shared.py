@@ -7,7 +7,6 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from langchain_core import messages as lc
 
@@ -24,7 +23,7 @@ def name_of(number: int) -> str:
     return f"shared {number}"
 
 
-async def append(memory: Any, rng: random.Random, journal: Journal, tally: Tally) -> None:
+async def append(memory: chatmem.ChatMemory, rng: random.Random, journal: Journal, tally: Tally) -> None:
     """Append a few messages, and keep what was said of it. What may be sent again is, until it is acknowledged."""
     session, how = name_of(rng.randrange(SESSIONS)), rng.choice(HOWS)
     texts = [f"shared {rng.getrandbits(48):x}" for _ in range(rng.randint(1, 3))]

@@ -57,7 +57,7 @@ class Story:
 
     def __init__(
         self,
-        memory: Any,
+        memory: chatmem.ChatMemory,
         name: str,
         user: str | None,
         rng: random.Random,
@@ -225,7 +225,7 @@ class Story:
             case "page":
                 page = await history.page(limit=20)
                 entries = page.entries[::-1]
-                self._see(op, told([one.message for one in entries]), expected[-20:])
+                self._see(op, told([one.message for one in entries if one.message is not None]), expected[-20:])
                 self._check_positions(entries)
             case "window":
                 window = told(await history.window(messages=8))
@@ -233,7 +233,7 @@ class Story:
                     self._tally.wrong(f"{self.name}: the window {window} of {expected}")
             case "get":
                 entry = await history.get(op["id"])
-                found = () if entry is None else told([entry.message])
+                found = () if entry is None or entry.message is None else told([entry.message])
                 self._see(op, found, tuple(said for said in expected if said[0] == op["id"]))
             case "search":
                 if expected:
@@ -249,8 +249,8 @@ class Story:
                 if expected and info.user != self.user:
                     self._tally.wrong(f"{self.name}: is of {info.user!r}, not of {self.user!r}")
             case "sessions" if self._exact and self.user is not None and expected:
-                page = await self._memory.sessions(self.user, limit=1000)
-                if self.name not in {one.session_id for one in page.sessions}:
+                sessions = (await self._memory.sessions(self.user, limit=1000)).sessions
+                if self.name not in {one.session_id for one in sessions}:
                     self._tally.wrong(f"{self.name}: is not among the sessions of {self.user!r}")
 
     def _see(self, op: Op, found: object, expected: object) -> None:

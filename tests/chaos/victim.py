@@ -21,7 +21,9 @@ Raw = Callable[..., Awaitable[Any]]
 class Victim:
     """One session, from its first message to its erasure."""
 
-    def __init__(self, memory: Any, prefix: str, name: str, raw: Raw, rng: random.Random, tally: Tally) -> None:
+    def __init__(
+        self, memory: chatmem.ChatMemory, prefix: str, name: str, raw: Raw, rng: random.Random, tally: Tally
+    ) -> None:
         self.name = name
         self._user = rng.choice([None, "victim"])
         self._history, self._anybody = memory.history(name, user=self._user), memory.history(name)

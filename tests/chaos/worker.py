@@ -26,7 +26,7 @@ from tests.chaos.journal import Journal, Left
 from tests.chaos.sites import PATIENCE
 from tests.chaos.story import AGAIN, LENGTH, Story, Tally, told, until_done
 from tests.chaos.victim import Raw, Victim, raw_of
-from tests.coroutines import AsCoroutines
+from tests.coroutines import as_coroutines
 
 PREFIX = "chaos"
 TTL = 3600
@@ -97,7 +97,7 @@ def work(task: Task, main: Connection) -> None:
 async def _work(task: Task, settle: Settling) -> None:
     memory, client = opened(task)
     plain = _once_it_answers(task.raw)
-    reached = AsCoroutines(memory) if task.blocking else memory
+    reached = as_coroutines(memory) if task.blocking else memory
     lanes = [Lane(task, number, reached, raw_of(plain), settle) for number in range(task.lanes)]
     if task.blocking:
         await asyncio.gather(*(asyncio.to_thread(asyncio.run, lane.run()) for lane in lanes))
@@ -139,7 +139,7 @@ def _once_it_answers(open_client: Callable[[], Any]) -> Any:
 class Lane:
     """One of those who work at once in a process: its story, its shared appends, its victims."""
 
-    def __init__(self, task: Task, number: int, memory: Any, raw: Raw, settle: Settling) -> None:
+    def __init__(self, task: Task, number: int, memory: chatmem.ChatMemory, raw: Raw, settle: Settling) -> None:
         path = journal_path(task.folder, task.number, number)
         self._left = Left(path)
         self._journal = Journal(path)
@@ -213,7 +213,8 @@ class Lane:
             return
         self._journal.write(**{"try": {"do": "clear"}})
         history = self._memory.history(story.name)
-        erase = history.clear if chosen == "clear" else lambda: self._memory.forget(story.user)
+        user = story.user
+        erase = history.clear if chosen == "clear" or user is None else lambda: self._memory.forget(user)
         await self._until_gone(story.name, erase)
         if story.user is not None and not self._task.loses:
             listed = {one.session_id for one in (await until_done(self._tally, self._listed(story.user))).sessions}

@@ -1,4 +1,4 @@
-"""A conversation under LangChain's names, the synchronous and the asynchronous ones both native."""
+"""The base class of `ChatMessageHistory` and of the drop-in classes: LangChain's methods over a message store."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from chatmem.transports.base import Transport
 from chatmem.transports.driving import drive
 
 
-class Core(Protocol):
-    """What a facade needs of a conversation."""
+class MessageStore(Protocol):
+    """A stored conversation."""
 
     async def append(self, *messages: BaseMessage) -> Any:
         """Append messages, all or none."""
@@ -31,26 +31,33 @@ class Core(Protocol):
         ...
 
 
-class Facade(BaseChatMessageHistory):
-    """LangChain's names for a conversation. Making one costs no round trip.
+class StoredChatMessageHistory(BaseChatMessageHistory):
+    """A conversation with LangChain's methods, both the synchronous and the asynchronous ones.
 
-    Synchronous names use a blocking client, asynchronous ones an asyncio client, both opened once for a connection.
-    Where the connection is only a `redis.asyncio.Redis` of the caller's, synchronous names raise a ValueError.
+    Synchronous methods use a blocking client, asynchronous ones an asyncio client. If the memory has only your client
+    of `redis.asyncio`, synchronous methods raise ValueError; if it has your blocking client, asynchronous methods run
+    that in worker threads.
     """
 
-    def __init__(self, connection: Connection, core: Callable[[Transport], Core]) -> None:
+    def __init__(self, connection: Connection, store: Callable[[Transport], MessageStore]) -> None:
+        """Open a conversation. No round trip.
+
+        Args:
+            connection: leads to the server.
+            store: makes the message store over one of the connection's transports.
+        """
         super().__init__()
         self._connection = connection
-        self._core = core
+        self._store = store
         self._snapshots = Snapshots()
-        self._async = core(connection.asynchronous())
+        self._async = store(connection.asynchronous())
 
-    def _sync(self) -> Core:
-        return self._core(self._connection.blocking())
+    def _sync(self) -> MessageStore:
+        return self._store(self._connection.blocking())
 
     @property
-    def messages(self) -> list[BaseMessage]:  # type: ignore[override]
-        """The messages, oldest first. One round trip at every access."""
+    def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base class has an attribute
+        """The messages, oldest first. One round trip for each access."""
         frame = sys._getframe(1)
         snapshot = self._snapshots.of_exit(frame)
         return snapshot if snapshot is not None else self._snapshots.keep(frame, drive(self._sync().messages()))
@@ -62,12 +69,12 @@ class Facade(BaseChatMessageHistory):
         return snapshot if snapshot is not None else self._snapshots.keep(frame, await self._async.messages())
 
     def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none. One round trip, or none for none."""
+        """Append messages, all or none. One round trip, or none for an empty sequence."""
         if messages:
             drive(self._sync().append(*messages))
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none. One round trip, or none for none."""
+        """Append messages, all or none. One round trip, or none for an empty sequence."""
         if messages:
             await self._async.append(*messages)
 

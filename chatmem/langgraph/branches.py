@@ -1,4 +1,4 @@
-"""Runs that begin at an older checkpoint: what was said after it belongs to a branch that is left."""
+"""Runs from an older checkpoint: they abandon the branch of messages that were stored after it."""
 
 from __future__ import annotations
 
@@ -8,51 +8,60 @@ from typing import Any
 from langgraph.checkpoint.base import BaseCheckpointSaver, CheckpointTuple
 from langgraph.config import get_config
 
-_SAVER = "__pregel_checkpointer"  # where LangGraph keeps it in a node's config; a test runs it
+_SAVER = "__pregel_checkpointer"  # where LangGraph keeps the saver in a node's config; a test would notice a change
 
 
-def addressed() -> str | None:
-    """Return the id of the checkpoint that the run's config names, or None."""
-    named: str | None = get_config().get("metadata", {}).get("checkpoint_id")
-    return named
+def requested_checkpoint() -> str | None:
+    """Return the `checkpoint_id` of the run's config, or None."""
+    requested: str | None = get_config().get("metadata", {}).get("checkpoint_id")
+    return requested
 
 
-class Branches:
-    """What the checkpoints of a thread say was stored, on the way to the one that a run begins at and beside it."""
+class AbandonedBranch:
+    """Finds the messages of a thread that were stored on a branch which the run abandons.
+
+    It reads the thread's checkpoints, newest first, back to the one that the run begins at. What the run's own line of
+    checkpoints stored stays; what the others stored is abandoned.
+    """
 
     def __init__(self, checkpoint_id: str, key: str) -> None:
-        """Take the checkpoint's id, and the key of the state that says what is stored."""
+        """Begin. Nothing is read yet.
+
+        Args:
+            checkpoint_id: the checkpoint that the run begins at.
+            key: the key of the state with the `Saved`.
+        """
         self._next: str | None = checkpoint_id
         self._key = key
-        self._left: dict[str, None] = {}
+        self._stored: dict[str, None] = {}
         self._stays: set[str] | None = None
 
-    def left(self) -> list[str]:
-        """Return the ids of what was stored beside that way; none where the thread does not have the checkpoint."""
+    def ids(self) -> list[str]:
+        """Return the ids of the messages; an empty list if the thread does not have the checkpoint."""
         for checkpoint in _checkpoints():
             if self._is_enough(checkpoint):
                 break
-        return self._beside()
+        return self._abandoned()
 
-    async def aleft(self) -> list[str]:
-        """Return the ids of what was stored beside that way; none where the thread does not have the checkpoint."""
+    async def aids(self) -> list[str]:
+        """Return the ids of the messages; see `ids`."""
         async for checkpoint in _acheckpoints():
             if self._is_enough(checkpoint):
                 break
-        return self._beside()
+        return self._abandoned()
 
-    def _beside(self) -> list[str]:
-        return [] if self._stays is None else [name for name in self._left if name not in self._stays]
+    def _abandoned(self) -> list[str]:
+        return [] if self._stays is None else [name for name in self._stored if name not in self._stays]
 
     def _is_enough(self, found: CheckpointTuple) -> bool:
-        """Look at a checkpoint, the newest first; return whether no older one can be beside the way."""
+        """Take the next older checkpoint into account; return whether no still older one matters."""
         state = found.checkpoint["channel_values"]
         saved = state.get(self._key)
         saved = saved if isinstance(saved, Mapping) else {}
         known, held = list(saved.get("known", ())), [str(one.id) for one in state.get("messages", ())]
         if found.checkpoint["id"] != self._next:
-            before = set(known[: saved.get("old", 0)])  # was there when the run began, whoever stored it
-            self._left.update((name, None) for name in (*known, *held) if name not in before)
+            before = set(known[: saved.get("old", 0)])  # stored before that run began, perhaps by others
+            self._stored.update((name, None) for name in (*known, *held) if name not in before)
             return False
         self._stays = (self._stays or set()).union(known, held)
         parent = found.parent_config
@@ -61,7 +70,7 @@ class Branches:
 
 
 def _thread() -> tuple[BaseCheckpointSaver[Any], Any] | None:
-    """Return what keeps the thread's checkpoints, and their config; None for a graph inside another, or for none."""
+    """Return the saver of the thread's checkpoints, and their config; None without a saver, or in a subgraph."""
     configurable: Mapping[str, Any] = get_config().get("configurable", {})
     saver = configurable.get(_SAVER)
     if not isinstance(saver, BaseCheckpointSaver) or "|" in configurable.get("checkpoint_ns", ""):

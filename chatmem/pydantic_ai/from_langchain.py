@@ -1,4 +1,4 @@
-"""Messages that pydantic-ai did not make, in the form in which it stores its own."""
+"""Converts messages that pydantic-ai did not make to dumped `ModelMessage`s, the form in which it stores its own."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from chatmem.errors import UnsupportedError
 
 _URLS = {"image": "image-url", "audio": "audio-url", "video": "video-url", "file": "document-url"}
 _IDLE = {"id", "index"}
-"""what a block may have beside what it says"""
+"""fields that a block may have besides its content, and that are not carried over"""
 
 
-def dumped_of(message: BaseMessage, tools: dict[str, str]) -> dict[str, Any]:
-    """Return the `ModelMessage` that a message says, as pydantic-ai dumps it.
+def model_message_of(message: BaseMessage, tools: dict[str, str]) -> dict[str, Any]:
+    """Return the `ModelMessage` with a message's content, as pydantic-ai dumps it.
 
     Args:
-        message: of LangChain, or made of an item of OpenAI's.
-        tools: the names of the tools called before it, by the ids of the calls.
+        message: a message that LangChain made, or that was made from an item of OpenAI's SDK.
+        tools: the names of the tools called so far, by the ids of the calls.
 
     Raises:
-        UnsupportedError: it says what none can.
+        UnsupportedError: no `ModelMessage` can express the message.
     """
     if isinstance(message, SystemMessage):
         return _request("system-prompt", content=_text(message))
@@ -32,8 +32,8 @@ def dumped_of(message: BaseMessage, tools: dict[str, str]) -> dict[str, Any]:
     if isinstance(message, ToolMessage):
         return _tool_return(message, tools)
     if isinstance(message, AIMessage):
-        return {"kind": "response", "parts": [*_said(message), *_calls(message)], **_usage(message)}
-    raise UnsupportedError(f"a {type(message).__name__} is no ModelMessage of pydantic-ai")
+        return {"kind": "response", "parts": [*_parts(message), *_calls(message)], **_usage(message)}
+    raise UnsupportedError(f"a {type(message).__name__} cannot be written as a ModelMessage")
 
 
 def _request(kind: str, **values: Any) -> dict[str, Any]:
@@ -43,28 +43,30 @@ def _request(kind: str, **values: Any) -> dict[str, Any]:
 def _tool_return(message: ToolMessage, tools: dict[str, str]) -> dict[str, Any]:
     name = message.name or tools.get(message.tool_call_id)
     if name is None:
-        raise UnsupportedError("a ToolMessage without a name, whose call is not read with it, is no ModelMessage")
+        raise UnsupportedError(
+            "a ToolMessage without a name cannot be written as a ModelMessage unless the tool call is read with it"
+        )
     values = {"tool_name": name, "content": _text(message), "tool_call_id": message.tool_call_id}
     outcome = "failed" if message.status == "error" else "success"
     return _request("tool-return", **values, metadata=message.artifact, outcome=outcome)
 
 
-def _said(message: AIMessage) -> list[dict[str, Any]]:
+def _parts(message: AIMessage) -> list[dict[str, Any]]:
     if isinstance(message.content, str):
         return [{"part_kind": "text", "content": message.content}] if message.content else []
-    return [said_in(block) for block in message.content]
+    return [part_of(block) for block in message.content]
 
 
-def said_in(block: Any) -> dict[str, Any]:
-    """Return the part of a response that a block says.
+def part_of(block: Any) -> dict[str, Any]:
+    """Return the part of a response with a block's content.
 
     Raises:
-        UnsupportedError: it says what none can.
+        UnsupportedError: no part can express the block.
     """
     if isinstance(block, str):
         return {"part_kind": "text", "content": block}
     if isinstance(part := block.get("value"), dict) and isinstance(part.get("part_kind"), str):
-        return part  # of pydantic-ai
+        return part  # pydantic-ai made it
     if block.get("type") in _URLS and _only(block, "base64", "mime_type"):
         return {"part_kind": "file", "content": _item(block, "AIMessage")}
     for kind, field, part in (("text", "text", "text"), ("reasoning", "reasoning", "thinking")):
@@ -77,7 +79,7 @@ def _calls(message: AIMessage) -> list[dict[str, Any]]:
     parts = []
     for call in (*message.tool_calls, *message.invalid_tool_calls):
         if call["id"] is None or call["name"] is None:
-            raise UnsupportedError("a tool call without an id or a name is no ModelMessage of pydantic-ai")
+            raise UnsupportedError("a tool call without an id or a name cannot be written as a ModelMessage")
         values = {"tool_name": call["name"], "args": call["args"], "tool_call_id": call["id"]}
         parts.append({"part_kind": "tool-call", **values})
     return parts
@@ -102,7 +104,7 @@ def _items(message: HumanMessage) -> list[Any]:
     return [_item(block, type(message).__name__) for block in message.content_blocks]
 
 
-def _item(block: Any, said_by: str) -> Any:
+def _item(block: Any, message_kind: str) -> Any:
     kind = block["type"]
     if kind == "text" and _only(block, "text"):
         return block["text"]
@@ -110,14 +112,14 @@ def _item(block: Any, said_by: str) -> Any:
         return {"kind": _URLS[kind], "url": block["url"]}
     if kind in _URLS and _only(block, "base64", "mime_type"):
         return {"kind": "binary", "data": base64.b64decode(block["base64"]), "media_type": block["mime_type"]}
-    raise _unsupported(block, said_by)
+    raise _unsupported(block, message_kind)
 
 
 def _only(block: dict[str, Any], *fields: str) -> bool:
-    """Return whether a block says these fields and nothing else."""
+    """Return whether a block has these fields, as strings, and no others."""
     return {"type", *fields} == set(block) - _IDLE and all(isinstance(block[name], str) for name in fields)
 
 
-def _unsupported(block: Any, said_by: str) -> UnsupportedError:
+def _unsupported(block: Any, message_kind: str) -> UnsupportedError:
     kind = block.get("type")
-    return UnsupportedError(f"a {said_by} with a block {kind!r} like this is no ModelMessage of pydantic-ai")
+    return UnsupportedError(f"a {message_kind} with such a block of type {kind!r} cannot be written as a ModelMessage")

@@ -1,0 +1,90 @@
+"""The adapters, passed to what they are made for."""
+
+from typing import Any, assert_type
+
+import redis
+from agents import Session
+from langchain.agents import create_agent
+from langchain_core.chat_history import BaseChatMessageHistory
+from langchain_core.language_models import BaseChatModel
+from langchain_core.messages import BaseMessage
+from langgraph.graph import MessagesState, StateGraph
+from pydantic_ai.messages import ModelMessage
+
+import chatmem
+import chatmem.sync
+from chatmem.dropin import langchain_community, langchain_redis, memorystore
+from chatmem.langchain import ChatMessageHistory, HistoryMiddleware
+from chatmem.langgraph import HistoryNodes
+from chatmem.openai_agents import ChatmemSession
+from chatmem.pydantic_ai import ModelMessageHistory, to_messages, to_model_messages
+
+
+async def history(history: ChatMessageHistory, messages: list[BaseMessage]) -> None:
+    base: BaseChatMessageHistory = history
+    base.add_messages(messages)
+    await base.aadd_messages(messages)
+    assert_type(history.messages, list[BaseMessage])
+    assert_type(await history.aget_messages(), list[BaseMessage])
+    history.clear()
+    await history.aclear()
+
+
+def middleware(memory: chatmem.ChatMemory, blocking: chatmem.sync.ChatMemory, model: BaseChatModel) -> None:
+    limited = HistoryMiddleware(
+        memory, save="end", messages=50, turns=10, tokens=4000, token_counter=model, start_on="human"
+    )
+    create_agent(model, [], middleware=[HistoryMiddleware(blocking), limited])
+    HistoryMiddleware(memory, save="never")  # type: ignore[arg-type]
+
+
+def nodes(memory: chatmem.ChatMemory, blocking: chatmem.sync.ChatMemory) -> None:
+    HistoryNodes(blocking)
+    nodes = HistoryNodes(memory, messages=50, turns=10, tokens=4000, token_counter="approximate", start_on=None)
+    graph = StateGraph(MessagesState)
+    graph.add_node("load", nodes.load)
+    graph.add_node("save", nodes.save)
+
+
+async def openai_session(memory: chatmem.ChatMemory) -> None:
+    session = ChatmemSession(memory, "a", user="alice", claim=True, session_settings={"limit": 10})
+    accepted: Session = session
+    await accepted.add_items([{"role": "user", "content": "hi"}])
+    assert_type(ChatmemSession.from_url("a", url="redis://localhost", prefix="app"), ChatmemSession)
+    assert_type(session.session_id, str)
+    assert_type(await session.get_items(limit=10), list[Any])
+    assert_type(await session.pop_item(), Any | None)
+    assert_type(await session.ping(), bool)
+    await session.clear_session()
+    await session.close()
+    ChatmemSession(chatmem.sync.connect(), "a")  # type: ignore[arg-type]
+
+
+async def model_messages(memory: chatmem.ChatMemory, models: list[ModelMessage], messages: list[BaseMessage]) -> None:
+    history = ModelMessageHistory(memory, "a", user="alice", claim=True)
+    assert_type(history.session_id, str)
+    assert_type(await history.messages(), list[ModelMessage])
+    assert_type(await history.window(messages=20, keep_system=False), list[ModelMessage])
+    assert_type(await history.append(models, idempotency_key="turn-1"), chatmem.Appended)
+    await history.clear()
+    assert_type(to_messages(models), list[BaseMessage])
+    assert_type(to_model_messages(messages), list[ModelMessage])
+
+
+async def dropins(client: redis.Redis) -> None:
+    for community in (
+        langchain_community.RedisChatMessageHistory("a", "redis://localhost", key_prefix="app:", ttl=60),
+        langchain_community.UpstashRedisChatMessageHistory("a", "https://host", "token", key_prefix="app:", ttl=60),
+    ):
+        base: BaseChatMessageHistory = community
+        assert_type(base.messages, list[BaseMessage])
+        assert_type(community.key, str)
+    base = memorystore.MemorystoreChatMessageHistory(client, "a", ttl=60)
+    own = langchain_redis.RedisChatMessageHistory("a", redis_url="redis://localhost", redis_client=client, ttl=60)
+    base = own
+    assert_type(len(own), int)
+    assert_type(await own.acount(), int)
+    assert_type(own.search_messages("refund", limit=5), list[dict[str, Any]])
+    assert_type(await own.asearch_messages("refund"), list[dict[str, Any]])
+    own.delete()
+    await own.adelete()
