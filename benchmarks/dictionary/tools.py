@@ -283,7 +283,8 @@ def line(draw: random.Random) -> Result:
 def file(draw: random.Random) -> Result:
     """A coding agent's look at a file."""
     path = f"/home/user/project/src/{draw.choice(['main', 'utils', 'models', 'api'])}.py"
-    code = "from __future__ import annotations\n\nimport os\nimport re\nimport sys\n\n\ndef main() -> None:\n    return None\n"
+    imports = "from __future__ import annotations\n\nimport os\nimport re\nimport sys\n\n\n"
+    code = imports + "def main() -> None:\n    return None\n"
     numbered = "\n".join(f"{number:6}\t{text}" for number, text in enumerate(code.splitlines(), 1))
     name, arguments = draw.choice(
         [

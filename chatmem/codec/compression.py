@@ -1,4 +1,4 @@
-"""Compresses records with zstd and a dictionary: the one that ships with chatmem, or one trained on the user's messages.
+"""Compresses records with zstd and a dictionary: the one that ships with chatmem, or one that the user trained.
 
 A single message is too short to compress well, but resembles others. A dictionary holds what they have in common.
 Records without a dictionary, which earlier versions wrote, are read too.
@@ -15,6 +15,7 @@ import hashlib
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from langchain_core.messages import BaseMessage
@@ -172,9 +173,8 @@ def _shipped(number: int) -> Dictionary:
     Raises:
         UnsupportedError: the extra `zstd` is not installed.
     """
-    if number not in _given:
-        _given[number] = Dictionary(shipped.path_of(number).read_bytes())
-    return _given[number]
+    known = _given.get(number)
+    return known or _given.setdefault(number, Dictionary(shipped.path_of(number).read_bytes()))
 
 
 def learn_stored(number: int, data: bytes | None) -> None:
@@ -304,6 +304,7 @@ class _Tools(threading.local):
 _tools = _Tools()
 
 
+@cache
 def _zstd() -> Any:
     with needed("compressed records need", "zstd", "zstandard"):
         import zstandard  # noqa: PLC0415
