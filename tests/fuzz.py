@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from langchain_core import messages as lc
 
 from chatmem.codec import compression, record
-from chatmem.codec.compression import Compression, UnknownDictionaryError
+from chatmem.codec.compression import UnknownDictionaryError, compression_of
 from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
@@ -67,7 +67,7 @@ def seeds() -> list[bytes]:
     """Return whole elements of every kind, in every form."""
     packed = [bytes.fromhex(line) for file in GOLDEN for line in json.loads(file.read_text()).values()]
     text = [b"7:" + base64.b64encode(one.partition(b":")[2]) for one in packed]
-    how = Compression(None)
+    how = compression_of("zstd")
     long = [message.model_copy(update={"content": "so it is " * 30}) for message in samples.kinds().values()]
     zipped = [b"7:" + record.encode(message, 0, 0, how).record for message in long]
     known = [one for one in samples.kinds().values() if type(one) in vars(lc).values()]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +18,8 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.codec import compression, record, registry
-from chatmem.codec.compression import Compression, Dictionary
+from chatmem.codec import compression, record, registry, shipped
+from chatmem.codec.compression import Compression, Dictionary, compression_of
 from chatmem.core import dictionaries
 from tests import samples
 from tests.conftest import Connect, client_of
@@ -26,6 +28,9 @@ from tests.samples import same
 CONVERSATIONS = list(samples.conversations().values())
 KNOWN = [message for conversation in CONVERSATIONS[:75] for message in conversation]
 NEW = [message for conversation in CONVERSATIONS[75:] for message in conversation]
+ALL = [*KNOWN, *NEW]
+SHIPPED = compression_of("zstd")
+GOLDEN: dict[str, str] = json.loads((Path(__file__).parent / "golden" / "zstd-1.json").read_text())
 HOW = ["zstd", "dictionary"]
 
 
@@ -139,6 +144,36 @@ class TestOneServer:
                 for _ in range(3):
                     await memory.history("s").messages()
                 assert wire.commands == ["LRANGE", "GET", "LRANGE", "LRANGE"]
+
+    async def test_the_shipped_dictionary_costs_no_request(
+        self, connect: Connect, raw: Any, unseen: Callable[[], None], url: str, prefix: str
+    ) -> None:
+        """It is in the package: no server holds it, writers ask for nothing, and a new process reads with it."""
+        from tests.wire import watched
+
+        with watched(url) as wire:
+            async with chatmem.connect(wire.url, prefix=prefix, compression="zstd") as memory:
+                for session in ("s", "s", "t"):
+                    await memory.history(session).append(*NEW[:3])
+                unseen()
+                assert await memory.history("s").messages(strict=True) == NEW[:3] * 2
+                assert wire.commands == ["EVAL", "EVALSHA", "EVALSHA", "LRANGE"]
+        assert not list(raw.scan_iter(f"{prefix}:dictionary:*"))
+        elements = raw.lrange(f"{prefix}:{{s}}:m", 0, -1)
+        numbers = {int.from_bytes(one.partition(b":")[2][16:20], "little") for one in elements}
+        assert numbers == {shipped.NUMBERS[-1]}
+
+    async def test_what_it_saves_in_the_server(self, connect: Connect, raw: Any, prefix: str) -> None:
+        """At most half of the server's memory, with all that the server needs beside the records."""
+        used = {}
+        for how in (None, "zstd"):
+            total = 0
+            for number, conversation in enumerate(CONVERSATIONS[:20]):
+                history = connect(compression=how).history(f"{how}{number}")
+                await history.append(*conversation)
+                total += raw.memory_usage(f"{prefix}:{{{history.session_id}}}:m", samples=0)
+            used[how] = total
+        assert used["zstd"] <= used[None] / 2, used
 
     async def test_a_server_that_comes_back_empty(
         self, connect: Connect, raw: Any, prefix: str, dictionary: Dictionary, unseen: Callable[[], None]
@@ -289,7 +324,7 @@ for call in (
 @given(samples.messages)
 def test_any_message(message: lc.BaseMessage) -> None:
     """Compressed or not, it comes back equal."""
-    for how in (Compression(None), Compression(TRAINED)):
+    for how in (compression_of("zstd"), Compression(TRAINED)):
         encoded = record.encode(message, 0, 0, how)
         plain = record.encode(message, 0, 0)
         assert encoded.id == plain.id
@@ -305,7 +340,38 @@ def test_it_pays() -> None:
     how = Compression(Dictionary.train(KNOWN))
     plain = sum(len(record.encode(message, 0, 0).record) for message in NEW)
     assert sum(len(record.encode(message, 0, 0, how).record) for message in NEW) < plain / 3
-    assert sum(len(record.encode(message, 0, 0, Compression(None)).record) for message in NEW) < plain * 0.8
+
+
+def test_the_shipped_dictionary_pays() -> None:
+    """Of conversations about flights, of which it has seen none, less than half is left, even without their prompts."""
+    for messages in (ALL, [message for message in ALL if message.type != "system"]):
+        plain = sum(len(record.encode(message, 0, 0).record) for message in messages)
+        assert sum(len(record.encode(message, 0, 0, SHIPPED).record) for message in messages) < plain * 0.45
+
+
+@pytest.mark.parametrize("number", shipped.NUMBERS)
+def test_a_shipped_dictionary_never_changes(number: int) -> None:
+    """Records name it by number, so its number is a hash of its content, and its file stays."""
+    data = shipped.path_of(number).read_bytes()
+    assert Dictionary(data).number == Dictionary.numbered(data).number == number
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_golden(name: str) -> None:
+    """Every later version reads what the first one with this dictionary wrote, without a server, and without any."""
+    element = bytes.fromhex(GOLDEN[name])
+    assert element[3] & record.COMPRESSED
+    assert same(record.decode(element).message, samples.kinds()[name.removesuffix(", no dictionary")])
+
+
+def test_another_dictionary_of_a_shipped_number() -> None:
+    """It is refused, whether or not the shipped one is in use already."""
+    data = shipped.path_of(shipped.NUMBERS[-1]).read_bytes()
+    with pytest.raises(ValueError, match=f"the number {shipped.NUMBERS[-1]}: train a new one"):
+        chatmem.connect("redis://localhost", compression=Dictionary(data[:-1] + bytes([data[-1] ^ 1])))
+    how = compression_of(Dictionary(data))
+    assert how is not None
+    assert how.stored is None
 
 
 def test_damage() -> None:
@@ -369,14 +435,14 @@ def test_arguments() -> None:
 def test_text_that_is_all_the_same(size: int) -> None:
     """It comes back, but a record never holds more than 64 times its bytes."""
     message = lc.HumanMessage("a" * size)
-    element = b"0:" + record.encode(message, 0, 0, Compression(None)).record
+    element = b"0:" + record.encode(message, 0, 0, SHIPPED).record
     assert len(element) >= size / compression.MOST_TIMES
     assert record.decode(element).message == message
 
 
 def test_a_record_that_claims_more() -> None:
     """A few hundred bytes of zstd that hold megabytes of empty maps are refused before any of them is made."""
-    whole = record.encode(lc.ToolMessage("x", tool_call_id="1", artifact=[{}] * 10**6), 0, 0, Compression(None)).record
+    whole = record.encode(lc.ToolMessage("x", tool_call_id="1", artifact=[{}] * 10**6), 0, 0, SHIPPED).record
     packed = whole.rstrip(b"\0")
     assert len(packed) < 1000 < len(whole)
     assert record.decode(b"0:" + whole).message

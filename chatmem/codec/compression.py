@@ -1,6 +1,7 @@
-"""Compresses records with zstd, alone or with a dictionary trained on similar conversations.
+"""Compresses records with zstd and a dictionary: the one that ships with chatmem, or one that the user trained.
 
 A single message is too short to compress well, but resembles others. A dictionary holds what they have in common.
+Records without a dictionary, which earlier versions wrote, are read too.
 
 A record names its dictionary by number, and the number is a hash of the dictionary's content. (Dictionaries trained by
 earlier releases have a number from 2**31 on, a hash of what they were trained on.) The number detects damage, but not a
@@ -14,11 +15,12 @@ import hashlib
 import threading
 from collections.abc import Iterable
 from contextlib import suppress
+from functools import cache
 from typing import Any
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.codec import messages
+from chatmem.codec import messages, shipped
 from chatmem.extras import needed
 
 LEVEL = 3
@@ -92,7 +94,12 @@ class Dictionary:
             trained = zstd.train_dictionary(size, samples, dict_id=_FIRST).as_bytes()
         except zstd.ZstdError as error:
             raise ValueError(f"conversations cannot train a dictionary; pass more and longer ones: {error}") from None
-        return cls(trained[: _NUMBER.start] + _number_of(trained).to_bytes(4, "little") + trained[_NUMBER.stop :])
+        return cls.numbered(trained)
+
+    @classmethod
+    def numbered(cls, data: bytes) -> Dictionary:
+        """Load a dictionary of zstd's, whatever its number, under the number that belongs to its content."""
+        return cls(data[: _NUMBER.start] + _number_of(data).to_bytes(4, "little") + data[_NUMBER.stop :])
 
     def __repr__(self) -> str:
         return f"Dictionary({self.number}, {len(self.data):,} bytes)"
@@ -101,17 +108,19 @@ class Dictionary:
 class Compression:
     """Compresses what a memory writes."""
 
-    def __init__(self, dictionary: Dictionary | None) -> None:
-        """Take a dictionary, or None to compress without one.
+    def __init__(self, dictionary: Dictionary) -> None:
+        """Take a dictionary.
 
         Raises:
-            UnsupportedError: the extra `zstd` is not installed.
             ValueError: this process uses another dictionary with the same number.
         """
-        _zstd()
         self.dictionary = dictionary
-        if dictionary is not None:
-            learn(dictionary)
+        learn(dictionary)
+
+    @property
+    def stored(self) -> Dictionary | None:
+        """The dictionary, if readers need it from the server; None if it ships with chatmem."""
+        return None if self.dictionary.number in shipped.NUMBERS else self.dictionary
 
     def compress(self, data: bytes) -> bytes | None:
         """Return the data compressed, or None if that saves nothing."""
@@ -134,12 +143,12 @@ def compression_of(option: str | Dictionary | None) -> Compression | None:
     if isinstance(option, Dictionary):
         return Compression(option)
     if option == "zstd":
-        return Compression(None)
+        return Compression(_shipped(shipped.NUMBERS[-1]))
     raise ValueError(f'compression must be "zstd", a chatmem.Dictionary or None, not {option!r}')
 
 
 _given: dict[int, Dictionary] = {}
-"""The dictionaries that the application passed, by number."""
+"""The dictionaries that the application passed or that ship with chatmem and were needed, by number."""
 _found: dict[int, Dictionary | None] = {}
 """The dictionaries from servers, by number; None for those that a server did not have."""
 
@@ -150,9 +159,22 @@ def learn(dictionary: Dictionary) -> None:
     Raises:
         ValueError: the application passed another dictionary with the same number.
     """
-    known = _given.setdefault(dictionary.number, dictionary)
+    if dictionary.number in shipped.NUMBERS:
+        known = _shipped(dictionary.number)
+    else:
+        known = _given.setdefault(dictionary.number, dictionary)
     if known.fingerprint != dictionary.fingerprint:
         raise ValueError(f"compression: another dictionary in use has the number {dictionary.number}: train a new one")
+
+
+def _shipped(number: int) -> Dictionary:
+    """Return a dictionary that ships with chatmem. It is loaded when it is first needed.
+
+    Raises:
+        UnsupportedError: the extra `zstd` is not installed.
+    """
+    known = _given.get(number)
+    return known or _given.setdefault(number, Dictionary(shipped.path_of(number).read_bytes()))
 
 
 def learn_stored(number: int, data: bytes | None) -> None:
@@ -209,7 +231,8 @@ def decompress(data: bytes, *, only_given: bool = False) -> bytes:
 
     Args:
         data: the frame.
-        only_given: whether to accept only dictionaries that the application passed, none from a server.
+        only_given: whether to refuse dictionaries from a server, and accept only those that the application passed or
+            that ship with chatmem.
 
     Raises:
         UnknownDictionaryError: this process does not have the dictionary yet.
@@ -221,7 +244,7 @@ def decompress(data: bytes, *, only_given: bool = False) -> bytes:
         frame = zstd.get_frame_parameters(data, format=zstd.FORMAT_ZSTD1_MAGICLESS)
         if not 0 < frame.content_size <= min(LARGEST, MOST_TIMES * len(data)):
             raise ValueError("it is compressed and claims an absurd size")
-        if only_given and frame.dict_id and frame.dict_id not in _given:
+        if only_given and frame.dict_id not in (0, *_given, *shipped.NUMBERS):
             raise ValueError(
                 f"it was encrypted by an earlier chatmem, which did not bind dictionary {frame.dict_id} to it: "
                 "connect with compression=chatmem.Dictionary(...), then call reencrypt"
@@ -238,6 +261,8 @@ def _dictionary(number: int) -> Dictionary | None:
         return None
     if number in _given:
         return _given[number]
+    if number in shipped.NUMBERS:
+        return _shipped(number)
     if number not in _found:
         raise UnknownDictionaryError(number)
     dictionary = _found[number]
@@ -256,15 +281,15 @@ class _Tools(threading.local):
         self._compressors: dict[bytes, Any] = {}
         self._decompressors: dict[bytes, Any] = {}
 
-    def compressor(self, dictionary: Dictionary | None) -> Any:
-        which = dictionary.fingerprint if dictionary else b""
+    def compressor(self, dictionary: Dictionary) -> Any:
+        which = dictionary.fingerprint
         if which not in self._compressors:
             zstd = _zstd()
             parameters = zstd.ZstdCompressionParameters.from_level(
                 LEVEL, format=zstd.FORMAT_ZSTD1_MAGICLESS, write_content_size=True, write_dict_id=True
             )
-            given = {"dict_data": zstd.ZstdCompressionDict(dictionary.data)} if dictionary else {}
-            self._compressors[which] = zstd.ZstdCompressor(compression_params=parameters, **given)
+            data = zstd.ZstdCompressionDict(dictionary.data)
+            self._compressors[which] = zstd.ZstdCompressor(compression_params=parameters, dict_data=data)
         return self._compressors[which]
 
     def decompressor(self, dictionary: Dictionary | None) -> Any:
@@ -279,6 +304,7 @@ class _Tools(threading.local):
 _tools = _Tools()
 
 
+@cache
 def _zstd() -> Any:
     with needed("compressed records need", "zstd", "zstandard"):
         import zstandard  # noqa: PLC0415

@@ -58,7 +58,7 @@ class Policy:
     seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
     """the sessions that this process knows to hold messages"""
     dictionary: StoredDictionary | None = field(init=False)
-    """the compression dictionary on the server; None for none"""
+    """the compression dictionary on the server; None if readers need none from there"""
 
     def __post_init__(self) -> None:
         check_prefix(self.prefix)
@@ -76,9 +76,8 @@ class Policy:
 
 
 def _dictionary(prefix: str, compression: Compression | None) -> StoredDictionary | None:
-    if compression is None or compression.dictionary is None:
-        return None
-    return StoredDictionary(prefix, compression.dictionary)
+    stored = None if compression is None else compression.stored
+    return None if stored is None else StoredDictionary(prefix, stored)
 
 
 def _wait(replicas: int, timeout: float | timedelta) -> tuple[str | bytes, ...] | None:

@@ -57,8 +57,9 @@ def connect(
         wait_replicas: how many replicas must confirm a write before it returns (WAIT); by default none.
         wait_timeout: seconds or a `timedelta` in which they must do so. Keep it below the connection's own time-out of
             5 s.
-        compression: "zstd", or a `Dictionary` trained on your conversations, which is then stored with them. By
-            default records are not compressed. Readers need no option, but they need the extra `zstd` too.
+        compression: "zstd", which uses a dictionary that is part of chatmem, or a `Dictionary` trained on your
+            conversations, which is then stored with them. By default records are not compressed. Readers need no
+            option, but they need the extra `zstd` too.
         max_messages: how many of a session's last messages each append keeps; by default all. A tool exchange is kept
             or removed as a whole, so there may be a few more, and a system message at the head always stays.
         max_message_bytes: how large a stored message may be; a larger one raises MessageTooLargeError. By default as
