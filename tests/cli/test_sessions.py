@@ -103,7 +103,7 @@ class TestSessions:
         done = run("sessions", "--json")
         assert (done.exit_code, ids(done)) == (1, ["a"])
         assert done.stderr.count("\n") == 1
-        assert "chatmem did not write what the key chatmem:{wrong}:m holds" in done.stderr
+        assert "the key chatmem:{wrong}:m holds data that chatmem did not write" in done.stderr
 
 
 class TestSearch:

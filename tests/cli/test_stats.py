@@ -89,7 +89,7 @@ class TestStats:
             raw.execute_command("ACL", "DELUSER", "few")
         found = json.loads(done.stdout)
         assert (found["sessions"], found["bytes"], done.returncode) == (4, None, 0)
-        assert done.stderr.startswith("sizes are not known: MEMORY USAGE: the server refused this user")
+        assert done.stderr.startswith("sizes are not known: MEMORY USAGE: the server refused")
 
     @pytest.mark.parametrize("name", ["a.png", "a.svg"])
     def test_a_picture(self, run: Run, tmp_path: Path, name: str) -> None:
