@@ -29,12 +29,16 @@ def renamed_argument(old: str, new: str) -> Callable[[Callable[P, T]], Callable[
     Args:
         old: the old name.
         new: the name of the decorated function's parameter.
+
+    The function raises a TypeError if it gets both.
     """
 
     def decorate(function: Callable[P, T]) -> Callable[P, T]:
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> T:
             if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}() got both {new}= and its old name {old}=")
                 renamed(f"{function.__name__}({old}=)", f"{new}=")
                 kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)

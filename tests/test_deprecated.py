@@ -42,3 +42,10 @@ def test_position_of_an_error() -> None:
     error = chatmem.EncodingError("cannot be stored", index=3)
     with pytest.warns(DeprecationWarning, match=r"EncodingError\.position is deprecated: use EncodingError\.index"):
         assert error.position == 3
+
+
+def test_both_names(url: str, prefix: str) -> None:
+    """Neither silently wins."""
+    both: dict[str, Any] = {"upto": 1, "up_to": 2}
+    with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory, pytest.raises(TypeError, match="got both up_to="):
+        memory.history("a").fork("b", **both)
