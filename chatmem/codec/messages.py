@@ -20,9 +20,9 @@ from chatmem.codec import registry
 from chatmem.codec.extensions import CONTAINERS
 from chatmem.codec.fields import dump_field, load_field
 from chatmem.codec.hostile import check_keys
-from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
+from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, has_typed_parts, is_typed, kind_of
 from chatmem.codec.models import default_of, private_of
-from chatmem.codec.values import NotStorableError, OnUnstorable, Writer
+from chatmem.codec.values import ATOMS, NotStorableError, OnUnstorable, Writer
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
@@ -61,8 +61,9 @@ def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "
     kind = BY_CLASS.get(type(message))
     if kind is not None and kind.matches_class and not message.__pydantic_extra__:
         values = message.__dict__
-        for name in kind.names:
-            if not is_typed(name, values.get(name)):
+        for name, types in kind.types:
+            value = values.get(name)
+            if type(value) not in types or (value and type(value) not in ATOMS and not has_typed_parts(name, value)):
                 break
         else:
             try:
