@@ -1,8 +1,12 @@
-"""chatmem: chat message history on Redis, async first."""
+"""chatmem: chat message history on Redis, async first.
 
-from chatmem.codec.compression import Dictionary
-from chatmem.codec.encryption import KeyRing
-from chatmem.codec.registry import register
+Importing the package loads little: the program `chatmem` prints its help, and the shell completes a session's id,
+without LangChain and redis-py. The first use of a name other than an error's loads them.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chatmem.errors import (
     ChatMemError,
     ConflictError,
@@ -16,9 +20,14 @@ from chatmem.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from chatmem.history import History
-from chatmem.memory import ChatMemory, connect
-from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+
+if TYPE_CHECKING:
+    from chatmem.codec.compression import Dictionary
+    from chatmem.codec.encryption import KeyRing
+    from chatmem.codec.registry import register
+    from chatmem.history import History
+    from chatmem.memory import ChatMemory, connect
+    from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 
 __all__ = [
     # the way in
@@ -49,3 +58,23 @@ __all__ = [
     "UnavailableError",
     "UnsupportedError",
 ]  # fmt: skip
+
+_MODULES = {
+    "Dictionary": "codec.compression",
+    "KeyRing": "codec.encryption",
+    "register": "codec.registry",
+    "History": "history",
+    **dict.fromkeys(("ChatMemory", "connect"), "memory"),
+    **dict.fromkeys(("Appended", "Edited", "Entry", "Match", "Page", "SessionInfo", "SessionPage"), "model"),
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package's
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

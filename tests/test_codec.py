@@ -94,8 +94,8 @@ def test_the_fast_path_serves_the_real_conversations() -> None:
 @pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda kind: kind.cls.__name__)
 def test_the_fast_path_can_build_every_class(kind: kinds.Kind) -> None:
     """Python lets a blank become a message of the class, whose layout is the same. If not, reads are exact but slow."""
-    blank = object.__new__(plain._Blank)
-    blank.__class__ = kind.cls  # type: ignore[assignment]
+    blank: Any = object.__new__(plain._Blank)
+    blank.__class__ = kind.cls
     assert type(blank) is kind.cls
 
 
