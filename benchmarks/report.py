@@ -54,6 +54,14 @@ def throughput(result: dict[str, Any], metric: str, factor: float) -> list[Colum
     return [Column("1 at once", "turn/50", metric, factor), *many, *seen]
 
 
+def application(metric: str, factor: float) -> list[Column]:
+    """Return a metric of 50 turns at once in a chat server's process, without and with `gc.freeze`."""
+    return [
+        Column("50 at once", "application/50", metric, factor),
+        Column("with gc.freeze()", "application/50", f"frozen_{metric}", factor),
+    ]
+
+
 def alone(result: dict[str, Any]) -> list[Column]:
     """Return the operations by themselves, and what a session and a process cost."""
     return [
@@ -83,6 +91,10 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     _table(console, result, "Turns a second, 50 messages of history", throughput(result, "per_second", 1))
     _table(console, result, "Client CPU a turn, us", throughput(result, "cpu", MICRO))
     _table(console, result, "Server CPU a turn, us", throughput(result, "server_cpu", MICRO))
+    _table(console, result, "Turns a second in a chat server's process", application("per_second", 1))
+    _table(console, result, "Client CPU a turn in that process, us", application("cpu", MICRO))
+    _table(console, result, "The garbage collector's part of it, us", application("collector", MICRO))
+    _table(console, result, "The collector's longest pause, ms", application("longest_pause", MILLI))
     _table(console, result, "One operation", alone(result))
     _table(console, result, "Small appends, one after another", beside())
     _ratios(console, result, "chatmem")
@@ -119,13 +131,15 @@ def _ratios(console: Console, result: dict[str, Any], base: str) -> None:
         found = ratio(result, column, system, base)
         if not found:
             return "-"
-        return f"{1 / found if column.metric == 'per_second' else found:.2f}"
+        return f"{1 / found if column.metric.endswith('per_second') else found:.2f}"
 
     most = max(numbers(result, "read"), default=50)
     columns = [
         Column("turn alone, 50 messages", "turn/50"),
         Column("time a turn, 50 at once", "at_once/50", "per_second"),
         Column("the same, seen before", "at_once_seen/50", "per_second"),
+        Column("the same, chat server", "application/50", "per_second"),
+        Column("the same, gc.freeze()", "application/50", "frozen_per_second"),
         Column("CPU a turn, 50 at once", "at_once/50", "cpu"),
         Column(f"read {most:,}", f"read/{most}"),
         Column("append 2", "append/50"),

@@ -31,12 +31,13 @@ STARTS = 15
 class Run:
     """One run: what it was asked for, and what came out."""
 
-    def __init__(self, size: Size, rows: list[Row], url: str, search_url: str | None, corpus: Path) -> None:
+    def __init__(self, size: Size, rows: list[Row], url: str, search_url: str | None, corpus: Path, only: str) -> None:
         self._size = size
         self._rows = rows
         self._url = url
         self._search_url = search_url
         self._corpus = corpus
+        self._only = only
         self._shuffle = random.Random(0)
         self._processes: dict[str, Process] = {}
         self._result: dict[str, Any] = {"machine": machine(url), "systems": {}, "absent": {}, "scenarios": {}}
@@ -50,11 +51,12 @@ class Run:
                 ask: dict[str, Callable[[], Figures]] = {
                     name: partial(process.ask, scenario.do, **scenario.request)
                     for name, process in self._processes.items()
-                    if scenario.fits(process.row)
+                    if scenario.fits(process.row) and scenario.name.startswith(self._only)
                 }
-                rounds = 1 if scenario.do == "memory" else self._size.rounds
+                rounds = 1 if scenario.do in ("memory", "application") else self._size.rounds
                 self._alternate(scenario.name, ask, rounds, scenario.request)
-        self._measure_starts()
+        if "start".startswith(self._only):
+            self._measure_starts()
         return self._result
 
     def _start(self, row: Row, stack: ExitStack) -> None:
@@ -105,6 +107,7 @@ def main() -> None:
     parser.add_argument("--systems", default=",".join(BY_NAME), help="names with commas between; all by default")
     parser.add_argument("--url", help="a Redis server whose databases 1 to 15 are empty; by default one is started")
     parser.add_argument("--search-url", help="a server with RediSearch and ReJSON, empty, for langchain-redis")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="only scenarios whose names begin so; no plots")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
     parser.set_defaults(size="full")
     asked = parser.parse_args()
@@ -113,12 +116,14 @@ def main() -> None:
         parser.error(f"no system {', '.join(sorted(unknown))}; there are {', '.join(BY_NAME)}")
     with server(asked.url) as url, corpus_file() as corpus:
         rows = [row for row in ROWS if row.name in names]
-        result = {"size": asked.size, **Run(SIZES[asked.size], rows, url, asked.search_url, corpus).measure()}
+        run = Run(SIZES[asked.size], rows, url, asked.search_url, corpus, asked.only)
+        result = {"size": asked.size, **run.measure()}
     asked.output.mkdir(parents=True, exist_ok=True)
     file = asked.output / f"{asked.size}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)
-    print(f"written: {', '.join(map(str, [file, *_plots(result, asked.output)]))}")
+    plots = [] if asked.only else _plots(result, asked.output)
+    print(f"written: {', '.join(map(str, [file, *plots]))}")
 
 
 def _plots(result: dict[str, Any], folder: Path) -> list[Path]:

@@ -39,6 +39,9 @@ class Size:
     large: int
     """Messages of the session that is read again and again beside small appends: 5 MB in `quick` and `full`."""
     starts: int
+    passes: int
+    """How often 50 turns at once are taken in a chat server's process. A full garbage collection comes by once in some
+    4,000 turns."""
 
 
 HISTORIES = (10, 50, 200, 1000)
@@ -46,9 +49,13 @@ AT_ONCE = (10, 50, 200)
 LONG = 100_000
 LARGE = 8200
 SIZES = {
-    "smoke": Size(rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, starts=1),
-    "quick": Size(rounds=4, sessions=30, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=1),
-    "full": Size(rounds=10, sessions=100, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=7),
+    "smoke": Size(rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, starts=1, passes=1),
+    "quick": Size(
+        rounds=4, sessions=30, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=1, passes=100
+    ),
+    "full": Size(
+        rounds=10, sessions=100, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=7, passes=200
+    ),
 }
 
 
@@ -72,6 +79,8 @@ def scenarios(size: Size) -> Iterator[Scenario]:
         request = {"history": size.large, "appends": size.sessions, "reading": reading}
         yield Scenario(name, request, "beside", asynchronous_only=True)
     yield Scenario("memory", {"history": max(size.histories)}, "memory")
+    request = {"action": "turn", "history": 50, "sessions": 50, "at_once": 50, "passes": size.passes}
+    yield Scenario("application/50", request, "application")  # the last, for what it imports
 
 
 def _tails(size: Size) -> Iterator[Scenario]:

@@ -14,6 +14,7 @@ import platform
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -24,6 +25,9 @@ from benchmarks.corpus import Corpus
 from benchmarks.drivers import AsyncDriver, Call, ThreadDriver
 from benchmarks.stage import Stage
 from benchmarks.systems import BY_NAME, Row
+
+APPLICATION = ("fastapi", "langchain.agents", "langchain.chat_models", "langgraph.graph", "openai")
+"""What a chat server imports: hundreds of thousands of objects that the garbage collector goes through."""
 
 
 class Worker:
@@ -90,6 +94,21 @@ class Worker:
             measured.run(lambda: self._driver.run([calls[i::at_once] for i in range(at_once)]))  # noqa: B023 - called now
         return measured.result()
 
+    def application(self, **request: Any) -> dict[str, float]:
+        """Time a round in a process that has imported what a chat server imports, without and with `gc.freeze`.
+
+        The imports cannot be undone, so later rounds of other scenarios have them too.
+        """
+        for name in APPLICATION:
+            with suppress(ModuleNotFoundError):  # a peer's environment has other packages
+                importlib.import_module(name)
+        usual = self.round(**request)
+        gc.collect()
+        gc.freeze()
+        frozen = self.round(**request)
+        gc.unfreeze()
+        return {**usual, **{f"frozen_{metric}": value for metric, value in frozen.items()}}
+
     def memory(self, *, history: int) -> dict[str, float]:
         """Return what a message takes in the server, of all keys of a session."""
         self._make_template(history, 0, 0)
@@ -136,22 +155,32 @@ class Worker:
 
 
 class Measured:
-    """Adds up wall time, CPU of this process with all its threads, and CPU of the server."""
+    """Adds up wall time, CPU of this process with all its threads and of the server, and the collector's time."""
 
     def __init__(self, server_cpu: Callable[[], float]) -> None:
         self._server_cpu = server_cpu
         self._took: list[float] = []
+        self._pauses: list[float] = []
+        self._collecting_since = 0.0
         self._wall = self._cpu = self._server = 0.0
 
     def run(self, what: Callable[[], list[float]]) -> None:
         """Run it and add what it took."""
         if not self._took:
             gc.collect()  # what the preparation left is not this round's; once, as it costs more than a small pass
+        gc.callbacks.append(self._note_collection)
         server, wall, cpu = self._server_cpu(), time.perf_counter(), time.process_time()
         self._took += what()
+        gc.callbacks.remove(self._note_collection)
         self._wall += time.perf_counter() - wall
         self._cpu += time.process_time() - cpu
         self._server += self._server_cpu() - server
+
+    def _note_collection(self, phase: str, _info: dict[str, int]) -> None:
+        if phase == "start":
+            self._collecting_since = time.perf_counter()
+        else:
+            self._pauses.append(time.perf_counter() - self._collecting_since)
 
     def result(self) -> dict[str, float]:
         """Return the figures of a call."""
@@ -161,6 +190,8 @@ class Measured:
             "p99": _quantile(self._took, 0.99),
             "per_second": number / self._wall,
             "cpu": self._cpu / number,
+            "collector": sum(self._pauses) / number,
+            "longest_pause": max(self._pauses, default=0.0),
             "server_cpu": self._server / number,
         }
 

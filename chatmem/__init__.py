@@ -2,11 +2,14 @@
 
 `connect` returns a `ChatMemory`, whose `history` returns a `History`: one conversation. `chatmem.sync` has the same
 for synchronous code.
+
+Importing the package itself is cheap, so that the command line and shell completion start fast. The first use of a name
+other than an error's imports LangChain and redis-py.
 """
 
-from chatmem.codec.compression import Dictionary
-from chatmem.codec.encryption import KeyRing
-from chatmem.codec.registry import register
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from chatmem.errors import (
     ChatMemError,
     ConflictError,
@@ -20,9 +23,14 @@ from chatmem.errors import (
     UnavailableError,
     UnsupportedError,
 )
-from chatmem.history import History
-from chatmem.memory import ChatMemory, connect
-from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+
+if TYPE_CHECKING:
+    from chatmem.codec.compression import Dictionary
+    from chatmem.codec.encryption import KeyRing
+    from chatmem.codec.registry import register
+    from chatmem.history import History
+    from chatmem.memory import ChatMemory, connect
+    from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
 
 __all__ = [
     # connect, read and write
@@ -53,3 +61,23 @@ __all__ = [
     "UnavailableError",
     "UnsupportedError",
 ]  # fmt: skip
+
+_MODULES = {
+    "Dictionary": "codec.compression",
+    "KeyRing": "codec.encryption",
+    "register": "codec.registry",
+    "History": "history",
+    **dict.fromkeys(("ChatMemory", "connect"), "memory"),
+    **dict.fromkeys(("Appended", "Edited", "Entry", "Match", "Page", "SessionInfo", "SessionPage"), "model"),
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of the package's
+
+    def __getattr__(name: str) -> Any:
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = globals()[name] = getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

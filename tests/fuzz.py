@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 
 from langchain_core import messages as lc
 
-from chatmem.codec import compression, record
+from chatmem.codec import compression, plain, record
 from chatmem.codec.compression import UnknownDictionaryError, compression_of
 from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
@@ -245,7 +245,7 @@ def read(element: bytes) -> str:
         assert isinstance(message, lc.BaseMessage)
         told = "message"
     try:
-        many = record.decode_messages([element])
+        many = plain.decode_messages([element])
     except CorruptRecordError:
         assert told == "corrupt", element.hex()
     else:

@@ -16,7 +16,7 @@ from langchain_core import messages as lc
 from msgspec.msgpack import Ext
 
 import chatmem
-from chatmem.codec import messages, record
+from chatmem.codec import messages, plain, record
 from chatmem.codec.extensions import CONTAINERS
 from chatmem.codec.hostile import _Walk
 from tests import samples
@@ -46,7 +46,7 @@ def test_json_that_breaks_langchains_validators(data: dict[str, object]) -> None
     with pytest.raises(chatmem.CorruptRecordError):
         record.decode(element)
     with pytest.raises(chatmem.CorruptRecordError):
-        record.decode_messages([element])
+        plain.decode_messages([element])
 
 
 @pytest.mark.parametrize("code", sorted(CONTAINERS))

@@ -142,6 +142,7 @@ class Kind:
         self.cls = cls
         self.struct = struct
         self.names = struct.__struct_fields__
+        self.types = tuple((name, _TYPES[name]) for name in self.names)
         self.decode = msgspec.msgpack.Decoder(struct, ext_hook=from_extension).decode
         self.decode_extended = msgspec.msgpack.Decoder(
             tuple[struct, Extension],  # type: ignore[valid-type]  # `struct` is a variable, which msgspec allows
@@ -177,11 +178,12 @@ class Kind:
 def is_typed(name: str, value: Any) -> bool:
     """Return whether a Struct's field of that name can hold the value and gives it back unchanged."""
     kind = type(value)
-    if kind not in _TYPES[name]:
-        return False
-    if kind in ATOMS or not value:
-        return True
-    if name in _ITEM_TYPES and kind is list:
+    return kind in _TYPES[name] and (kind in ATOMS or not value or has_typed_parts(name, value))
+
+
+def has_typed_parts(name: str, value: dict[Any, Any] | list[Any]) -> bool:
+    """Return what `is_typed` does, for a value that has one of the field's types and is not empty."""
+    if name in _ITEM_TYPES and type(value) is list:
         items = _ITEM_TYPES[name]
         for item in value:
             if type(item) not in items:

@@ -20,9 +20,9 @@ from chatmem.codec import registry
 from chatmem.codec.extensions import CONTAINERS
 from chatmem.codec.fields import dump_field, load_field
 from chatmem.codec.hostile import check_keys
-from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, is_typed, kind_of
+from chatmem.codec.kinds import BY_CLASS, Extension, Kind, Message, Tool, has_typed_parts, is_typed, kind_of
 from chatmem.codec.models import default_of, private_of
-from chatmem.codec.values import NotStorableError, OnUnstorable, Writer
+from chatmem.codec.values import ATOMS, NotStorableError, OnUnstorable, Writer
 
 _encode = msgspec.msgpack.Encoder().encode
 _new = object.__new__
@@ -31,7 +31,7 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
     BaseModel.__dict__[name].__set__
     for name in ("__dict__", "__pydantic_fields_set__", "__pydantic_extra__", "__pydantic_private__")
 )
-_SMALL = 16 * 1024
+SMALL = 16 * 1024
 """bytes; smaller bodies cannot hold enough keys to make reading them slow"""
 _NOT_UTF8_OR_64_BIT = (UnicodeEncodeError, OverflowError)
 
@@ -61,8 +61,9 @@ def dump(message: BaseMessage, *, with_id: bool, on_unstorable: OnUnstorable = "
     kind = BY_CLASS.get(type(message))
     if kind is not None and kind.matches_class and not message.__pydantic_extra__:
         values = message.__dict__
-        for name in kind.names:
-            if not is_typed(name, values.get(name)):
+        for name, types in kind.types:
+            value = values.get(name)
+            if type(value) not in types or (value and type(value) not in ATOMS and not has_typed_parts(name, value)):
                 break
         else:
             try:
@@ -144,20 +145,15 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
         DecodeError, ValueError: the body is damaged.
         RecursionError: the body is nested too deeply.
     """
-    if len(data) > _SMALL:
+    if len(data) > SMALL:
         check_keys(data, CONTAINERS)
     values = asdict(kind.decode(data))
     if message_id is not None:
         values["id"] = message_id
-    if not kind.matches_class:
-        return _build_adapted(kind.cls, values, set(kind.field_set(mask)), {})
-    # `_build` inlined: almost every message that is read takes this path
-    message = _new(kind.cls)
-    _set_dict(message, values)
-    _set_fields_set(message, set(kind.field_set(mask)))
-    _set_extra(message, {})
-    _set_private(message, None)
-    return message
+    fields_set = set(kind.field_set(mask))
+    if kind.matches_class:
+        return _build(kind.cls, values, fields_set, {}, None)
+    return _build_adapted(kind.cls, values, fields_set, {})
 
 
 def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:
@@ -167,7 +163,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) ->
         DecodeError, ValueError: as `load`, or a registered class has changed so that the record no longer fits it.
         RecursionError: as `load`.
     """
-    if len(data) > _SMALL:
+    if len(data) > SMALL:
         check_keys(data, CONTAINERS)
     struct, extension = kind.decode_extended(data)
     values = asdict(struct)

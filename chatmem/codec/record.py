@@ -46,17 +46,16 @@ from chatmem.errors import CorruptRecordError, EncodingError, MessageTooLargeErr
 
 FORMAT = 1
 EXTENDED, HAS_ID, CALLS_TOOLS, COMPRESSED = 1, 2, 4, 8
-_PLAIN = HAS_ID | CALLS_TOOLS | COMPRESSED
-_KNOWN = _PLAIN | EXTENDED | SEALED
+_KNOWN = EXTENDED | HAS_ID | CALLS_TOOLS | COMPRESSED | SEALED
 MAX_RECORD_BYTES = 512 * 2**20 - 256  # a Redis value has at most 512 MiB; 256 bytes are for position, key name and tag
 MAX_ID_BYTES = 2**16 - 1
 
 _header = struct.Struct(">BBBHqH")
-_unpack, _HEADER_SIZE = _header.unpack_from, _header.size
+_unpack, HEADER_SIZE = _header.unpack_from, _header.size
 TIME = slice(5, 13)
 """where in a record the time is"""
 _COLON = b":"
-_UNREADABLE = (
+UNREADABLE = (
     *(msgspec.DecodeError, ValueError, TypeError, KeyError, OverflowError, RecursionError, struct.error),
     AttributeError,  # from LangChain's validators, on JSON of an unexpected shape
 )
@@ -165,7 +164,7 @@ def copied(element: bytes, compression: Compression | None, sealer: Sealer | Non
         CorruptRecordError: the element holds no record, or the record cannot be decrypted or decompressed.
     """
     plain = plain_record(element, sealer)
-    header, rest = plain[:_HEADER_SIZE], plain[_HEADER_SIZE:]
+    header, rest = plain[:HEADER_SIZE], plain[HEADER_SIZE:]
     _, flags, _, _, _, id_length = _unpack(header)
     message_id = rest[:id_length].decode("utf-8", "surrogatepass")
     return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
@@ -199,39 +198,6 @@ def in_order(elements: Sequence[bytes]) -> bool:
     return True
 
 
-def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> list[BaseMessage]:
-    """Return only the messages of a session's elements. Most reads need no more, and this is the fastest way.
-
-    Args:
-        elements: elements of the session's list.
-        sealer: decrypts encrypted records.
-
-    Raises:
-        CorruptRecordError: a record is damaged or of a newer format.
-    """
-    if sealer is not None:  # then hardly any record is plain
-        return [decode(element, sealer).message for element in elements]
-    load = messages.load
-    read = []
-    for element in elements:
-        try:
-            start = element.index(_COLON) + 1
-            version, flags, code, mask, _, id_length = _unpack(element, start)
-            if version == FORMAT and not flags & ~_PLAIN:
-                start += _HEADER_SIZE
-                data = element
-                if flags & COMPRESSED:
-                    data, start = decompress(element[start:]), 0
-                body = start + id_length
-                message_id = data[start:body].decode() if flags & HAS_ID else None
-                read.append(load(BY_CODE[code], mask, message_id, data[body:]))
-                continue
-        except _UNREADABLE:
-            pass
-        read.append(decode(element).message)  # everything else, and errors
-    return read
-
-
 def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
     """Return the content of an element of a session's list.
 
@@ -244,7 +210,7 @@ def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
     """
     try:
         return _decode(element, sealer)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         raise CorruptRecordError(_reason(error)) from error
 
 
@@ -271,8 +237,8 @@ def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
         if record[:1] == b"{":
             return encode(_decode_json(record, sealer).message, 0, now()).record
         _, rest = _opened(element, record, sealer)
-        return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:_HEADER_SIZE] + rest
-    except _UNREADABLE as error:
+        return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:HEADER_SIZE] + rest
+    except UNREADABLE as error:
         raise CorruptRecordError(_reason(error)) from error
 
 
@@ -294,7 +260,7 @@ def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple
         raise ValueError(f"it is of format {version}, but this chatmem reads format {FORMAT}: upgrade chatmem")
     if flags & ~_KNOWN:
         raise ValueError("a newer chatmem wrote it: upgrade chatmem")
-    rest, only_given = record[_HEADER_SIZE:], False
+    rest, only_given = record[HEADER_SIZE:], False
     if flags & SEALED:
         if sealer is None:
             raise no_key(record)
@@ -330,7 +296,7 @@ def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
 def _time_of(created: int) -> datetime | None:
     try:
         return to_datetime(created)
-    except OverflowError:  # a message with a damaged time is still readable, as for `decode_messages`
+    except OverflowError:  # a message with a damaged time is still readable, as on the fast path
         return None
 
 

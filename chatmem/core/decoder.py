@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.codec import compression, record
+from chatmem.codec import compression, plain, record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.core.keys import dictionary_key
 from chatmem.core.order import longest_growing
@@ -51,10 +51,10 @@ class Decoder:
                 await session.transport.checkpoint()
             part = elements[start:end]
             try:
-                messages += record.decode_messages(part, session.sealer)
+                messages += plain.decode_messages(part, session.sealer)
             except UnknownDictionaryError:
                 compression.look_again()
-                messages += await self._with_dictionaries(partial(record.decode_messages, part, session.sealer))
+                messages += await self._with_dictionaries(partial(plain.decode_messages, part, session.sealer))
         return messages
 
     async def entries(

@@ -8,14 +8,15 @@ one node. The tag holds the session's id as it is, except for characters that wo
 from __future__ import annotations
 
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from binascii import crc_hqx
+from base64 import urlsafe_b64decode
+from binascii import b2a_base64, crc_hqx
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 from uuid import UUID
 
 _UUID = b"%~"
-_UUID_LENGTH, _PACKED_LENGTH = 36, 24
+_UUID_LENGTH, _UUID_DIGITS, _PACKED_LENGTH = 36, 32, 24
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _RECENT = b"chatmem:recent:"
 _OWN = {
     b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
@@ -76,14 +77,16 @@ def name_of(field: bytes) -> str:
 
 
 def _pack_uuid(name: str) -> bytes | None:
+    digits = name.replace("-", "")
+    if len(digits) != _UUID_DIGITS or not name[8] == name[13] == name[18] == name[23] == "-":
+        return None
     try:
-        data = bytes.fromhex(name.replace("-", ""))
+        data = bytes.fromhex(digits)
     except ValueError:
         return None
-    digits = data.hex()
-    if f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}" != name:
-        return None  # capitals, or dashes elsewhere: unpacking would change it
-    return _UUID + urlsafe_b64encode(data)[:-2]
+    if data.hex() != digits:
+        return None  # capitals: unpacking would change them
+    return _UUID + b2a_base64(data, newline=False).translate(_URL_SAFE)[:-2]
 
 
 def session_keys(prefix: str, session_id: str) -> SessionKeys:
