@@ -28,7 +28,9 @@ from tests import samples
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of Starlette's TestClient
 
-RESULTS = [one for one in vars(chatmem).values() if isinstance(one, type) and is_dataclass(one)]
+RESULTS = [
+    one for one in (getattr(chatmem, name) for name in chatmem.__all__) if isinstance(one, type) and is_dataclass(one)
+]
 ERRORS = [one for one in vars(chatmem).values() if isinstance(one, type) and issubclass(one, chatmem.ChatMemError)]
 Item = TypeVar("Item")
 
