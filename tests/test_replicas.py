@@ -15,6 +15,7 @@ from langchain_core.messages import HumanMessage
 
 import chatmem
 import chatmem.sync
+from chatmem.transports import replicated
 from tests.clusters import Cluster, Node, cluster
 from tests.coroutines import Connect, as_coroutines
 from tests.servers import debian_binary, free_port, run_server, wait_until
@@ -190,3 +191,20 @@ def test_arguments(connect: Connect, options: dict[str, Any], said: str) -> None
     """What makes no sense is a ValueError that names the argument."""
     with pytest.raises(ValueError, match=said):
         connect("redis://localhost", **options)
+
+
+async def test_a_slot_that_moves_between_two_writes() -> None:
+    """All commands are sent again to where the slot is now, not only if it was the first that was refused."""
+    moved = redis.exceptions.MovedError("1234 127.0.0.1:7001")
+    answers = [[1, moved, 0], [moved, moved, 0], [1, 2, 1]]
+    followed = 0
+
+    async def on_node() -> list[Any]:
+        return answers.pop(0)
+
+    async def follow() -> None:
+        nonlocal followed
+        followed += 1
+
+    assert await replicated.send_to_owner(on_node, follow) == [1, 2, 1]
+    assert (followed, answers) == (2, [])

@@ -22,7 +22,7 @@ _ATTEMPTS = 3
 
 
 async def send(client: redis.asyncio.RedisCluster, commands: Sequence[Command]) -> list[Any]:
-    """Send a script's call and its WAIT to the node of the script's keys; return their replies and errors."""
+    """Send calls of scripts and a WAIT to the node of their keys; return their replies and errors."""
 
     async def on_node() -> list[Any]:
         await client.initialize()
@@ -36,7 +36,7 @@ async def send(client: redis.asyncio.RedisCluster, commands: Sequence[Command]) 
     async def follow() -> None:
         await client.execute_command(*commands[0])
 
-    return await _send(on_node, follow)
+    return await send_to_owner(on_node, follow)
 
 
 async def send_blocking(client: redis.RedisCluster, commands: Sequence[Command]) -> list[Any]:
@@ -52,19 +52,21 @@ async def send_blocking(client: redis.RedisCluster, commands: Sequence[Command])
     async def follow() -> None:
         client.execute_command(*commands[0])
 
-    return await _send(on_node, follow)
+    return await send_to_owner(on_node, follow)
 
 
-async def _send(on_node: Callable[[], Awaitable[list[Any]]], follow: Callable[[], Awaitable[None]]) -> list[Any]:
+async def send_to_owner(
+    on_node: Callable[[], Awaitable[list[Any]]], follow: Callable[[], Awaitable[None]]
+) -> list[Any]:
     """Send to the node that should have the keys, until it has them.
 
     Args:
         on_node: sends the commands to that node.
-        follow: sends the write alone, by which redis-py learns where the slot is now.
+        follow: sends the first write alone, by which redis-py learns where the slot is now.
     """
     for _ in range(_ATTEMPTS):
         replies = await on_node()
-        if not isinstance(replies[0], _ELSEWHERE):
+        if not any(isinstance(reply, _ELSEWHERE) for reply in replies):
             return replies
         with suppress(NoScriptError):  # the caller then sends the script's text
             await follow()

@@ -9,11 +9,17 @@ from typing import Any
 
 import redis
 from langchain_core import messages as lc
+from redis.exceptions import ClusterError, TryAgainError
 
 import chatmem
 from tests.chaos.story import AGAIN, Tally, told, until_done
 
 PARTS = "mis"
+_PASSING = (
+    *(redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError),
+    *(ClusterError, TryAgainError),
+)
+"""What a server may answer for a while."""
 DAMAGES = ("delete", "expire", "another type", "of another life")
 Raw = Callable[..., Awaitable[Any]]
 
@@ -22,9 +28,17 @@ class Victim:
     """One session, from its first message to its erasure."""
 
     def __init__(
-        self, memory: chatmem.ChatMemory, prefix: str, name: str, raw: Raw, rng: random.Random, tally: Tally
+        self,
+        memory: chatmem.ChatMemory,
+        prefix: str,
+        name: str,
+        raw: Raw,
+        rng: random.Random,
+        tally: Tally,
+        *,
+        loses: bool,
     ) -> None:
-        self.name = name
+        self.name, self._loses = name, loses
         self._user = rng.choice([None, "victim"])
         self._history, self._anybody = memory.history(name, user=self._user), memory.history(name)
         self._keys = {part: f"{prefix}:{{{name}}}:{part}" for part in PARTS}
@@ -116,12 +130,16 @@ class Victim:
 
     async def _erase(self, where: str, settle: Callable[[], Awaitable[None]]) -> None:
         """Erase what is left, by whoever may: nobody knows that it is this user's where the state is not its own."""
-        await self._ask(where, self._history.clear)
-        await self._ask(where, self._anybody.clear)
-        await settle()
-        left = [part for part, key in self._keys.items() if await self._raw("exists", key)]
-        if left:
-            self._tally.wrong(f"{where}: erased, and {left} are left")
+        while True:
+            await self._ask(where, self._history.clear)
+            await self._ask(where, self._anybody.clear)
+            await settle()
+            left = [part for part, key in self._keys.items() if await self._raw("exists", key)]
+            if not left:
+                return
+            if not self._loses:  # no failover may have undone it
+                self._tally.wrong(f"{where}: erased, and {left} are left")
+                return
 
 
 def raw_of(client: Any) -> Raw:
@@ -131,7 +149,7 @@ def raw_of(client: Any) -> Raw:
         while True:
             try:
                 return await asyncio.to_thread(getattr(client, command), *arguments, **options)
-            except (redis.ConnectionError, redis.TimeoutError, redis.ReadOnlyError, redis.OutOfMemoryError):
+            except _PASSING:
                 await asyncio.sleep(AGAIN)
 
     return run

@@ -166,7 +166,8 @@ class Lane:
             kind = self._rng.random()
             if kind < VICTIM:
                 name = f"victim {self._name} {self._rng.getrandbits(32):x}"
-                await Victim(self._memory, PREFIX, name, self._raw, self._rng, self._tally).run(self._settle)
+                victim = Victim(self._memory, PREFIX, name, self._raw, self._rng, self._tally, loses=self._task.loses)
+                await victim.run(self._settle)
                 self._journal.write(counted=A_VICTIM)
             elif kind < VICTIM + SHARED:
                 await shared.append(self._memory, self._rng, self._journal, self._tally)
