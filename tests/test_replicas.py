@@ -196,7 +196,7 @@ def test_arguments(connect: Connect, options: dict[str, Any], said: str) -> None
 async def test_a_slot_that_moves_between_two_writes() -> None:
     """All commands are sent again to where the slot is now, not only if it was the first that was refused."""
     moved = redis.exceptions.MovedError("1234 127.0.0.1:7001")
-    answers = [[1, moved, 0], [moved, moved, 0], [1, 2, 1]]
+    answers: list[list[Any]] = [[1, moved, 0], [moved, moved, 0], [1, 2, 1]]
     followed = 0
 
     async def on_node() -> list[Any]:
