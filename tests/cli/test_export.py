@@ -342,7 +342,7 @@ class TestFile:
         for start in range(0, 100_000, 5000):
             memory.history("long").append(*(f"{n} {text}" for n in range(start, start + 5000)))
         file = tmp_path / "long.jsonl"
-        idle = peak("--version")
+        idle = peak("sessions", "--match", "none", CHATMEM_URL=server)  # which loads all that the others load
         for arguments, at in ((("export", "-o", str(file)), server), (("import", str(file)), other)):
             assert peak(*arguments, CHATMEM_URL=at) < idle + 40 * 2**10
         with chatmem.sync.connect(other) as copy:
