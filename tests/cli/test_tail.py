@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,18 +129,20 @@ class TestPipe:
             assert process.stderr is not None
             assert "cannot be read" in process.stderr.readline()
 
-    def test_a_server_that_restarts(self) -> None:
+    def test_a_server_that_restarts(self, tmp_path: Path) -> None:
         """Two notes on stderr, and nothing is missed."""
-        port = free_port()
+        port, kept = free_port(), ("--dir", str(tmp_path), "--dbfilename", "kept.rdb")
         with ExitStack() as stack:
-            with run_server(debian_binary(), port=port) as url, chatmem.sync.connect(url) as memory:
+            with run_server(debian_binary(), *kept, port=port) as url, chatmem.sync.connect(url) as memory:
                 memory.history("a").append("0")
+                with redis.Redis.from_url(url) as raw:
+                    raw.save()
                 process = stack.enter_context(tailing(url, "--json"))
                 read(process, 1)
             assert process.stderr is not None
             assert process.stderr.readline().startswith("waiting for the server: ")
-            with run_server(debian_binary(), port=port) as url, chatmem.sync.connect(url) as memory:
-                memory.history("a").append("0", "1")
+            with run_server(debian_binary(), *kept, port=port) as url, chatmem.sync.connect(url) as memory:
+                memory.history("a").append("1")
                 assert contents(read(process, 1)) == ["1"]
                 assert process.stderr.readline() == "the server is back\n"
 
