@@ -620,7 +620,7 @@ class TestDocuments:
                 "Artificial Intelligence (AI) is a branch of computer science that makes machines which can learn."
             ),
             lc.HumanMessage("What is the capital of France?"),
-            lc.AIMessage("The capital of France is Paris, a capital of art."),
+            lc.AIMessage("The capital of France is Paris, on the Seine, far from the sea and from all mountains."),
         ]
         options = {"session_id": prefix, "redis_url": f"{search_url}?protocol=2"}
         name = "langchain_redis.RedisChatMessageHistory"
