@@ -131,6 +131,7 @@ class Victim:
     async def _erase(self, where: str, settle: Callable[[], Awaitable[None]]) -> None:
         """Erase what is left, by whoever may: nobody knows that it is this user's where the state is not its own."""
         while True:
+            await settle()  # what is still on its way when a session is erased may begin it anew
             await self._ask(where, self._history.clear)
             await self._ask(where, self._anybody.clear)
             await settle()
