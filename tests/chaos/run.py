@@ -204,7 +204,7 @@ HEAD = (
 )
 
 
-def details(outcome: Outcome, most: int = 20) -> Any:
+def details(outcome: Outcome, most: int = 1000) -> Any:
     """Return what happened to the servers, and the first things that were not as they should be."""
     happened = ", ".join(f"{name} {count}" for name, count in outcome.disturbances.most_common())
     return "\n".join(
