@@ -37,7 +37,7 @@ class Sessions:
             session_id: the conversation's id.
             user: the user that it must belong to; None for no check.
             claim: accept a session without a user, and make it this user's with the first write.
-            blocking: whether the coroutines of the history never suspend, for `transports.blocking.drive`.
+            blocking: whether the coroutines of the history never suspend, for `transports.driving.drive`.
 
         Raises:
             ValueError: the id or the user is empty or not a string, or `claim` is without a user.

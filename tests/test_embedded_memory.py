@@ -82,6 +82,16 @@ async def test_it_is_started_again(connect: Connect, folder: Path) -> None:
     await memory.aclose()
 
 
+async def test_listing_starts_it(connect: Connect, folder: Path) -> None:
+    """The list of all sessions is served as the first call, and after a kill, as every other call is."""
+    memory = connect(f"embedded://{folder}")
+    assert [session async for session in memory.all_sessions()] == []
+    await memory.history("a").append("0")
+    kill(folder, "valkey-server")
+    assert [session async for session in memory.all_sessions()] == ["a"]
+    await memory.aclose()
+
+
 async def test_both_facades_and_another_process_share_it(folder: Path) -> None:
     """One session, three users."""
     async with chatmem.connect(f"embedded://{folder}") as memory:

@@ -7,8 +7,7 @@ from typing import Any
 
 from chatmem.backends.connection import backend_at
 from chatmem.transports.base import Command
-from chatmem.transports.driving import drive
-from chatmem.transports.errors import REDIS_ERRORS, translate
+from chatmem.transports.driving import drive, iterate
 
 
 class Server:
@@ -35,31 +34,10 @@ class Server:
     def scan(self, match: bytes) -> Iterator[bytes]:
         """Yield the keys that match a glob, each once."""
         seen: set[bytes] = set()
-        for key in self._keys(match):
+        for key in iterate(self._transport.scan(match)):
             if key not in seen:
                 seen.add(key)
                 yield key
-
-    def _keys(self, match: bytes) -> Iterator[bytes]:
-        client = self._backend.open_blocking()
-        try:
-            if not hasattr(client, "scan_iter"):  # Upstash's client has none
-                yield from self._scan(match)
-                return
-            for key in client.scan_iter(match, count=1000):
-                yield key.encode() if isinstance(key, str) else key
-        except REDIS_ERRORS as error:
-            raise translate(error) from error
-        finally:
-            client.close()
-
-    def _scan(self, match: bytes) -> Iterator[bytes]:
-        cursor = b"0"
-        while True:
-            ((cursor, keys),) = self.run(("SCAN", cursor, b"MATCH", match, b"COUNT", b"1000"))
-            yield from keys
-            if cursor == b"0":
-                return
 
     def close(self) -> None:
         """Close the connections."""

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from chatmem import scripts
 from chatmem.errors import UnavailableError
 
-Command = tuple[str | bytes, ...]
+Command = scripts.Command
 """A Redis command: its name and arguments. `Script.call(...)` returns the command that runs a script."""
 
 KEYS_AT_ONCE = 1000

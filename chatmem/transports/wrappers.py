@@ -102,6 +102,12 @@ class RestartingTransport(TransportWrapper):
         except UnavailableError as error:
             raise self._explain(error) from error
 
+    async def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        """Iterate over matching keys; see `Transport`."""
+        await self.run([("PING",)])  # which starts the server
+        async for key in self._transport.scan(match):
+            yield key
+
 
 class ServerOrClusterTransport(TransportWrapper):
     """Runs commands on one server until it says that it is a node of a cluster, and on that cluster from then on."""
