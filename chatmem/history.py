@@ -44,9 +44,9 @@ class History(Reads, Writes):
     ) -> History:
         """Copy the conversation, or its beginning, into a new session of the same user.
 
-        The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at 0;
-        ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages; a
-        longer copy is built aside, so nobody else has to wait for it.
+        The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at
+        0; ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages or
+        1 MB; a longer copy is built aside, so nobody else has to wait for it.
 
         Args:
             new_session_id: the id of the new session, which must not exist.

@@ -199,9 +199,9 @@ class History:
     ) -> History:
         """Copy the conversation, or its beginning, into a new session of the same user.
 
-        The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at 0;
-        ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages; a
-        longer copy is built aside, so nobody else has to wait for it.
+        The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at
+        0; ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages or
+        1 MB; a longer copy is built aside, so nobody else has to wait for it.
 
         Args:
             new_session_id: the id of the new session, which must not exist.
@@ -289,8 +289,9 @@ class History:
     def entries(self, *, strict: bool = False) -> Iterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
 
-        Each round trip reads 256 entries, so a long session is never in memory as a whole. Every message that is there
-        from beginning to end comes up exactly once, whatever others append, change or remove meanwhile.
+        Each round trip reads up to 256 entries or about 1 MB, so a long session is never in memory as a whole. Every
+        message that is there from beginning to end comes up exactly once, whatever others append, change or remove
+        meanwhile.
 
         Args:
             strict: raise an error for a record that cannot be read; by default its entry carries the error.
@@ -346,9 +347,9 @@ class History:
     def search(self, query: str, *, limit: int = 10) -> list[Match]:
         """Return the messages that contain the words of a query, the best matches first.
 
-        A message that contains more of the words and phrases ranks higher; then one that contains them more often; then
-        the newer one. Case does not matter. The search reads the whole conversation, 256 messages in each round trip,
-        and holds no more than those and `limit` matches in memory.
+        A message that contains more of the words and phrases ranks higher; then one that contains them more often;
+        then the newer one. Case does not matter. The search reads the whole conversation, up to 256 messages or about
+        1 MB in each round trip, and holds no more than those and `limit` matches in memory.
 
         Args:
             query: words, and "phrases in quotation marks".
