@@ -43,11 +43,12 @@ class Left:
     """Where a journal ends: the last story, its session, and the operation that may have been done."""
 
     def __init__(self, path: Path) -> None:
-        self.story, self.done = -1, 0
+        self.story, self.done, self.lines = -1, 0, 0
         self.model, self.version = Model(), 0
         self.open: Op | None = None
         for line in lines(path):
             self._read(line)
+            self.lines += 1
 
     def _read(self, line: Line) -> None:
         match line:

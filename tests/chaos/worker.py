@@ -146,7 +146,7 @@ class Lane:
         self._tally = Tally(self._journal)
         self._task, self._name = task, f"{task.number}.{number}"
         self._memory, self._raw, self._settle = memory, raw, settle
-        self._rng = random.Random(f"{task.seed} {self._name} {self._left.done} {self._left.story}")
+        self._rng = random.Random(f"{task.seed} {self._name} {self._left.lines}")  # draws nothing twice
         self._number = self._left.story
 
     async def run(self) -> None:
