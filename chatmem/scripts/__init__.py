@@ -28,10 +28,10 @@ def _load(*names: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-_SESSION = ("clock.lua", "session.lua", "positions.lua", "trimming.lua")
-_WRITING = (*_SESSION, "recent.lua")
+_SESSION = ("clock.lua", "session.lua", "positions.lua", "branches.lua", "trimming.lua")
+_WRITING = (*_SESSION, "branching.lua", "recent.lua")
 
-APPEND = _load(*_WRITING, "append.lua")
+APPEND = _load(*_WRITING, "retention.lua", "append.lua")
 EDIT = _load(*_WRITING, "edit.lua")
 READ = _load(*_SESSION, "read.lua")
 HEAL = _load(*_SESSION, "heal.lua")

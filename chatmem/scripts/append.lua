@@ -15,7 +15,7 @@
 --       record
 -- Returns {version, first position, last position, duplicates, user}, positions -1 if there are no messages;
 --         {-1, version} if the session is not at the expected version;
---         {-2, index} if a message's id is known with other content;
+--         {-2, index} if a message's id is known with other content, or on another branch;
 --         {-3} if the session is another user's, or nobody's;
 --         {-7, next position, for each message its position if its id is known, else -1} if a record is encrypted for
 --         another position;
@@ -34,6 +34,7 @@ elseif refused or not session.exists or session.epoch and session.index == NO_IN
     redis.call('UNLINK', ids) -- of another life
   end
   session.index, session.mark, session.sign = NO_INDEX, session.mark or EMPTY, nil
+  session.branches = not refused and session.branches or nil
 end
 session.owner = session.owner or user ~= '' and user or nil
 local version, owner = session.version, session.owner or ''
@@ -99,8 +100,9 @@ local function already_there()
     local position = not start and id ~= '' and find_id(session, id)
     start = start or position and position - i
   end
+  local ranges = start and ranges_of(session)
   for i = 0, start and COUNT - 1 or -1 do
-    local index = index_of(list, start + i)
+    local index = within(ranges, start + i) and index_of(list, start + i)
     local element = index and redis.call('LINDEX', list, index)
     local found = element and compared(i, element)
     if found == 'hidden' then
@@ -153,12 +155,15 @@ local function found_of(i, id, digest)
     if at then
       element = redis.call('LINDEX', list, index)
       found = mode == 'put' and 'other' or compared(i, element)
+      if (mode == 'error' or mode == 'add') and session.branches and not within(ranges_of(session), at) then
+        found = 'other' -- nobody would see it on the active branch
+      end
     end
   end
   if mode == 'add' and found ~= 'same' and found ~= 'hidden' then
     local before = given[id .. digest] or
       session.index ~= NO_INDEX and find(session, redis.call('HGET', ids, 'd' .. digest))
-    if before then
+    if before and within(ranges_of(session), before) then
       return 'same', before
     end
     found = found == 'other' and 'again' or found
@@ -181,7 +186,7 @@ for i = 0, COUNT - 1 do
     at = position
     position = position + 1
     local text = written(at)
-    records[#records + 1] = text .. ':' .. record
+    records[#records + 1] = label(session, at) .. record
     if found == 'again' then
       add(names, 'd' .. digest, text)
       given[id .. digest] = at
@@ -196,9 +201,9 @@ for i = 0, COUNT - 1 do
     if found ~= 'same' and (mode == 'replace' or mode == 'put') then
       local slot = given[id] and slots[given[id]]
       if slot then
-        records[slot] = written(at) .. ':' .. record
+        records[slot] = label(session, at) .. record
       else
-        changed[#changed + 1] = {index, written(at) .. ':' .. record}
+        changed[#changed + 1] = {index, label(session, at) .. record}
       end
       given[id], ats[i], slots[i], places[i] = i, at, slot, index
     elseif sealed then
@@ -228,11 +233,16 @@ for _, change in ipairs(changed) do
   redis.call('LSET', list, change[1], change[2])
 end
 for at = 14, HEAD do
-  local _, index = find_id(session, ARGV[at])
+  local gone, index = find_id(session, ARGV[at])
   if index then
     local marker = 'removed:' .. token
     redis.call('LSET', list, index, marker)
     redis.call('LREM', list, index < session.length / 2 and 1 or -1, marker)
+    if session.branches then
+      local tree = branching().tree_of(session)
+      branching().forget(tree, gone, index)
+      branching().keep(session, tree)
+    end
     redis.call('HDEL', ids, 'm' .. ARGV[at])
     redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1
@@ -264,7 +274,7 @@ end
 if not session.created then
   add(fields, 'created', time)
 end
-if #changed > 0 or most and #records > 0 and trimming().trim(session, most) then
+if #changed > 0 or most and #records > 0 and trim(session, most) then
   session.edited = result[1]
   trimming().sweep(session, token)
 end

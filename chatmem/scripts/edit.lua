@@ -8,18 +8,23 @@
 --                  id, a digest, the record;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
 --       "clear": 9 the user who must own the session, empty for anyone;
---       "touch": nothing.
+--       "touch": nothing;
+--       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
+--       "switch", "drop": 9 a branch's number.
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before};
+--           of "branch" and "switch", the number of the branch in place of the position;
 --         {-1, version} if the session is not at the expected version;
 --         {-3} if the session is another user's, or nobody's;
---         {-4} if there is no such message or session;
+--         {-4} if there is no such message, session or branch;
 --         {-5, index} if another message has the id of a given one;
 --         {-6, most} if the replacement has more messages than there are positions for;
 --         {-7, position} if the record is encrypted for another position;
 --         {-8, version, element} if the id of the message at a position cannot be told here;
---         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua.
+--         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua;
+--         {-11} if the branch to remove is active; {-12} if there are too many branches.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
+local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
@@ -83,6 +88,14 @@ local function names_at(first)
   return names
 end
 
+-- Returns the position and the index of the target if the active branch shows it.
+local function shown_target()
+  local position, index = target()
+  if index and within(ranges_of(session), position) then
+    return position, index
+  end
+end
+
 -- A script that writes nothing first may not free memory on a full server. Once it has written, it may run any command.
 local function free_memory()
   redis.call('HDEL', state, '')
@@ -138,7 +151,7 @@ function tasks.replace()
     end
     in_slices('HSET', ids, names_at(position))
   end
-  redis.call('LSET', list, index, written(position) .. ':' .. ARGV[HEAD + 3])
+  redis.call('LSET', list, index, label(session, position) .. ARGV[HEAD + 3])
   return {version + 1, position, 1}
 end
 
@@ -154,6 +167,11 @@ function tasks.delete()
   local marker = 'removed:' .. token
   redis.call('LSET', list, index, marker)
   redis.call('LREM', list, index < length / 2 and 1 or -1, marker)
+  if session.branches then
+    local tree = branching().tree_of(session)
+    branching().forget(tree, position, index)
+    branching().keep(session, tree)
+  end
   if index == length - 1 then
     keep_next()
   end
@@ -162,33 +180,44 @@ end
 
 function tasks.truncate()
   local position = target()
-  if not position then
+  local ranges = ranges_of(session)
+  if not position or how == 'id' and not within(ranges, position) then
     return {-4}
   end
-  local index = index_from(list, position + 1)
-  if index == length then
+  local gone = spans(ranges, position, math.huge, math.huge)
+  local count = gone.length
+  if count == 0 then
     return {version, position, 0}
   end
   free_memory()
-  if index == 0 then
-    redis.call('UNLINK', list)
-  else
-    redis.call('LTRIM', list, 0, index - 1)
+  local tree, active
+  if session.branches then
+    tree, active = branching().tree_of(session)
+    local last = spans(ranges, -1, position + 1, 1, true)[1]
+    active.ranges = branching().up_to(ranges, last and position_at(list, last[1]) or -1)
+    gone = spans(branching().own(tree, active, ranges), position, math.huge, math.huge)
+  end
+  branching().erase(gone, token)
+  if tree then
+    branching().open(session, tree, active)
+    branching().keep(session, tree)
   end
   keep_next()
-  return {version + 1, position, length - index}
+  return {version + 1, position, count}
 end
 
 function tasks.compact()
-  local _, index = target()
+  local position, index = shown_target()
   if not index then
     return {-4}
   end
-  local cut = lists.whole(index + 1, 8 * lists.LARGEST_EXCHANGE)
+  local view, ranges = view_of(session), ranges_of(session)
+  local cut = lists.whole(view, spans(ranges, -1, position + 1, math.huge).length, 8 * lists.LARGEST_EXCHANGE)
   if cut == 0 then
     return {version, -1, 0}
   end
-  local last, count = position_at(list, cut - 1), (#ARGV - HEAD) / 3
+  local from, count = in_list(view, cut - 1) + 1, (#ARGV - HEAD) / 3
+  local last = position_at(list, from - 1)
   if count > last + 1 then
     return {-6, last + 1}
   end
@@ -201,16 +230,83 @@ function tasks.compact()
     stays[ARGV[at]] = ARGV[at] ~= ''
   end
   free_memory()
-  redis.call('LTRIM', list, cut, -1)
+  local tree = session.branches and branching().tree_of(session)
+  if tree then
+    branching().cut(tree, -1, from < length and position_at(list, from) or last + 1)
+    branching().begin(tree, count)
+  end
+  redis.call('LTRIM', list, from, -1)
   -- From position 0 on, so that the last message replaced is gone: a second compaction up to it is refused.
   session.pinned, session.generation = count, written(version + 1)
   in_slices('HSET', ids, names_at(0))
   local elements = {}
   for at = #ARGV, HEAD + 3, -3 do
-    elements[#elements + 1] = written((at - HEAD) / 3 - 1) .. ':' .. ARGV[at]
+    elements[#elements + 1] = label(session, (at - HEAD) / 3 - 1) .. ARGV[at]
   end
   in_slices('LPUSH', list, elements)
+  if tree then
+    branching().keep(session, tree)
+  end
   return {version + 1, 0, cut}
+end
+
+function tasks.branch()
+  local position = shown_target()
+  if how == 'at' and what == '-1' then
+    position = -1
+  elseif not position then
+    return {-4}
+  end
+  local tree, active = branching().tree_of(session)
+  local ranges = active.ranges
+  if spans(ranges, position, math.huge, 1).length == 0 then
+    return {version, tonumber(active.number), 0}
+  end
+  branching().close(session, active)
+  local kept = branching().up_to(ranges, position)
+  if not branching().is_beginning(tree, active) then
+    active = {number = tree.following, created = now ~= '' and now or microseconds_now()}
+    active.updated, tree.following = active.created, written(tonumber(tree.following) + 1)
+    tree[#tree + 1] = active
+  end
+  active.ranges = kept
+  branching().open(session, tree, active)
+  branching().keep(session, tree)
+  if #session.branches > MOST_BRANCHES then
+    return {-12}
+  end
+  return {version + 1, tonumber(active.number), 1}
+end
+
+function tasks.switch()
+  local tree, active = branching().tree_of(session)
+  local chosen = branching().branch_in(tree, how)
+  if not session.exists or not chosen then
+    return {-4}
+  elseif chosen == active then
+    return {version, tonumber(how), 0}
+  end
+  branching().close(session, active)
+  branching().open(session, tree, chosen)
+  branching().keep(session, tree)
+  return {version + 1, tonumber(how), 1}
+end
+
+function tasks.drop()
+  local tree, active = branching().tree_of(session)
+  local chosen, at = branching().branch_in(tree, how)
+  if not session.exists or not chosen then
+    return {-4}
+  elseif chosen == active then
+    return {-11}
+  end
+  local gone = spans(branching().own(tree, chosen, chosen.ranges), -1, math.huge, math.huge)
+  free_memory()
+  table.remove(tree, at)
+  branching().erase(gone, token)
+  branching().keep(session, tree)
+  keep_next()
+  return {version + 1, -1, gone.length}
 end
 
 function tasks.update()
@@ -251,6 +347,9 @@ if changed then
 end
 if changed or task == 'update' then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
+end
+if session.regrouped and session.next then -- it may follow a branch that begins at the next position
+  add(fields, 'next', written(session.next))
 end
 if task == 'compact' and changed then
   add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))

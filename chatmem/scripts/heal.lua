@@ -17,7 +17,8 @@ local lost = refused and refused[2] == 'state' and 'state' or not refused and se
 if lost ~= why then
   return 0
 end
--- The next position, if the last messages were removed, and whether idempotency keys were used.
+-- The next position, if the last messages were removed, and whether idempotency keys were used. `look` has found the
+-- branches.
 local kept = redis.call('HMGET', ids, 't', 'x')
 local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
 local sign = '?' .. try .. '::' .. user -- keeps the proof of the owner if this attempt never ends
@@ -27,6 +28,10 @@ elseif session.sign ~= sign then
   return 0
 end
 redis.call('HSET', ids, 'e', sign, 't', given or '0', 'x', keys_used)
+if session.branches then
+  redis.call('HSET', ids, 'b', session.branches)
+  session.regrouped = true
+end
 for at = 8, #ARGV, 2 do
   local position = tonumber(ARGV[at + 1])
   redis.call('HSETNX', ids, ARGV[at], place(session, position))

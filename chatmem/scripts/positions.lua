@@ -62,11 +62,6 @@ local function index_of(list, position)
   end
 end
 
--- Returns the number of messages at the head that a compaction put there.
-local function heads(session)
-  return session.pinned > 0 and index_from(list, session.pinned) or 0
-end
-
 -- Returns a position as the index stores it. Each compaction reuses the positions at the head, so these carry the
 -- version of the compaction that used them last.
 local function place(session, position)

@@ -3,15 +3,20 @@
 -- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
 --       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, or nil if there is none}.
 --       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last",
---         8 how many bytes to read before it stops, empty for no limit. Returns {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position
---         of the first; the session's version; its user; the version of the last change that was not an append; how
---         many messages are pinned at the head}.
+--         8 how many bytes to read before it stops, empty for no limit, 9 "1" for the messages of all branches. Returns
+--         {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position of the
+--         first; the session's version; its user; the version of the last change that was not an append; how many
+--         messages are pinned at the head; the branches, if there are several}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
---       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the length of the list, the
---         pinned or system messages at the head, the position of the first of the last elements, the position of the
---         last, the version of the last change that was not an append, the last elements}.
+--       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the number of messages, or one more
+--         than the last elements if there are more, the pinned or system messages at the head, the position of the
+--         first of the last elements, the position of the last, the version of the last change that was not an append,
+--         the last elements}.
 --       "count": returns {0, the number of messages}.
+--       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
+--         created, updated}.
 --       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds}.
+-- All but "id", "at" and "branches" follow the active branch.
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
 local FEW = 8 -- elements that are read at a time where the number of bytes is limited
@@ -26,11 +31,12 @@ end
 local length = session.length
 
 local function head()
+  local view = session.branches and view_of(session) or {{0, length}, length = length}
   local count, lists = heads(session), trimming()
-  while count < MOST_SYSTEM and count < length and lists.SYSTEM[(lists.kind_at(count))] do
+  while count < MOST_SYSTEM and count < view.length and lists.SYSTEM[(lists.kind_at(in_list(view, count)))] do
     count = count + 1
   end
-  return count > 0 and redis.call('LRANGE', list, 0, count - 1) or {}
+  return elements_in(spans(ranges_of(session), -1, math.huge, count))
 end
 
 local tasks = {}
@@ -46,69 +52,75 @@ function tasks.at()
 end
 
 function tasks.tail()
-  return {0, redis.call('LRANGE', list, what == '' and 0 or '-' .. what, -1)}
+  return {0, elements_in(spans(ranges_of(session), -1, math.huge, tonumber(what) or math.huge, true))}
 end
 
 function tasks.count()
-  return {0, length}
+  return {0, session.branches and view_of(session).length or length}
 end
 
 function tasks.window()
-  local from = math.max(length - tonumber(what), 0)
-  local first, last = length > 0 and position_at(list, from) or 0, length > 0 and position_at(list, length - 1) or 0
-  local tail = ARGV[5] == '1' and redis.call('LRANGE', list, from, -1) or {}
-  return {0, length, head(), first, last, session.edited, tail}
+  local parts, more = spans(ranges_of(session), -1, math.huge, tonumber(what), true)
+  local first, last = 0, 0
+  if #parts > 0 then
+    first, last = position_at(list, parts[1][1]), position_at(list, parts[#parts][2] - 1)
+  end
+  return {0, parts.length + more, head(), first, last, session.edited, ARGV[5] == '1' and elements_in(parts) or {}}
 end
 
--- Returns elements between two indexes from one end on, until they have so many bytes, and the index of the first.
-local function some(from, to, most, at_end)
-  local parts, size, at = {}, 0, at_end and to or from
-  while size < most and (at_end and at > from or not at_end and at < to) do
-    local low, high = at, math.min(at + FEW, to)
-    if at_end then
-      low, high = math.max(at - FEW, from), at
+-- Returns elements of parts of the list from one end on, until they have so many bytes, and the index of the first.
+local function some(parts, most, at_end)
+  local pieces, size, first = {}, 0, 0
+  local from, to, step = 1, #parts, 1
+  if at_end then
+    from, to, step = to, from, -1
+  end
+  for number = from, to, step do
+    local low, high = parts[number][1], parts[number][2]
+    while low < high and size < most do
+      local start = at_end and math.max(high - FEW, low) or low
+      local stop = at_end and high or math.min(low + FEW, high)
+      local piece = redis.call('LRANGE', list, start, stop - 1)
+      for _, element in ipairs(piece) do
+        size = size + #element
+      end
+      first = (at_end or #pieces == 0) and start or first
+      table.insert(pieces, at_end and 1 or #pieces + 1, piece)
+      low, high = at_end and low or stop, at_end and start or high
     end
-    local part = redis.call('LRANGE', list, low, high - 1)
-    for _, element in ipairs(part) do
-      size = size + #element
-    end
-    table.insert(parts, at_end and 1 or #parts + 1, part)
-    at = at_end and low or high
   end
   local elements = {}
-  for _, part in ipairs(parts) do
-    for _, element in ipairs(part) do
+  for _, piece in ipairs(pieces) do
+    for _, element in ipairs(piece) do
       elements[#elements + 1] = element
     end
   end
-  return elements, at_end and at or from
+  return elements, first
 end
 
 function tasks.page()
-  local before, limit = ARGV[5], tonumber(ARGV[6])
-  local from = what == '' and 0 or index_from(list, tonumber(what) + 1)
-  local to = before == '' and length or index_from(list, tonumber(before))
-  local more = to - from > limit and 1 or 0
-  if ARGV[7] == 'last' then
-    from = math.max(from, to - limit)
+  local newest, all = ARGV[7] == 'last', ARGV[9] == '1' and {{0, math.huge}}
+  local parts, more = spans(all or ranges_of(session), tonumber(what) or -1, tonumber(ARGV[5]) or math.huge,
+    tonumber(ARGV[6]), newest)
+  local elements, first
+  if ARGV[8] == '' then
+    elements, first = elements_in(parts), #parts > 0 and parts[1][1] or 0
   else
-    to = math.min(to, from + limit)
+    elements, first = some(parts, tonumber(ARGV[8]), newest)
+    more = #elements < parts.length and 1 or more
   end
-  local elements = {}
-  if ARGV[8] ~= '' then
-    local count = to - from
-    elements, from = some(from, to, tonumber(ARGV[8]), ARGV[7] == 'last')
-    more = #elements < count and 1 or more
-  elseif to > from then
-    elements = redis.call('LRANGE', list, from, to - 1)
-  end
-  return {0, more, elements, position_at(list, from), session.version, session.owner or '', session.edited,
-    session.pinned}
+  return {0, more, elements, position_at(list, first), session.version, session.owner or '', session.edited,
+    session.pinned, session.branches}
+end
+
+function tasks.branches()
+  return {0, session.branches or '', length > 0 and position_at(list, length - 1) or -1, session.created or '0',
+    session.updated or '0'}
 end
 
 function tasks.info()
   local fields = redis.call('HMGET', state, unpack(ARGV, 4))
-  return {0, length, fields, redis.call('PTTL', state)}
+  return {0, session.branches and view_of(session).length or length, fields, redis.call('PTTL', state)}
 end
 
 return tasks[how]()

@@ -89,7 +89,7 @@ end
 -- written.
 local function look(user, claim)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited')
+    'pinned', 'edited', 'branches')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -104,13 +104,15 @@ local function look(user, claim)
   local session = {exists = exists, length = length, version = version or 0, next = following, owner = owner,
     stored_owner = kept[5], sign = sign,
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
-    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0}
+    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
+    branches = kept[11] or nil}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
   end
   if not session.exists or damaged then
     if length > 0 or damaged or sign or redis.call('EXISTS', ids) == 1 then
+      session.branches = redis.call('HGET', ids, 'b') or nil
       if damaged then
         return session, {TORN, 'state', session.owner or user}
       end
@@ -173,10 +175,32 @@ local function sign_of(session, version, token)
   return session.sign
 end
 
+-- Keeps the branches in the state and in the index, and the sign of them in the last element, which it returns.
+local function keep_branches(session, fields, last)
+  if session.regrouped and session.branches then
+    add(fields, 'branches', session.branches)
+    redis.call('HSET', ids, 'b', session.branches)
+    session.index = session.index == NO_INDEX and IDS or session.index
+  elseif session.regrouped then
+    redis.call('HDEL', state, 'branches')
+    redis.call('HDEL', ids, 'b')
+  end
+  local zeros, rest = string.match(last or '', '^(0*)(%d.*)$')
+  local signed = zeros and (session.branches and '0' or '') .. rest
+  if signed and signed ~= last then
+    redis.call('LSET', list, -1, signed)
+    return signed
+  end
+  return last
+end
+
 -- Writes the state: the given fields, the owner, the life, and the deadline of all keys. Every change that is not a
 -- plain append also writes the index's version, so that an older state never fits a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
+  if session.branches or session.regrouped then
+    last = keep_branches(session, fields, last)
+  end
   if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then
     redis.call('HSET', ids, 'e', sign_of(session, version or session.version, token))
   elseif not session.epoch then

@@ -68,21 +68,20 @@ local function trimming()
     return string.sub(stored, 14, 15 + length) == string.sub(given, 14, 15 + length) and 'other' or 'stale'
   end
 
-  -- Returns the nearest index, at this one or before it, where a cut splits no tool exchange.
-  local function whole(index, most)
-    local length = redis.call('LLEN', list)
-    local start = math.min(index, length - 1)
+  -- Returns the nearest index in a view, at this one or before it, where a cut splits no tool exchange.
+  local function whole(view, index, most)
+    local start = math.min(index, view.length - 1)
     local at, least = start, math.max(start - most, 0)
-    while at > least and TOOL[(kind_at(at))] do
+    while at > least and TOOL[(kind_at(in_list(view, at)))] do
       at = at - 1
     end
-    if at == least and at > 0 and TOOL[(kind_at(at))] then
+    if at == least and at > 0 and TOOL[(kind_at(in_list(view, at)))] then
       return index
     end
-    if index < length then
+    if index < view.length then
       return at
     end
-    return select(2, kind_at(at)) and at or length -- the last exchange may still be waiting for results
+    return select(2, kind_at(in_list(view, at))) and at or view.length -- the last exchange may still wait for results
   end
 
   local function is_over(session, name, value, first)
@@ -112,32 +111,7 @@ local function trimming()
     in_slices('HDEL', ids, names)
   end
 
-  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns whether it
-  -- removed any.
-  local function trim(session, most)
-    local length = redis.call('LLEN', list)
-    if length <= most then
-      return false
-    end
-    local head = heads(session)
-    if head == 0 and SYSTEM[(kind_at(0))] then
-      head = 1
-    end
-    local cut = whole(length - most, math.max(most, LARGEST_EXCHANGE))
-    if cut <= head then
-      return false
-    end
-    local kept = head > 0 and redis.call('LRANGE', list, 0, head - 1) or {}
-    redis.call('LTRIM', list, cut, -1)
-    local backwards = {}
-    for at = #kept, 1, -1 do
-      backwards[#backwards + 1] = kept[at]
-    end
-    in_slices('LPUSH', list, backwards)
-    return true
-  end
-
-  made = {has = has, record_in = record_in, kind_at = kind_at, beside = beside, whole = whole, sweep = sweep, trim = trim,
+  made = {has = has, record_in = record_in, kind_at = kind_at, beside = beside, whole = whole, sweep = sweep,
     SYSTEM = SYSTEM, COMPRESSED = COMPRESSED, SEALED = SEALED, LARGEST_EXCHANGE = LARGEST_EXCHANGE}
   return made
 end

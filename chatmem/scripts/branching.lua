@@ -1,0 +1,217 @@
+-- Shared by scripts that write: what changes the branches of a session; see branches.lua. Made on first use, as in
+-- trimming.lua.
+local branching_made
+local function branching()
+  if branching_made then
+    return branching_made
+  end
+  local OPEN = math.huge
+
+  local function text_of(tree)
+    local parts = {tree.active .. ' ' .. tree.following}
+    for _, branch in ipairs(tree) do
+      local ranges = {}
+      for at, range in ipairs(branch.ranges) do
+        ranges[at] = written(range[1]) .. '-' .. (range[2] == OPEN and '' or written(range[2]))
+      end
+      parts[#parts + 1] = table.concat({branch.number, branch.created, branch.updated, table.concat(ranges, ',')}, ' ')
+    end
+    return table.concat(parts, '|')
+  end
+
+  -- Returns the branches, and the active one. A session without branches has one of number 0.
+  local function tree_of(session)
+    local text = session.branches or string.format('0 1|0 %s %s 0-', session.created or '0', session.updated or '0')
+    local tree, active = {}, nil
+    tree.active, tree.following = string.match(text, '^(%d+) (%d+)')
+    for number, created, updated in string.gmatch(text, '|(%d+) (%d+) (%d+)') do
+      local branch = {number = number, created = created, updated = updated}
+      branch.ranges = session.branches and ranges_of(session, number) or {{0, OPEN}}
+      tree[#tree + 1] = branch
+      if number == tree.active then
+        active = branch
+      end
+    end
+    return tree, active
+  end
+
+  local function branch_in(tree, number)
+    for at, branch in ipairs(tree) do
+      if branch.number == number then
+        return branch, at
+      end
+    end
+  end
+
+  -- Keeps the branches. Where only one is left and it shows all there is, there are none any more.
+  local function keep(session, tree)
+    local active = branch_in(tree, tree.active)
+    local all = #tree == 1 and spans(active.ranges, -1, OPEN, OPEN).length == redis.call('LLEN', list)
+    session.branches, session.regrouped = not all and text_of(tree) or nil, true
+  end
+
+  -- Returns ranges up to a position, which is in them, or -1.
+  local function up_to(ranges, position)
+    local kept = {}
+    for _, range in ipairs(ranges) do
+      if range[1] <= position then
+        kept[#kept + 1] = {range[1], math.min(range[2], position)}
+      end
+    end
+    return kept
+  end
+
+  -- Returns ranges without the positions of others.
+  local function without(ranges, others)
+    for _, other in ipairs(others) do
+      local left = {}
+      for _, range in ipairs(ranges) do
+        if other[2] < range[1] or other[1] > range[2] then
+          left[#left + 1] = range
+        else
+          if range[1] < other[1] then
+            left[#left + 1] = {range[1], other[1] - 1}
+          end
+          if other[2] < range[2] then
+            left[#left + 1] = {other[2] + 1, range[2]}
+          end
+        end
+      end
+      ranges = left
+    end
+    return ranges
+  end
+
+  -- Returns the ranges of positions that only one of the branches shows.
+  local function own(tree, branch, ranges)
+    for _, other in ipairs(tree) do
+      if other ~= branch then
+        ranges = without(ranges, other.ranges)
+      end
+    end
+    return ranges
+  end
+
+  -- Returns the last position in the list, -1 for none.
+  local function newest()
+    local length = redis.call('LLEN', list)
+    return length > 0 and position_at(list, length - 1) or -1
+  end
+
+  -- Ends the active branch at the last message.
+  local function close(session, branch)
+    local last = branch.ranges[#branch.ranges]
+    if last and last[2] == OPEN then
+      last[2] = newest()
+      if last[1] > last[2] then
+        table.remove(branch.ranges)
+      end
+    end
+    branch.updated = session.updated or branch.updated
+  end
+
+  -- Makes a branch the one that appended messages belong to.
+  local function open(session, tree, branch)
+    local last, following = branch.ranges[#branch.ranges], math.max(session.next or 0, newest() + 1)
+    session.next = following
+    if last and last[2] == newest() then
+      last[2] = OPEN
+    elseif not last or last[2] ~= OPEN then
+      branch.ranges[#branch.ranges + 1] = {following, OPEN}
+    end
+    tree.active = branch.number
+  end
+
+  -- Returns whether another branch begins with all that one shows.
+  local function is_beginning(tree, branch)
+    for _, other in ipairs(tree) do
+      local same = other ~= branch
+      for at, range in ipairs(branch.ranges) do
+        local its = other.ranges[at] or {}
+        same = same and range[1] == its[1] and (range[2] == its[2] or at == #branch.ranges and range[2] < its[2])
+      end
+      if same then
+        return true
+      end
+    end
+    return false
+  end
+
+  -- Removes elements from the list.
+  local function erase(parts, token)
+    local length, count = redis.call('LLEN', list), parts.length
+    if count == 0 then
+      return
+    elseif #parts == 1 and parts[1][2] == length then
+      if count == length then
+        redis.call('UNLINK', list)
+      else
+        redis.call('LTRIM', list, 0, parts[1][1] - 1)
+      end
+      return
+    end
+    local marker = 'removed:' .. token
+    for _, part in ipairs(parts) do
+      for index = part[1], part[2] - 1 do
+        redis.call('LSET', list, index, marker)
+      end
+    end
+    redis.call('LREM', list, parts[1][1] < length / 2 and count or -count, marker)
+  end
+
+  -- Takes a removed position out of the ends of ranges, so that each end is a message's.
+  local function forget(tree, position, index)
+    local length = redis.call('LLEN', list)
+    local following = index < length and position_at(list, index) or OPEN
+    local before = index > 0 and position_at(list, index - 1) or -1
+    for _, branch in ipairs(tree) do
+      local ranges = {}
+      for _, range in ipairs(branch.ranges) do
+        if range[1] == position and not (range[2] == OPEN and following == OPEN) then
+          range[1] = following
+        end
+        if range[2] == position then
+          range[2] = before
+        end
+        if range[1] <= range[2] then
+          ranges[#ranges + 1] = range
+        end
+      end
+      branch.ranges = ranges
+    end
+  end
+
+  -- Leaves only the positions up to `head` and those from `from` on. Branches with none of the latter go.
+  local function cut(tree, head, from)
+    for at = #tree, 1, -1 do
+      local branch, ranges, last = tree[at], {}, -1
+      for _, range in ipairs(branch.ranges) do
+        if range[1] <= head then
+          ranges[#ranges + 1] = {range[1], math.min(range[2], head)}
+        end
+        if range[2] >= from then
+          ranges[#ranges + 1] = {math.max(range[1], from), range[2]}
+          last = range[2]
+        end
+      end
+      branch.ranges = ranges
+      if last < from and branch.number ~= tree.active then
+        table.remove(tree, at)
+      end
+    end
+  end
+
+  -- Has every branch begin with so many messages, from position 0 on.
+  local function begin(tree, count)
+    for _, branch in ipairs(tree) do
+      if count > 0 then
+        table.insert(branch.ranges, 1, {0, count - 1})
+      end
+    end
+  end
+
+  branching_made = {tree_of = tree_of, branch_in = branch_in, keep = keep, up_to = up_to, own = own, close = close,
+    open = open, is_beginning = is_beginning, erase = erase, forget = forget, cut = cut,
+    begin = begin}
+  return branching_made
+end

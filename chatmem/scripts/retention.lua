@@ -1,0 +1,32 @@
+-- Retention: `max_messages`.
+
+-- Keeps the last `most` messages of the active branch, the tool exchange that they begin in, and what is pinned.
+-- Whatever is older goes, on any branch. Returns whether it removed any.
+local function trim(session, most)
+  local view, lists = view_of(session), trimming()
+  if view.length <= most then
+    return false
+  end
+  local head = heads(session)
+  if head == 0 and lists.SYSTEM[(lists.kind_at(in_list(view, 0)))] then
+    head = 1
+  end
+  local cut = lists.whole(view, view.length - most, math.max(most, lists.LARGEST_EXCHANGE))
+  if cut <= head then
+    return false
+  end
+  local kept, from = {}, in_list(view, cut)
+  for index = head - 1, 0, -1 do
+    kept[#kept + 1] = redis.call('LINDEX', list, in_list(view, index))
+  end
+  local tree = session.branches and branching().tree_of(session)
+  if tree then
+    branching().cut(tree, head > 0 and position_at(list, in_list(view, head - 1)) or -1, position_at(list, from))
+  end
+  redis.call('LTRIM', list, from, -1)
+  in_slices('LPUSH', list, kept)
+  if tree then
+    branching().keep(session, tree)
+  end
+  return true
+end
