@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chatmem.codec.registry import register
     from chatmem.history import History
     from chatmem.memory import ChatMemory, connect
-    from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+    from chatmem.model import Appended, Branch, Edited, Entry, Match, Page, SessionInfo, SessionPage, Siblings, Switched
 
 __all__ = [
     # connect, read and write
@@ -48,6 +48,9 @@ __all__ = [
     "Match",
     "SessionInfo",
     "SessionPage",
+    "Branch",
+    "Siblings",
+    "Switched",
     # errors
     "ChatMemError",
     "ConflictError",
@@ -68,7 +71,8 @@ _MODULES = {
     "register": "codec.registry",
     "History": "history",
     **dict.fromkeys(("ChatMemory", "connect"), "memory"),
-    **dict.fromkeys(("Appended", "Edited", "Entry", "Match", "Page", "SessionInfo", "SessionPage"), "model"),
+    **dict.fromkeys(("Appended", "Branch", "Edited", "Entry", "Match", "Page"), "model"),
+    **dict.fromkeys(("SessionInfo", "SessionPage", "Siblings", "Switched"), "model"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
+from chatmem.core.branching import Branching
 from chatmem.core.checks import check_count, target
 from chatmem.core.forking import build, slices
 from chatmem.core.policy import Policy
@@ -19,7 +20,7 @@ from chatmem.model import Entry
 from chatmem.transports.base import Transport
 
 
-class History(Reads, Writes):
+class History(Reads, Writes, Branching):
     """One conversation. `ChatMemory.history` makes it, without a round trip and without an event loop.
 
     Attributes:
@@ -100,7 +101,7 @@ class History(Reads, Writes):
             await self.update(title=info.title, metadata=info.metadata or None)
         count, after, more, left = 0, -1, True, set[int]()
         while more:
-            part = await self._reader.slice(after, None, ENTRIES_PER_CALL, newest=False)
+            part = await self._reader.slice(after, None, ENTRIES_PER_CALL, newest=False, all_branches=True)
             version, pairs = part.page.version, zip(part.entries, part.elements, strict=True)
             for entry, element in [one for one in pairs if _is_stale(*one, sealer.ring.newest)]:
                 if entry.seq in left:

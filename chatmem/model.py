@@ -33,6 +33,22 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
+class Siblings:
+    """The messages that follow the same message on different branches: edited questions, or answers to one question.
+
+    Example: `Siblings(index=1, branches=(0, 2, 1))` belongs to the second of three messages ("2 of 3"). `switch(0)`
+    shows the first one, and `switch(1)` the third.
+
+    Attributes:
+        index: which of them this message is, counted from 0.
+        branches: for each of them, oldest first, a branch that shows it: the one written last.
+    """
+
+    index: int
+    branches: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A stored message, with its position, id and time.
 
@@ -43,6 +59,8 @@ class Entry:
             does not say.
         message: the message, or None if the record cannot be read.
         error: why the record cannot be read, or None.
+        siblings: the messages of other branches that stand in the same place, as `page` shows them; None if there are
+            none.
     """
 
     seq: int
@@ -50,6 +68,7 @@ class Entry:
     created_at: datetime | None
     message: Message | None
     error: CorruptRecordError | None = None
+    siblings: Siblings | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +85,41 @@ class Edited:
     version: int
     seq: int | None
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One branch of a conversation.
+
+    Attributes:
+        id: its number, counted from 0. A number is never used twice in a session.
+        active: whether it is the branch that operations follow.
+        after: the position of the last message that it shares with an older branch; -1 if they share none. None for
+            the oldest branch.
+        head: the position of its last message, or None if it shows no message.
+        created_at: when it was made, in UTC.
+        updated_at: when a message was last appended to it, in UTC.
+    """
+
+    id: int
+    active: bool
+    after: int | None
+    head: int | None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The result of `branch` or `switch`.
+
+    Attributes:
+        version: the session's version.
+        branch: the id of the branch that is active now.
+    """
+
+    version: int
+    branch: int
 
 
 @dataclass(frozen=True, slots=True)

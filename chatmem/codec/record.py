@@ -186,6 +186,11 @@ def position_of(element: bytes) -> int | None:
     return int(digits) if colon and digits.isdigit() else None
 
 
+def has_branches(element: bytes) -> bool:
+    """Return whether the last element of a list says that the session has branches: see `scripts/branches.lua`."""
+    return element[:1] == b"0" and element[1:2] != _COLON
+
+
 def in_order(elements: Sequence[bytes]) -> bool:
     """Return whether the elements' positions grow. Elements without a position do not count."""
     last = -1

@@ -77,7 +77,9 @@ async def _rebuild(session: Session, part: bytes, user: bytes) -> None:
     decoder = Decoder(session)
     while more:
         (reply,) = await session.run(
-            whole.reads.page(after, None, RECORDS_PER_CALL, newest=False, size=BYTES_PER_CALL).command
+            whole.reads.page(
+                after, None, RECORDS_PER_CALL, newest=False, size=BYTES_PER_CALL, all_branches=True
+            ).command
         )
         if calls.refusal(reply):
             return

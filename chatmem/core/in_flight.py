@@ -79,5 +79,9 @@ class Seen:
             self._keys = set()
         self._keys.add(key)
 
+    def discard(self, key: bytes) -> None:
+        """Note that LRANGE cannot read a session, because it has branches."""
+        self._keys.discard(key)
+
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys

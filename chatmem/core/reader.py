@@ -84,14 +84,16 @@ class Reader:
         session = self.session
         seen = session.policy.seen
         if session.user is None and session.keys.messages in seen and (elements := await self._range(last)):
-            return elements
+            if not record.has_branches(elements[-1]):
+                return elements
+            seen.discard(session.keys.messages)
         try:
             elements, _ = await self.ask(session.reads.tail(last))
         except UnavailableError as error:
             if session.user is not None or not error.lacks_right:
                 raise
             return await self._range(last)  # a user of the server who may run no scripts can still read
-        if elements:
+        if elements and not record.has_branches(elements[-1]):
             seen.add(session.keys.messages)
         return elements
 
@@ -150,13 +152,21 @@ class Reader:
         return ends.head, ends.tail, ends.length > last, ends.edited
 
     async def slice(
-        self, after: int | None, before: int | None, limit: int, *, newest: bool, size: int | None = BYTES_PER_CALL
+        self,
+        after: int | None,
+        before: int | None,
+        limit: int,
+        *,
+        newest: bool,
+        size: int | None = BYTES_PER_CALL,
+        all_branches: bool = False,
     ) -> Slice:
         """Return at most `limit` entries between two positions, oldest first: the newest of them, or the oldest.
 
         There are fewer of them, but at least one, if they have more than `size` bytes.
         """
-        page, _ = await self.ask(self.session.reads.page(after, before, limit, newest=newest, size=size))
+        read = self.session.reads.page(after, before, limit, newest=newest, size=size, all_branches=all_branches)
+        page, _ = await self.ask(read)
         return await self.slice_of(page, after, before)
 
     async def slice_of(self, page: Page, after: int | None = None, before: int | None = None) -> Slice:
@@ -164,15 +174,18 @@ class Reader:
         entries = await self.decoder.entries(page.elements, page.first, after=after, before=before)
         return Slice(entries, page.elements, page)
 
-    async def stored(self, first: Slice | None = None) -> AsyncIterator[tuple[Entry, bytes]]:
+    async def stored(
+        self, first: Slice | None = None, *, all_branches: bool = False
+    ) -> AsyncIterator[tuple[Entry, bytes]]:
         """Iterate over all entries and the elements that they were decoded from; see `History.entries`.
 
         Args:
             first: the first slice, if it has been read already.
+            all_branches: whether to go through the messages of all branches, or of the active one.
         """
         last, more = -1, True
         while more:
-            part = first or await self.slice(last, None, ENTRIES_PER_CALL, newest=False)
+            part = first or await self.slice(last, None, ENTRIES_PER_CALL, newest=False, all_branches=all_branches)
             first, more, entries = None, part.more, part.entries
             read = [entry.seq for entry in entries if entry.error is None]  # the others may claim any position
             end = max(read) if read else entries[-1].seq if entries else last

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
+from chatmem.core.branches import with_siblings
 from chatmem.core.checks import check_count, check_limit, target
 from chatmem.core.reader import LARGEST_PAGE, Reader
 from chatmem.core.session import Session
@@ -86,7 +87,7 @@ class Reads:
         wanted = Window(messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on)
         return await self._reader.window(wanted, keep_system=keep_system)
 
-    async def entries(self, *, strict: bool = False) -> AsyncIterator[Entry]:
+    async def entries(self, *, strict: bool = False, all_branches: bool = False) -> AsyncIterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
 
         Each round trip reads up to 256 entries or about 1 MB, so a long session is never in memory as a whole. Every
@@ -95,6 +96,8 @@ class Reads:
 
         Args:
             strict: raise an error for a record that cannot be read; by default its entry carries the error.
+            all_branches: go through the messages of all branches, in the order in which they came; by default through
+                those of the active branch.
 
         Raises:
             CorruptRecordError: with `strict`, a record cannot be read.
@@ -102,7 +105,7 @@ class Reads:
             TornSessionError: the session has lost its messages.
             UnavailableError: the server did not answer.
         """
-        async for entry, _ in self._reader.stored():
+        async for entry, _ in self._reader.stored(all_branches=all_branches):
             if entry.error is not None and strict:
                 raise entry.error
             yield entry
@@ -137,6 +140,8 @@ class Reads:
         check_limit(limit, LARGEST_PAGE)
         part = await self._reader.slice(after, before, limit, newest=newest_first, size=None)
         entries = part.entries
+        if part.page.branches:
+            entries = with_siblings(entries, part.page.before, part.page.branches)
         if not part.more:
             return Page(entries[::-1] if newest_first else entries, None)
         # The cursor moves on even if something else wrote entries that claim other positions.

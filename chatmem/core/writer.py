@@ -26,7 +26,7 @@ from chatmem.errors import (
     NotFoundError,
     UnavailableError,
 )
-from chatmem.model import Appended, Edited, Entry
+from chatmem.model import Appended, Edited, Entry, Switched
 from chatmem.scripts import calls
 from chatmem.scripts.calls import Code, How, Part, Refusal, Shared, Written
 from chatmem.transports.base import Command
@@ -137,6 +137,8 @@ class Writer:
         parts: Sequence[record.Encoded] = (),
         places: Sequence[int] = (),
         expected_version: int | None = None,
+        how: How | None = "XX",
+        about: str = "message",
     ) -> Edited:
         """Change or remove messages.
 
@@ -146,6 +148,8 @@ class Writer:
             parts: the encoded messages that come.
             places: the positions that these are going to have, as far as the caller knows.
             expected_version: the version that the session must have; None for any.
+            how: how the session enters its user's index; None to leave the index alone.
+            about: what the task is about, for the error if there is none.
         """
         check_count("expected_version", expected_version, least=0)
         session = self._session
@@ -158,7 +162,7 @@ class Writer:
 
         code = Code.TORN
         for _ in range(RESEALS):
-            done = await session.write(command, "XX", expected_version=expected_version)
+            done = await session.write(command, how, expected_version=expected_version)
             if isinstance(done, Written):
                 return Edited(done.version, None if done.first < 0 else done.first, done.affected)
             code = done.code
@@ -167,9 +171,24 @@ class Writer:
             elif code == Code.HIDDEN:
                 (entry,) = await self._reader.decoder.entries([done.details[1]])
                 replaced = b"=" + (field(entry.id) if entry.id else b"")
+            elif code == Code.MISSING:
+                with session.named:
+                    raise NotFoundError(f"the session has no such {about}")
             else:
                 await self._mend(done, parts, expected_version)
         raise self._gave_up(code)
+
+    async def switch(self, task: bytes, *arguments: bytes, about: str, expected_version: int | None) -> Switched:
+        """Make another branch the active one; the chat keeps its place in its user's list.
+
+        Args:
+            task: what `edit.lua` is to do: `branch` or `switch`.
+            arguments: what it takes.
+            about: what must be there.
+            expected_version: the version that the session must have; None for any.
+        """
+        done = await self.edit(task, *arguments, expected_version=expected_version, how=None, about=about)
+        return Switched(done.version, done.seq or 0)
 
     async def touch(self, ttl: bytes) -> bool:
         """Give the session a TTL in milliseconds; empty leaves it alone. Return whether the session exists."""
@@ -318,8 +337,11 @@ class Writer:
             case Refusal(Code.CONFLICT, (version,)):
                 what = f"the session is at version {version}, not at {expected}: read it again, then write"
                 return ConflictError(what, expected=expected, actual=version, session=session, key=key)
-            case Refusal(Code.MISSING):
-                return NotFoundError("the session holds no such message", session=session, key=key)
+            case Refusal(Code.ACTIVE):
+                what = "the branch is the active one: switch to another branch, then delete it"
+                return ConflictError(what, session=session, key=key)
+            case Refusal(Code.TOO_MANY_BRANCHES):
+                return ValueError("the session has too many branches: delete some of them with delete_branch")
             case Refusal(Code.TOO_MANY, (most,)):
                 return ValueError(f"replacement must be no more than the {most:,} messages that it replaces")
             case Refusal(Code.TAKEN, (index,)):
@@ -335,7 +357,8 @@ class Writer:
             what = f"messages[{index}] is a chunk, and another chunk is stored under its id {message_id!r}"
             fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
         else:
-            what = f"messages[{index}] has the id {message_id!r}, which the session holds with other content"
+            what = f"messages[{index}] has the id {message_id!r}, which the session "
+                "holds with other content or on another branch"
             fix = 'give it an id of its own, or pass on_known_id="replace" to overwrite that one, or "add" to keep both'
         session = self._session
         return DuplicateIdError(

@@ -13,7 +13,7 @@ from chatmem.core.session import Session
 from chatmem.core.telemetry import observed
 from chatmem.core.writer import Known, Writer
 from chatmem.deprecated import renamed_argument
-from chatmem.errors import ConflictError, NotFoundError
+from chatmem.errors import ConflictError, NotFoundError, NotYoursError
 from chatmem.model import Appended, Edited
 
 
@@ -213,6 +213,8 @@ class Writes:
             return await self._writer.edit(
                 b"compact", *where, parts=parts, places=places, expected_version=expected_version
             )
+        except NotYoursError:
+            raise
         except NotFoundError as error:
             with self._session.named:
                 what = f"the head of the conversation has changed: message {up_to!r} is gone; read it again"

@@ -26,7 +26,7 @@ local function branching()
     tree.active, tree.following = string.match(text, '^(%d+) (%d+)')
     for number, created, updated in string.gmatch(text, '|(%d+) (%d+) (%d+)') do
       local branch = {number = number, created = created, updated = updated}
-      branch.ranges = session.branches and ranges_of(session, number) or {{0, OPEN}}
+      branch.ranges = session.branches and ranges_of(session, number) or {{position_at(list, 0), OPEN}}
       tree[#tree + 1] = branch
       if number == tree.active then
         active = branch
@@ -43,11 +43,8 @@ local function branching()
     end
   end
 
-  -- Keeps the branches. Where only one is left and it shows all there is, there are none any more.
   local function keep(session, tree)
-    local active = branch_in(tree, tree.active)
-    local all = #tree == 1 and spans(active.ranges, -1, OPEN, OPEN).length == redis.call('LLEN', list)
-    session.branches, session.regrouped = not all and text_of(tree) or nil, true
+    session.branches, session.regrouped = text_of(tree), true
   end
 
   -- Returns ranges up to a position, which is in them, or -1.
@@ -100,25 +97,27 @@ local function branching()
 
   -- Ends the active branch at the last message.
   local function close(session, branch)
-    local last = branch.ranges[#branch.ranges]
-    if last and last[2] == OPEN then
-      last[2] = newest()
-      if last[1] > last[2] then
-        table.remove(branch.ranges)
-      end
+    local ranges = branch.ranges
+    local last, before = ranges[#ranges], ranges[#ranges - 1]
+    if not last or last[2] ~= OPEN then
+      return
+    end
+    last[2] = newest()
+    if last[1] > last[2] then
+      table.remove(ranges)
+      return
     end
     branch.updated = session.updated or branch.updated
+    if before and before[2] + 1 == last[1] then
+      before[2] = last[2]
+      table.remove(ranges)
+    end
   end
 
   -- Makes a branch the one that appended messages belong to.
   local function open(session, tree, branch)
-    local last, following = branch.ranges[#branch.ranges], math.max(session.next or 0, newest() + 1)
-    session.next = following
-    if last and last[2] == newest() then
-      last[2] = OPEN
-    elseif not last or last[2] ~= OPEN then
-      branch.ranges[#branch.ranges + 1] = {following, OPEN}
-    end
+    session.next = math.max(session.next or 0, newest() + 1)
+    branch.ranges[#branch.ranges + 1] = {session.next, OPEN}
     tree.active = branch.number
   end
 

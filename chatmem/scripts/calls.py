@@ -34,6 +34,8 @@ class Code(IntEnum):
     HIDDEN = -8  # the version, then stored elements that the script cannot read: see `Hidden`
     TORN = -9  # which part is missing or foreign, then details
     LATE = -10  # the caller gave up this call before it arrived
+    ACTIVE = -11  # the branch to remove is the active one
+    TOO_MANY_BRANCHES = -12
 
 
 class Refusal(NamedTuple):
@@ -73,6 +75,22 @@ class Page(NamedTuple):
     """the version of the last change that was not an append"""
     pinned: int
     """the position before which the messages stand that a compaction put at the head"""
+    before: int = -1
+    """where there are several branches: the position of the message before the first element, -1 for none"""
+    branches: bytes = b""
+    """the branches, as `branches.lua` keeps them; empty if there is one"""
+
+
+class Branches(NamedTuple):
+    """The answer to `branches`."""
+
+    branches: bytes
+    """the branches, as `branches.lua` keeps them; empty if there is one"""
+    last: int
+    """the last position, -1 for none"""
+    created: bytes
+    updated: bytes
+    """of the session, in microseconds since 1970; 0 if it does not exist"""
 
 
 class Ends(NamedTuple):
@@ -198,7 +216,14 @@ class Reads:
         return Read(self._call(b"window", b"%d" % last, b"1" if with_tail else b""), lambda said: Ends(*said))
 
     def page(
-        self, after: int | None, before: int | None, limit: int, *, newest: bool, size: int | None = None
+        self,
+        after: int | None,
+        before: int | None,
+        limit: int,
+        *,
+        newest: bool,
+        size: int | None = None,
+        all_branches: bool = False,
     ) -> Read[Page]:
         """Return the call that reads elements between two positions.
 
@@ -208,11 +233,17 @@ class Reads:
             limit: how many elements to read at most.
             newest: whether to read the last of them, or the first.
             size: the number of bytes after which to stop; None for no limit.
+            all_branches: whether to read the messages of all branches, or of the active one.
         """
         ends = (b"" if end is None else b"%d" % end for end in (after, before))
         most = b"" if size is None else b"%d" % size
-        command = self._call(b"page", *ends, b"%d" % limit, b"last" if newest else b"first", most)
+        every = (b"1",) if all_branches else ()
+        command = self._call(b"page", *ends, b"%d" % limit, b"last" if newest else b"first", most, *every)
         return Read(command, lambda said: Page(*said))
+
+    def branches(self) -> Read[Branches]:
+        """Return the call that reads which branches there are."""
+        return Read(self._call(b"branches"), lambda said: Branches(*said))
 
     def count(self) -> Read[int]:
         """Return the call that counts the messages."""

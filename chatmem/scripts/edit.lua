@@ -247,6 +247,9 @@ function tasks.compact()
   if tree then
     branching().keep(session, tree)
   end
+  if from == length then
+    keep_next()
+  end
   return {version + 1, 0, cut}
 end
 
@@ -342,8 +345,10 @@ if not session.created then
   add(fields, 'created', time)
 end
 if changed then
-  add(fields, 'updated', time)
   add(fields, 'edited', written(result[1]))
+end
+if changed and task ~= 'branch' and task ~= 'switch' then
+  add(fields, 'updated', time)
 end
 if changed or task == 'update' then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))

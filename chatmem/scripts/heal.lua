@@ -20,7 +20,7 @@ end
 -- The next position, if the last messages were removed, and whether idempotency keys were used. `look` has found the
 -- branches.
 local kept = redis.call('HMGET', ids, 't', 'x')
-local given, keys_used = kept[1], kept[2] or not session.sign and '1' or '0'
+local given, keys_used = kept[1] or session.next and written(session.next), kept[2] or not session.sign and '1' or '0'
 local sign = '?' .. try .. '::' .. user -- keeps the proof of the owner if this attempt never ends
 if step == 'begin' or step == 'only' then
   redis.call('UNLINK', ids)

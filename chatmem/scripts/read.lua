@@ -6,7 +6,8 @@
 --         8 how many bytes to read before it stops, empty for no limit, 9 "1" for the messages of all branches. Returns
 --         {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position of the
 --         first; the session's version; its user; the version of the last change that was not an append; how many
---         messages are pinned at the head; the branches, if there are several}.
+--         messages are pinned at the head; if there are several branches, the position before the first element, -1 for
+--         none, and the branches}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
 --       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the number of messages, or one more
 --         than the last elements if there are more, the pinned or system messages at the head, the position of the
@@ -109,8 +110,13 @@ function tasks.page()
     elements, first = some(parts, tonumber(ARGV[8]), newest)
     more = #elements < parts.length and 1 or more
   end
-  return {0, more, elements, position_at(list, first), session.version, session.owner or '', session.edited,
-    session.pinned, session.branches}
+  local position = position_at(list, first)
+  local reply = {0, more, elements, position, session.version, session.owner or '', session.edited, session.pinned}
+  if session.branches and not all then
+    local before = spans(ranges_of(session), -1, position, 1, true)[1]
+    reply[9], reply[10] = before and position_at(list, before[1]) or -1, session.branches
+  end
+  return reply
 end
 
 function tasks.branches()

@@ -177,19 +177,14 @@ end
 
 -- Keeps the branches in the state and in the index, and the sign of them in the last element, which it returns.
 local function keep_branches(session, fields, last)
-  if session.regrouped and session.branches then
+  if session.regrouped then
     add(fields, 'branches', session.branches)
     redis.call('HSET', ids, 'b', session.branches)
     session.index = session.index == NO_INDEX and IDS or session.index
-  elseif session.regrouped then
-    redis.call('HDEL', state, 'branches')
-    redis.call('HDEL', ids, 'b')
   end
-  local zeros, rest = string.match(last or '', '^(0*)(%d.*)$')
-  local signed = zeros and (session.branches and '0' or '') .. rest
-  if signed and signed ~= last then
-    redis.call('LSET', list, -1, signed)
-    return signed
+  if last and not string.find(last, '^0%d') then
+    last = '0' .. last
+    redis.call('LSET', list, -1, last)
   end
   return last
 end
@@ -198,7 +193,7 @@ end
 -- plain append also writes the index's version, so that an older state never fits a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
-  if session.branches or session.regrouped then
+  if session.branches then
     last = keep_branches(session, fields, last)
   end
   if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then

@@ -13,13 +13,14 @@ from chatmem.core.window import StartOn
 from chatmem.core.writer import Known
 from chatmem.deprecated import renamed_argument
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo
+from chatmem.sync.branching import Branching
 from chatmem.transports.driving import drive, iterate
 
 if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
 
 
-class History:
+class History(Branching):
     """One conversation; see `chatmem.History`, whose methods these are."""
 
     def __init__(self, history: core.History) -> None:
@@ -286,7 +287,7 @@ class History:
             )
         )
 
-    def entries(self, *, strict: bool = False) -> Iterator[Entry]:
+    def entries(self, *, strict: bool = False, all_branches: bool = False) -> Iterator[Entry]:
         """Iterate over the stored messages with their positions, ids and times, oldest first.
 
         Each round trip reads up to 256 entries or about 1 MB, so a long session is never in memory as a whole. Every
@@ -295,6 +296,8 @@ class History:
 
         Args:
             strict: raise an error for a record that cannot be read; by default its entry carries the error.
+            all_branches: go through the messages of all branches, in the order in which they came; by default through
+                those of the active branch.
 
         Raises:
             CorruptRecordError: with `strict`, a record cannot be read.
@@ -302,7 +305,7 @@ class History:
             TornSessionError: the session has lost its messages.
             UnavailableError: the server did not answer.
         """
-        return iterate(self._core.entries(strict=strict))
+        return iterate(self._core.entries(strict=strict, all_branches=all_branches))
 
     def page(
         self, *, before: int | None = None, after: int | None = None, limit: int = 50, newest_first: bool = True
