@@ -357,8 +357,8 @@ class Writer:
             what = f"messages[{index}] is a chunk, and another chunk is stored under its id {message_id!r}"
             fix = "chunks of one answer share an id, so add them up (chunk + chunk) and append the sum"
         else:
-            what = f"messages[{index}] has the id {message_id!r}, which the session "
-                "holds with other content or on another branch"
+            what = f"messages[{index}] has the id {message_id!r}, which the session holds with other content"
+            what += ", or on another branch"
             fix = 'give it an id of its own, or pass on_known_id="replace" to overwrite that one, or "add" to keep both'
         session = self._session
         return DuplicateIdError(
