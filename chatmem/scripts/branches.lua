@@ -100,6 +100,29 @@ local function elements_in(parts)
   return elements
 end
 
+-- Returns the position up to which a stored summary speaks, -1 for before the first message, and its other text; nil if
+-- there is none for these ranges.
+local function summary_in(text, ranges)
+  local last, elements = string.match(text or '', '^(%-?%d+);(.*)$')
+  last = tonumber(last)
+  if last and (last < 0 or within(ranges, last)) then
+    return last, elements
+  end
+end
+
+local function move_summary(text, last)
+  redis.call('HSET', state, 'summary', written(last) .. string.match(text, ';.*$'))
+end
+
+-- Removes the annotations of elements that are about to go. Of many, it leaves the sweep most: no reader finds them.
+local function forget_notes(session, from, to)
+  local fields = {}
+  for index = from, session.noted and math.min(to, from + 5000) - 1 or -1 do
+    fields[#fields + 1] = 'a' .. place(session, position_at(list, index))
+  end
+  in_slices('HDEL', ids, fields)
+end
+
 -- Returns the number of messages at the head of the active branch that a compaction put there.
 local function heads(session)
   return session.pinned > 0 and spans(ranges_of(session), -1, session.pinned, math.huge).length or 0

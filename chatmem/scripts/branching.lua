@@ -137,8 +137,11 @@ local function branching()
   end
 
   -- Removes elements from the list.
-  local function erase(parts, token)
+  local function erase(session, parts, token)
     local length, count = redis.call('LLEN', list), parts.length
+    for _, part in ipairs(parts) do
+      forget_notes(session, part[1], part[2])
+    end
     if count == 0 then
       return
     elseif #parts == 1 and parts[1][2] == length then

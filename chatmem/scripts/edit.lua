@@ -6,6 +6,10 @@
 --                  at that position, empty if unknown, then an id, a digest, the record;
 --       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
 --                  id, a digest, the record;
+--       "summarize": 9 and 10 as above: the last message that the summary speaks of, 11 and 12 empty, then for each of its
+--                  messages "", "", the record;
+--       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
+--                  for each pair its key, "", its value, empty to remove it;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing;
@@ -21,9 +25,11 @@
 --         {-7, position} if the record is encrypted for another position;
 --         {-8, version, element} if the id of the message at a position cannot be told here;
 --         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua;
---         {-11} if the branch to remove is active; {-12} if there are too many branches.
+--         {-11} if the branch to remove is active; {-12} if there are too many branches;
+--         {-13, position} if there is a summary that speaks of later messages, up to that position.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
+local FIRST_OF_SUMMARY = 281474976710656 -- 2^48: the messages of a summary count from here, so none is taken for another
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
@@ -44,7 +50,7 @@ if task == 'clear' then
 end
 
 local lists = trimming()
-local session, refused = look(user, ARGV[7] == '1')
+local session, refused = look(user, ARGV[7] == '1', 'summary')
 if refused then
   return refused
 end
@@ -62,7 +68,7 @@ end
 if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
-if how == 'id' and session.index_lost or task == 'compact' and session.index_lost then
+if session.index_lost and (how == 'id' or task == 'compact' or task == 'annotate') then
   return {TORN, 'index'}
 end
 
@@ -169,8 +175,15 @@ function tasks.delete()
   redis.call('LREM', list, index < length / 2 and 1 or -1, marker)
   if session.branches then
     local tree = branching().tree_of(session)
+    local before = spans(ranges_of(session), -1, position, 1, true)[1]
+    if summary_in(session.summary, ranges_of(session)) == position then
+      move_summary(session.summary, before and position_at(list, before[1]) or -1)
+    end
     branching().forget(tree, position, index)
     branching().keep(session, tree)
+  end
+  if session.noted then
+    redis.call('HDEL', ids, 'a' .. place(session, position))
   end
   if index == length - 1 then
     keep_next()
@@ -197,7 +210,10 @@ function tasks.truncate()
     active.ranges = branching().up_to(ranges, last and position_at(list, last[1]) or -1)
     gone = spans(branching().own(tree, active, ranges), position, math.huge, math.huge)
   end
-  branching().erase(gone, token)
+  if (summary_in(session.summary, ranges) or -1) > position then
+    redis.call('HDEL', state, 'summary')
+  end
+  branching().erase(session, gone, token)
   if tree then
     branching().open(session, tree, active)
     branching().keep(session, tree)
@@ -235,6 +251,10 @@ function tasks.compact()
     branching().cut(tree, -1, from < length and position_at(list, from) or last + 1)
     branching().begin(tree, count)
   end
+  if (summary_in(session.summary, ranges) or math.huge) <= last then
+    redis.call('HDEL', state, 'summary')
+  end
+  forget_notes(session, 0, from)
   redis.call('LTRIM', list, from, -1)
   -- From position 0 on, so that the last message replaced is gone: a second compaction up to it is refused.
   session.pinned, session.generation = count, written(version + 1)
@@ -253,65 +273,6 @@ function tasks.compact()
   return {version + 1, 0, cut}
 end
 
-function tasks.branch()
-  local position = shown_target()
-  if how == 'at' and what == '-1' then
-    position = -1
-  elseif not position then
-    return {-4}
-  end
-  local tree, active = branching().tree_of(session)
-  local ranges = active.ranges
-  if spans(ranges, position, math.huge, 1).length == 0 then
-    return {version, tonumber(active.number), 0}
-  end
-  branching().close(session, active)
-  local kept = branching().up_to(ranges, position)
-  if not branching().is_beginning(tree, active) then
-    active = {number = tree.following, created = now ~= '' and now or microseconds_now()}
-    active.updated, tree.following = active.created, written(tonumber(tree.following) + 1)
-    tree[#tree + 1] = active
-  end
-  active.ranges = kept
-  branching().open(session, tree, active)
-  branching().keep(session, tree)
-  if #session.branches > MOST_BRANCHES then
-    return {-12}
-  end
-  return {version + 1, tonumber(active.number), 1}
-end
-
-function tasks.switch()
-  local tree, active = branching().tree_of(session)
-  local chosen = branching().branch_in(tree, how)
-  if not session.exists or not chosen then
-    return {-4}
-  elseif chosen == active then
-    return {version, tonumber(how), 0}
-  end
-  branching().close(session, active)
-  branching().open(session, tree, chosen)
-  branching().keep(session, tree)
-  return {version + 1, tonumber(how), 1}
-end
-
-function tasks.drop()
-  local tree, active = branching().tree_of(session)
-  local chosen, at = branching().branch_in(tree, how)
-  if not session.exists or not chosen then
-    return {-4}
-  elseif chosen == active then
-    return {-11}
-  end
-  local gone = spans(branching().own(tree, chosen, chosen.ranges), -1, math.huge, math.huge)
-  free_memory()
-  table.remove(tree, at)
-  branching().erase(gone, token)
-  branching().keep(session, tree)
-  keep_next()
-  return {version + 1, -1, gone.length}
-end
-
 function tasks.update()
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
@@ -328,40 +289,3 @@ function tasks.touch()
   free_memory()
   return {version, -1, 0}
 end
-
-local result = tasks[task]()
-if result[1] < 0 then
-  return result
-end
-local reply = {result[1], result[2], result[2], result[3], owner, updated}
-local changed = result[1] > version
-if not session.exists and not changed and task ~= 'update' then
-  return reply
-end
-session.owner = session.owner or user ~= '' and user or nil
-local time = now ~= '' and now or microseconds_now()
-local fields = {'version', written(result[1])}
-if not session.created then
-  add(fields, 'created', time)
-end
-if changed then
-  add(fields, 'edited', written(result[1]))
-end
-if changed and task ~= 'branch' and task ~= 'switch' then
-  add(fields, 'updated', time)
-end
-if changed or task == 'update' then -- so that a late repeat does not undo what was set since
-  add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
-end
-if session.regrouped and session.next then -- it may follow a branch that begins at the next position
-  add(fields, 'next', written(session.next))
-end
-if task == 'compact' and changed then
-  add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
-end
-if changed then
-  lists.sweep(session, token)
-end
-settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
-  changed and result[1] or nil)
-return reply

@@ -55,5 +55,6 @@ if why == 'state' then
 elseif session.index == KEYS_TOO then
   session.index = KEYS_LOST
 end
+session.index_lost = nil
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, '0', try, session.version)
 return 1

@@ -1,18 +1,19 @@
 -- Reads what a list command cannot read, or must not without checking the session's user.
 -- KEYS: list, ids, state.
 -- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
---       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, or nil if there is none}.
+--       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, its annotation}, or {0} if there is none.
 --       "page": 4 and 5 the positions behind and before which to read, empty for none, 6 how many, 7 "first" or "last",
 --         8 how many bytes to read before it stops, empty for no limit, 9 "1" for the messages of all branches. Returns
 --         {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position of the
 --         first; the session's version; its user; the version of the last change that was not an append; how many
---         messages are pinned at the head; if there are several branches, the position before the first element, -1 for
---         none, and the branches}.
+--         messages are pinned at the head; the position before the first element, -1 for none, and the branches, if there
+--         are several; the annotation of each element, empty for none, if there are any}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
 --       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the number of messages, or one more
 --         than the last elements if there are more, the pinned or system messages at the head, the position of the
 --         first of the last elements, the position of the last, the version of the last change that was not an append,
---         the last elements}.
+--         the last elements; if there is a summary, the position up to which it speaks, and its elements}.
+--       "summary": returns {0, the position up to which the summary speaks, its elements}, or {0} if there is none.
 --       "count": returns {0, the number of messages}.
 --       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
 --         created, updated}.
@@ -23,7 +24,7 @@ local user, how, what = ARGV[1], ARGV[3], ARGV[4]
 local FEW = 8 -- elements that are read at a time where the number of bytes is limited
 local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
-local session, refused = look(user, ARGV[2] == '1')
+local session, refused = look(user, ARGV[2] == '1', 'summary')
 if refused and (user ~= '' or session == nil or session.length == 0 or how == 'info' or how == 'id') then
   return refused
 elseif how == 'id' and session.index_lost then
@@ -40,16 +41,53 @@ local function head()
   return elements_in(spans(ranges_of(session), -1, math.huge, count))
 end
 
+-- Returns the annotations of elements, empty for none.
+local function notes_of(elements, position)
+  local fields, notes = {}, {}
+  for at, element in ipairs(elements) do
+    position = tonumber(string.match(string.sub(element, 1, 17), '^(%d+):') or position + 1)
+    fields[at] = 'a' .. place(session, position)
+  end
+  for from = 1, #fields, SLICE do
+    for _, note in ipairs(redis.call('HMGET', ids, unpack(fields, from, math.min(from + SLICE - 1, #fields)))) do
+      notes[#notes + 1] = note or ''
+    end
+  end
+  return notes
+end
+
+local function message_at(position, index)
+  local element = index and redis.call('LINDEX', list, index)
+  if not element then
+    return {0}
+  end
+  return {0, element, session.noted and notes_of({element}, position)[1] or nil}
+end
+
+-- Returns the elements of a summary.
+local function elements_of(text)
+  local elements, at = {}, 1
+  while at <= #text do
+    local size, start = string.match(text, '^(%d+):()', at)
+    elements[#elements + 1] = string.sub(text, start, start + size - 1)
+    at = start + size
+  end
+  return elements
+end
+
 local tasks = {}
 
+function tasks.summary()
+  local last, text = summary_in(session.summary, ranges_of(session))
+  return last and {0, last, elements_of(text)} or {0}
+end
+
 function tasks.id()
-  local _, index = find_id(session, what)
-  return {0, index and redis.call('LINDEX', list, index)}
+  return message_at(find_id(session, what))
 end
 
 function tasks.at()
-  local index = index_of(list, tonumber(what))
-  return {0, index and redis.call('LINDEX', list, index)}
+  return message_at(tonumber(what), index_of(list, tonumber(what)))
 end
 
 function tasks.tail()
@@ -66,7 +104,13 @@ function tasks.window()
   if #parts > 0 then
     first, last = position_at(list, parts[1][1]), position_at(list, parts[#parts][2] - 1)
   end
-  return {0, parts.length + more, head(), first, last, session.edited, ARGV[5] == '1' and elements_in(parts) or {}}
+  local said = {0, parts.length + more, head(), first, last, session.edited,
+    ARGV[5] == '1' and elements_in(parts) or {}}
+  local boundary, text = summary_in(session.summary, ranges_of(session))
+  if boundary then
+    said[8], said[9] = boundary, elements_of(text)
+  end
+  return said
 end
 
 -- Returns elements of parts of the list from one end on, until they have so many bytes, and the index of the first.
@@ -112,9 +156,12 @@ function tasks.page()
   end
   local position = position_at(list, first)
   local reply = {0, more, elements, position, session.version, session.owner or '', session.edited, session.pinned}
-  if session.branches and not all then
-    local before = spans(ranges_of(session), -1, position, 1, true)[1]
-    reply[9], reply[10] = before and position_at(list, before[1]) or -1, session.branches
+  if session.branches or session.noted then
+    local before = session.branches and spans(ranges_of(session), -1, position, 1, true)[1]
+    reply[9], reply[10] = before and position_at(list, before[1]) or -1, not all and session.branches or ''
+  end
+  if session.noted then
+    reply[11] = notes_of(elements, position)
   end
   return reply
 end

@@ -19,9 +19,15 @@ local function trim(session, most)
   for index = head - 1, 0, -1 do
     kept[#kept + 1] = redis.call('LINDEX', list, in_list(view, index))
   end
-  local tree = session.branches and branching().tree_of(session)
+  local tree, ranges = session.branches and branching().tree_of(session), ranges_of(session)
+  forget_notes(session, head > 0 and in_list(view, head - 1) + 1 or 0, from)
   if tree then
-    branching().cut(tree, head > 0 and position_at(list, in_list(view, head - 1)) or -1, position_at(list, from))
+    local text, last = redis.call('HGET', state, 'summary'), head > 0 and position_at(list, in_list(view, head - 1)) or -1
+    local boundary = summary_in(text, ranges)
+    if boundary and boundary < position_at(list, from) then -- so that the branch still shows the message
+      move_summary(text, last)
+    end
+    branching().cut(tree, last, position_at(list, from))
   end
   redis.call('LTRIM', list, from, -1)
   in_slices('LPUSH', list, kept)

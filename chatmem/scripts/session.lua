@@ -86,10 +86,10 @@ local function state_torn(session, user, claim)
 end
 
 -- Returns the session, or nil and a refusal; both if the session is torn. It reads everything before anything is
--- written.
-local function look(user, claim)
+-- written, and also the field "summary" if that is asked for.
+local function look(user, claim, field)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited', 'branches')
+    'pinned', 'edited', 'branches', 'noted', field or 'noted')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -105,7 +105,7 @@ local function look(user, claim)
     stored_owner = kept[5], sign = sign,
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
     created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
-    branches = kept[11] or nil}
+    branches = kept[11] or nil, noted = kept[12], summary = field == 'summary' and kept[13]}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -196,7 +196,8 @@ local function settle(session, fields, last, ttl, restart, token, version)
   if session.branches then
     last = keep_branches(session, fields, last)
   end
-  if session.index ~= NO_INDEX and (version or not session.epoch or owner_in(known) ~= session.owner) then
+  local unsigned = version or not session.epoch or not known or owner_in(known) ~= session.owner
+  if session.index ~= NO_INDEX and not session.index_lost and unsigned then -- a lost index stays so until it is rebuilt
     redis.call('HSET', ids, 'e', sign_of(session, version or session.version, token))
   elseif not session.epoch then
     sign_of(session, 0, token)

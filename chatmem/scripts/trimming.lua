@@ -88,6 +88,8 @@ local function trimming()
     local kind = string.sub(name, 1, 1)
     if kind == 'm' or kind == 'd' then
       return not find(session, value)
+    elseif kind == 'a' then
+      return not find(session, string.sub(name, 2))
     elseif kind == 'k' then
       local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)') or nil)
       return not (last and last >= first)
