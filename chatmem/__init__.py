@@ -30,7 +30,19 @@ if TYPE_CHECKING:
     from chatmem.codec.registry import register
     from chatmem.history import History
     from chatmem.memory import ChatMemory, connect
-    from chatmem.model import Appended, Branch, Edited, Entry, Match, Page, SessionInfo, SessionPage, Siblings, Switched
+    from chatmem.model import (
+        Appended,
+        Branch,
+        Edited,
+        Entry,
+        Match,
+        Page,
+        SessionInfo,
+        SessionPage,
+        Siblings,
+        Summary,
+        Switched,
+    )
 
 __all__ = [
     # connect, read and write
@@ -50,6 +62,7 @@ __all__ = [
     "SessionPage",
     "Branch",
     "Siblings",
+    "Summary",
     "Switched",
     # errors
     "ChatMemError",
@@ -72,7 +85,7 @@ _MODULES = {
     "History": "history",
     **dict.fromkeys(("ChatMemory", "connect"), "memory"),
     **dict.fromkeys(("Appended", "Branch", "Edited", "Entry", "Match", "Page"), "model"),
-    **dict.fromkeys(("SessionInfo", "SessionPage", "Siblings", "Switched"), "model"),
+    **dict.fromkeys(("SessionInfo", "SessionPage", "Siblings", "Summary", "Switched"), "model"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
+from chatmem.core.annotating import Annotating
 from chatmem.core.branching import Branching
 from chatmem.core.checks import check_count, target
 from chatmem.core.forking import build, slices
@@ -20,7 +21,7 @@ from chatmem.model import Entry
 from chatmem.transports.base import Transport
 
 
-class History(Reads, Writes, Branching):
+class History(Reads, Writes, Branching, Annotating):
     """One conversation. `ChatMemory.history` makes it, without a round trip and without an event loop.
 
     Attributes:

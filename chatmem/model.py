@@ -61,6 +61,7 @@ class Entry:
         error: why the record cannot be read, or None.
         siblings: the messages of other branches that stand in the same place, as `page` shows them; None if there are
             none.
+        annotations: what `annotate` keeps beside the message, by key.
     """
 
     seq: int
@@ -69,6 +70,7 @@ class Entry:
     message: Message | None
     error: CorruptRecordError | None = None
     siblings: Siblings | None = None
+    annotations: Metadata = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +109,19 @@ class Branch:
     head: int | None
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A stored summary.
+
+    Attributes:
+        up_to: the position of the last message that it summarizes; None if those messages are gone.
+        messages: the summary itself.
+    """
+
+    up_to: int | None
+    messages: list[Message]
 
 
 @dataclass(frozen=True, slots=True)

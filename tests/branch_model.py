@@ -1,31 +1,46 @@
-"""Branches in plain Python: what a session must show after any operations. Positions stand for messages."""
+"""A session with branches in plain Python: what it must show after any operations. Positions stand for messages."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
 class BranchModel:
-    """A session's log, and the positions that each branch shows."""
+    """The messages of all branches, what each branch shows, and what is kept beside."""
 
     log: dict[int, str] = field(default_factory=dict)
-    """the messages' texts by position, of all branches"""
+    """the messages' texts, by position"""
     branches: dict[int, list[int]] = field(default_factory=lambda: {0: []})
+    """the positions that each branch shows"""
     active: int = 0
     following: int = 1
     next: int = 0
     pinned: int = 0
+    notes: dict[int, dict[str, Any]] = field(default_factory=dict)
+    boundary: int | None = None
+    """the position up to which the summary speaks, -1 if those messages are gone"""
+    summary: list[str] = field(default_factory=list)
 
     @property
     def shown(self) -> list[int]:
         """The positions of the active branch."""
         return self.branches[self.active]
 
+    @property
     def texts(self) -> list[str]:
+        """The messages of the active branch."""
         return [self.log[seq] for seq in self.shown]
 
+    @property
+    def is_summarized(self) -> bool:
+        """Whether the summary is one of the active branch."""
+        return self.boundary == -1 or self.boundary in self.shown
+
     def append(self, texts: list[str], most: int | None) -> None:
+        """Append messages to the active branch, then keep its last `most`."""
         for text in texts:
             self.log[self.next] = text
             self.shown.append(self.next)
@@ -34,77 +49,83 @@ class BranchModel:
             self._trim(most)
 
     def _trim(self, most: int) -> None:
-        shown = self.shown
-        head = sum(seq < self.pinned for seq in shown)
-        cut = len(shown) - most
-        if cut <= max(head, 0):
+        head = [seq for seq in self.shown if seq < self.pinned]
+        cut = len(self.shown) - most
+        if cut <= len(head):
             return
-        kept, begin = set(shown[:head]), shown[cut]
-        last = shown[head - 1] if head else -1
-        self.log = {seq: text for seq, text in self.log.items() if seq >= begin or seq in kept}
-        self._leave(lambda seq: seq <= last or seq >= begin, begin)
+        begin, last = self.shown[cut], head[-1] if head else -1
+        if self.boundary is not None and self.is_summarized and self.boundary < begin:
+            self.boundary = last
+        self._leave(begin, lambda seq: seq in head)
 
-    def _leave(self, stays, begin: int) -> None:  # type: ignore[no-untyped-def]
-        left = {number: [seq for seq in shown if stays(seq)] for number, shown in self.branches.items()}
-        self.branches = {
-            number: shown
-            for number, shown in left.items()
-            if number == self.active or any(seq >= begin for seq in shown)
-        }
+    def _leave(self, begin: int, is_kept: Callable[[int], bool]) -> None:
+        """Leave what stands at or behind a position, and what is kept; branches without any of the former go."""
+        self.log = {seq: text for seq, text in self.log.items() if seq >= begin or is_kept(seq)}
+        stay = {n: s for n, s in self.branches.items() if n == self.active or any(seq >= begin for seq in s)}
+        self.branches = {number: [seq for seq in shown if seq in self.log] for number, shown in stay.items()}
+        self._forget()
+
+    def _forget(self) -> None:
+        self.notes = {seq: note for seq, note in self.notes.items() if seq in self.log}
 
     def branch(self, after: int) -> int:
+        """Begin a branch behind a position of the active one, -1 for none; return the active branch."""
         kept = self.shown[: self.shown.index(after) + 1] if after >= 0 else []
-        if len(kept) == len(self.shown):
-            return self.active
-        is_beginning = any(
-            number != self.active and shown[: len(self.shown)] == self.shown for number, shown in self.branches.items()
-        )
-        if not is_beginning:
-            self.active, self.following = self.following, self.following + 1
-        self.branches[self.active] = kept
+        if len(kept) < len(self.shown):
+            others = [shown for number, shown in self.branches.items() if number != self.active]
+            if not any(shown[: len(self.shown)] == self.shown for shown in others):
+                self.active, self.following = self.following, self.following + 1
+            self.branches[self.active] = kept
         return self.active
-
-    def switch(self, number: int) -> None:
-        self.active = number
 
     def delete_branch(self, number: int) -> int:
         return self._erase(self.branches.pop(number))
 
     def _erase(self, positions: list[int]) -> int:
+        """Erase those of the positions that no branch shows; return how many."""
         used = {seq for shown in self.branches.values() for seq in shown}
         gone = [seq for seq in positions if seq not in used]
         for seq in gone:
             del self.log[seq]
+        self._forget()
         return len(gone)
 
     def truncate(self, after: int) -> int:
         behind = [seq for seq in self.shown if seq > after]
+        if behind and self.boundary is not None and self.is_summarized and self.boundary > after:
+            self.boundary = None
         self.branches[self.active] = [seq for seq in self.shown if seq <= after]
         self._erase(behind)
         return len(behind)
 
     def delete(self, seq: int) -> None:
-        del self.log[seq]
+        if self.boundary == seq:
+            earlier = [one for one in self.shown if one < seq]
+            self.boundary = (earlier[-1] if earlier else -1) if seq in self.shown else None
         for shown in self.branches.values():
             if seq in shown:
                 shown.remove(seq)
+        del self.log[seq]
+        self._forget()
 
-    def compact(self, up_to: int, texts: list[str]) -> int:
-        count = self.shown.index(up_to) + 1
-        self.log = {seq: text for seq, text in self.log.items() if seq > up_to}
-        self._leave(lambda seq: seq > up_to, up_to + 1)
-        head = list(range(len(texts)))
-        for shown in self.branches.values():
-            shown[:0] = head
-        self.log = {**dict(zip(head, texts, strict=True)), **self.log}
+    def compact(self, count: int, texts: list[str]) -> None:
+        """Replace so many messages at the head of the active branch, and all that is as old."""
+        last = self.shown[count - 1]
+        if self.boundary is not None and self.boundary <= last:
+            self.boundary = None
+        self._leave(last + 1, lambda seq: False)
         self.pinned = len(texts)
-        return count
+        self.log = {**dict(enumerate(texts)), **self.log}
+        for shown in self.branches.values():
+            shown[:0] = range(len(texts))
+
+    def summarize(self, boundary: int, texts: list[str]) -> None:
+        self.boundary, self.summary = boundary, texts
 
     def siblings(self, seq: int) -> tuple[int, list[int]] | None:
-        """Return which of its siblings a message of the active branch is, and their positions."""
-        shown = self.shown
-        place = shown.index(seq)
-        before = shown[:place]
-        following = {other[place] for other in self.branches.values() if len(other) > place and other[:place] == before}
-        order = sorted(following)
+        """Return which of its siblings a message of the active branch is, and their positions; None if it is alone."""
+        place = self.shown.index(seq)
+        before = self.shown[:place]
+        shown = self.branches.values()
+        order = sorted({other[place] for other in shown if len(other) > place and other[:place] == before})
         return (order.index(seq), order) if len(order) > 1 else None

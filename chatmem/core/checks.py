@@ -87,8 +87,12 @@ def as_messages(name: str, values: Sequence[MessageLikeRepresentation]) -> list[
     return messages
 
 
-def to_json(value: Any) -> bytes:
-    """Return a title or metadata as JSON.
+def to_json(value: Any, name: str = "metadata") -> bytes:
+    """Return a title, metadata or an annotation as JSON.
+
+    Args:
+        value: what to store.
+        name: the argument, for the error.
 
     Raises:
         EncodingError: JSON cannot represent the value.
@@ -96,7 +100,7 @@ def to_json(value: Any) -> bytes:
     try:
         text = json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise EncodingError(f"metadata cannot be stored as JSON: {error}", field="metadata") from error
+        raise EncodingError(f"{name} cannot be stored as JSON: {error}", field=name) from error
     if json.loads(text) != value:
-        raise EncodingError("metadata changes as JSON: keys must be strings, and tuples are lists", field="metadata")
+        raise EncodingError(f"{name} changes as JSON: keys must be strings, and tuples are lists", field=name)
     return text.encode()

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 from langchain_core.messages import BaseMessage, SystemMessage
 
 from chatmem.codec import record
+from chatmem.core.annotations import annotated
 from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.session import ATTEMPTS, Session
@@ -17,7 +18,7 @@ from chatmem.core.window import Selection, Window
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match
 from chatmem.scripts import calls
-from chatmem.scripts.calls import Page, Read
+from chatmem.scripts.calls import Ends, Page, Read
 from chatmem.search import Best, Query, text_of
 from chatmem.transports.base import Command
 
@@ -115,13 +116,21 @@ class Reader:
     async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
         """Read backwards until a window is full. Return None if the session was edited meanwhile."""
         decoder = self.decoder
-        head, tail, more, edited = await self._ends(size)
-        pinned = [
-            one for one in await decoder.entries(head) if keep_system or not isinstance(one.message, SystemMessage)
-        ]
+        ends, tail = await self._ends(size)
+        edited, summarized = ends.edited, -1 if ends.summarized is None else ends.summarized
+        pinned = await decoder.entries(ends.head)
+        if not keep_system:
+            pinned = [one for one in pinned if not isinstance(one.message, SystemMessage)]
+        if ends.summary:  # it speaks of what a compaction put at the head, too
+            pinned = [one for one in pinned if isinstance(one.message, SystemMessage)]
+            pinned += await decoder.entries(ends.summary)
         entries, known = await decoder.entries(tail), {one.seq for one in pinned}
-        chosen = wanted.select(pinned=decoder.readable(pinned))
-        while chosen.take(decoder.readable([one for one in entries if one.seq not in known])) and more:
+        chosen, more = wanted.select(pinned=decoder.readable(pinned)), ends.length > size
+
+        def left() -> list[BaseMessage]:
+            return decoder.readable([one for one in entries if one.seq not in known and one.seq > summarized])
+
+        while chosen.take(left()) and more and entries[0].seq > summarized:
             size = min(4 * size, LARGEST_PAGE)
             older = await self.slice(None, entries[0].seq, size, newest=True, size=None)
             if older.page.edited != edited:
@@ -131,14 +140,10 @@ class Reader:
             entries, more = older.entries, older.more
         return chosen
 
-    async def _ends(self, last: int) -> tuple[list[bytes], list[bytes], bool, int]:
-        """Return the two ends of a session as they are at one moment.
+    async def _ends(self, last: int) -> tuple[Ends, Sequence[bytes]]:
+        """Return the two ends of a session as they are at one moment, and the last elements.
 
         One round trip; two if somebody wrote in between.
-
-        Returns:
-            The head that always stays, the last elements, whether there are others, and the version of the last change
-            that was not an append.
         """
         session = self.session
         if session.user is None:  # LRANGE moves large replies faster than a script
@@ -147,9 +152,9 @@ class Reader:
                 ends, (tail,) = await self.ask(session.reads.ends(last, with_tail=False), [command])
                 positions = [record.position_of(element) for element in (*tail[:1], *tail[-1:])]
                 if len(tail) == min(ends.length, last) and positions == [ends.first, ends.last][: 2 * len(tail)]:
-                    return ends.head, tail, ends.length > last, ends.edited
+                    return ends, tail
         ends, _ = await self.ask(session.reads.ends(last, with_tail=True))
-        return ends.head, ends.tail, ends.length > last, ends.edited
+        return ends, ends.tail
 
     async def slice(
         self,
@@ -172,6 +177,9 @@ class Reader:
     async def slice_of(self, page: Page, after: int | None = None, before: int | None = None) -> Slice:
         """Return the slice that an answer of `read.lua` holds."""
         entries = await self.decoder.entries(page.elements, page.first, after=after, before=before)
+        if page.annotations:
+            notes = zip(entries, page.annotations, strict=True)
+            entries = [annotated(self.session, entry, note) if note else entry for entry, note in notes]
         return Slice(entries, page.elements, page)
 
     async def stored(
@@ -198,10 +206,11 @@ class Reader:
 
     async def get(self, how: bytes, what: bytes) -> Entry | None:
         """Return the entry of one message, by id or position."""
-        element, _ = await self.ask(self.session.reads.message(how, what))
-        elements = [element] if element else []
-        entries = await self.decoder.entries(elements, None if how == b"id" else int(what))
-        return entries[0] if entries else None
+        found, _ = await self.ask(self.session.reads.message(how, what))
+        if not found.element:
+            return None
+        (entry,) = await self.decoder.entries([found.element], None if how == b"id" else int(what))
+        return annotated(self.session, entry, found.annotation) if found.annotation else entry
 
     async def search(self, query: Query, best: Best[Match], first: Slice | None = None) -> int:
         """Offer what matches a query to `best`; return how many messages could not be read.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
@@ -139,6 +139,7 @@ class Writer:
         expected_version: int | None = None,
         how: How | None = "XX",
         about: str = "message",
+        pack: Callable[[Sequence[int]], Iterable[Part]] | None = None,
     ) -> Edited:
         """Change or remove messages.
 
@@ -150,6 +151,7 @@ class Writer:
             expected_version: the version that the session must have; None for any.
             how: how the session enters its user's index; None to leave the index alone.
             about: what the task is about, for the error if there is none.
+            pack: returns what the task takes instead of messages, given their positions.
         """
         check_count("expected_version", expected_version, least=0)
         session = self._session
@@ -158,7 +160,8 @@ class Writer:
 
         def command(shared: Shared) -> Command:
             told = (*arguments, self._sealed_for(places), replaced)
-            return calls.edit(session.keys, shared, task, *told, parts=self._parts(parts, places))
+            packed = self._parts(parts, places) if pack is None else pack(places)
+            return calls.edit(session.keys, shared, task, *told, parts=packed)
 
         code = Code.TORN
         for _ in range(RESEALS):
@@ -339,6 +342,9 @@ class Writer:
                 return ConflictError(what, expected=expected, actual=version, session=session, key=key)
             case Refusal(Code.ACTIVE):
                 what = "the branch is the active one: switch to another branch, then delete it"
+                return ConflictError(what, session=session, key=key)
+            case Refusal(Code.OUTDATED, (position,)):
+                what = f"a newer summary speaks of the messages up to position {position}: read it with summary()"
                 return ConflictError(what, session=session, key=key)
             case Refusal(Code.TOO_MANY_BRANCHES):
                 return ValueError("the session has too many branches: delete some of them with delete_branch")

@@ -100,13 +100,16 @@ local function elements_in(parts)
   return elements
 end
 
--- Returns the position up to which a stored summary speaks, -1 for before the first message, and its other text; nil if
--- there is none for these ranges.
+-- Returns the position up to which a stored summary speaks, -1 for before the first message.
+local function end_of(text)
+  return tonumber(string.match(text or '', '^(%-?%d+);') or nil)
+end
+
+-- Returns the same and the summary's elements, nil if there is no summary of the branch with these ranges.
 local function summary_in(text, ranges)
-  local last, elements = string.match(text or '', '^(%-?%d+);(.*)$')
-  last = tonumber(last)
+  local last = end_of(text)
   if last and (last < 0 or within(ranges, last)) then
-    return last, elements
+    return last, string.match(text, ';(.*)$')
   end
 end
 

@@ -36,6 +36,7 @@ class Code(IntEnum):
     LATE = -10  # the caller gave up this call before it arrived
     ACTIVE = -11  # the branch to remove is the active one
     TOO_MANY_BRANCHES = -12
+    OUTDATED = -13  # the position up to which a newer summary speaks
 
 
 class Refusal(NamedTuple):
@@ -79,6 +80,23 @@ class Page(NamedTuple):
     """where there are several branches: the position of the message before the first element, -1 for none"""
     branches: bytes = b""
     """the branches, as `branches.lua` keeps them; empty if there is one"""
+    annotations: Sequence[bytes] = ()
+    """for each element its annotation, empty for none; nothing where there are none at all"""
+
+
+class Found(NamedTuple):
+    """The answer to `message`."""
+
+    element: bytes | None = None
+    annotation: bytes = b""
+
+
+class Summary(NamedTuple):
+    """The answer to `summary`."""
+
+    last: int | None = None
+    """the position of the last message that it speaks of, -1 if all of those are gone; None for no summary"""
+    elements: Sequence[bytes] = ()
 
 
 class Branches(NamedTuple):
@@ -107,6 +125,10 @@ class Ends(NamedTuple):
     """the version of the last change that was not an append"""
     tail: list[bytes]
     """the last messages, empty where they were not asked for"""
+    summarized: int | None = None
+    """the position up to which the summary speaks, -1 if all of those messages are gone; None for no summary"""
+    summary: Sequence[bytes] = ()
+    """the elements of the summary"""
 
 
 class Info(NamedTuple):
@@ -203,9 +225,13 @@ class Reads:
     def _call(self, how: bytes, *arguments: bytes) -> Command:
         return scripts.READ.call(self._keys, self._user, self._claim, how, *arguments)
 
-    def message(self, how: bytes, what: bytes) -> Read[bytes | None]:
+    def message(self, how: bytes, what: bytes) -> Read[Found]:
         """Return the call that reads one element, by id (`how` is `id`) or by position (`at`)."""
-        return Read(self._call(how, what), _first)
+        return Read(self._call(how, what), lambda said: Found(*said))
+
+    def summary(self) -> Read[Summary]:
+        """Return the call that reads the stored summary."""
+        return Read(self._call(b"summary"), lambda said: Summary(*said))
 
     def tail(self, last: int | None) -> Read[list[bytes]]:
         """Return the call that reads the last elements, or all of them."""

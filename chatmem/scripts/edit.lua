@@ -173,12 +173,15 @@ function tasks.delete()
   local marker = 'removed:' .. token
   redis.call('LSET', list, index, marker)
   redis.call('LREM', list, index < length / 2 and 1 or -1, marker)
+  local ranges = ranges_of(session)
+  if summary_in(session.summary, ranges) == position then
+    local before = spans(ranges, -1, position, 1, true)[1]
+    move_summary(session.summary, before and position_at(list, before[1]) or -1)
+  elseif end_of(session.summary) == position then -- of another branch
+    redis.call('HDEL', state, 'summary')
+  end
   if session.branches then
     local tree = branching().tree_of(session)
-    local before = spans(ranges_of(session), -1, position, 1, true)[1]
-    if summary_in(session.summary, ranges_of(session)) == position then
-      move_summary(session.summary, before and position_at(list, before[1]) or -1)
-    end
     branching().forget(tree, position, index)
     branching().keep(session, tree)
   end
@@ -251,7 +254,7 @@ function tasks.compact()
     branching().cut(tree, -1, from < length and position_at(list, from) or last + 1)
     branching().begin(tree, count)
   end
-  if (summary_in(session.summary, ranges) or math.huge) <= last then
+  if (end_of(session.summary) or math.huge) <= last then
     redis.call('HDEL', state, 'summary')
   end
   forget_notes(session, 0, from)

@@ -12,6 +12,9 @@ function tasks.branch()
   if spans(ranges, position, math.huge, 1).length == 0 then
     return {version, tonumber(active.number), 0}
   end
+  if not session.branches and (end_of(session.summary) or math.huge) < position_at(list, 0) then
+    move_summary(session.summary, -1) -- it speaks of what came before all branches
+  end
   branching().close(session, active)
   local kept = branching().up_to(ranges, position)
   if not branching().is_beginning(tree, active) then

@@ -13,6 +13,7 @@ from chatmem.core.window import StartOn
 from chatmem.core.writer import Known
 from chatmem.deprecated import renamed_argument
 from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo
+from chatmem.sync.annotating import Annotating
 from chatmem.sync.branching import Branching
 from chatmem.transports.driving import drive, iterate
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from chatmem.core.window import TokenCounter
 
 
-class History(Branching):
+class History(Branching, Annotating):
     """One conversation; see `chatmem.History`, whose methods these are."""
 
     def __init__(self, history: core.History) -> None:

@@ -1,0 +1,76 @@
+"""Annotations as scripts keep them: pairs of a key and a value, which are merged without being understood.
+
+A key is written as JSON, and so is a value. With encryption, a keyed hash stands for the key, and key and value are
+sealed together, bound to the message's position.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from chatmem.codec.encryption import is_sealed_text, not_sealed
+from chatmem.core.checks import to_json
+from chatmem.core.session import Session
+from chatmem.model import Entry
+from chatmem.scripts.calls import Part
+
+_logger = logging.getLogger("chatmem")
+
+
+def encoded(values: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
+    """Return keys and values as JSON; the value is empty where the key is to be removed.
+
+    Raises:
+        EncodingError: JSON cannot represent a value.
+        ValueError: a key is not a non-empty string.
+    """
+    pairs = []
+    for key, value in values.items():
+        if not isinstance(key, str) or not key:
+            raise ValueError(f"annotations must have non-empty strings as keys, not {key!r}")
+        pairs.append((json.dumps(key).encode(), b"" if value is None else to_json(value, "annotations")))
+    return pairs
+
+
+def sealed(session: Session, pairs: Iterable[tuple[bytes, bytes]], position: int) -> Iterable[Part]:
+    """Yield the pairs as scripts take them; with encryption, encrypted for the message at a position."""
+    for key, value in pairs:
+        if session.sealer is None:
+            yield Part(key, b"", value)
+        else:
+            text = b"[%b,%b]" % (key, value) if value else b""
+            yield Part(session.sealer.ring.digest(key), b"", session.sealer.seal_text(_name(position), text))
+
+
+def annotated(session: Session, entry: Entry, text: bytes) -> Entry:
+    """Return an entry with its annotations; those that cannot be read are left out, with a warning."""
+    values = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(b"\t")
+        try:
+            name, found = _opened(session, key, value, entry.seq)
+        except ValueError as error:
+            what = "left out an unreadable annotation of the message at position %d: key %s: %s"
+            _logger.warning(what, entry.seq, session.key, error)
+        else:
+            values[name] = found
+    return replace(entry, annotations=values)
+
+
+def _opened(session: Session, key: bytes, value: bytes, position: int) -> tuple[str, Any]:
+    if is_sealed_text(value):
+        if session.sealer is None:
+            raise ValueError("it is encrypted: connect with encryption=chatmem.KeyRing(...)")
+        name, found = json.loads(session.sealer.open_text(_name(position), value))
+        return name, found
+    if session.sealer is not None and not session.sealer.ring.read_plain:
+        raise not_sealed()
+    return json.loads(key), json.loads(value)
+
+
+def _name(position: int) -> str:
+    return f"annotation {position}"
