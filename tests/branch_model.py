@@ -37,6 +37,8 @@ class BranchModel:
     @property
     def is_summarized(self) -> bool:
         """Whether the summary is one of the active branch."""
+        if self.following == 1:
+            return self.boundary is not None
         return self.boundary == -1 or self.boundary in self.shown
 
     def append(self, texts: list[str], most: int | None) -> None:
@@ -54,7 +56,7 @@ class BranchModel:
         if cut <= len(head):
             return
         begin, last = self.shown[cut], head[-1] if head else -1
-        if self.boundary is not None and self.is_summarized and self.boundary < begin:
+        if self.following > 1 and self.boundary is not None and self.is_summarized and self.boundary < begin:
             self.boundary = last
         self._leave(begin, lambda seq: seq in head)
 
@@ -72,6 +74,8 @@ class BranchModel:
         """Begin a branch behind a position of the active one, -1 for none; return the active branch."""
         kept = self.shown[: self.shown.index(after) + 1] if after >= 0 else []
         if len(kept) < len(self.shown):
+            if self.following == 1 and self.boundary is not None and self.boundary < min(self.log):
+                self.boundary = -1
             others = [shown for number, shown in self.branches.items() if number != self.active]
             if not any(shown[: len(self.shown)] == self.shown for shown in others):
                 self.active, self.following = self.following, self.following + 1
@@ -92,7 +96,7 @@ class BranchModel:
 
     def truncate(self, after: int) -> int:
         behind = [seq for seq in self.shown if seq > after]
-        if behind and self.boundary is not None and self.is_summarized and self.boundary > after:
+        if behind and self.boundary is not None and self.is_summarized and (self.boundary > after or after == -1):
             self.boundary = None
         self.branches[self.active] = [seq for seq in self.shown if seq <= after]
         self._erase(behind)

@@ -69,7 +69,9 @@ async def _rebuild(session: Session, part: bytes, user: bytes) -> None:
 
     If somebody else rebuilds the session too, the last to begin goes on and the others stop.
     """
-    what = "index of ids" if part == b"index" else "state (its title and metadata are lost)"
+    what = "index of ids (annotations are lost)"
+    if part == b"state":
+        what = "state (its title, metadata and summary are lost)"
     _logger.warning("rebuilding the %s of a torn session from its messages: key %s", what, session.key)
     attempt, after, more = secrets.token_hex(4).encode(), None, True
     times, seen = list[int](), set[str]()

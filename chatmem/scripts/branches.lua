@@ -121,7 +121,7 @@ end
 local function forget_notes(session, from, to)
   local fields = {}
   for index = from, session.noted and math.min(to, from + 5000) - 1 or -1 do
-    fields[#fields + 1] = 'a' .. place(session, position_at(list, index))
+    fields[#fields + 1] = 'a' .. written(position_at(list, index))
   end
   in_slices('HDEL', ids, fields)
 end

@@ -186,7 +186,7 @@ function tasks.delete()
     branching().keep(session, tree)
   end
   if session.noted then
-    redis.call('HDEL', ids, 'a' .. place(session, position))
+    redis.call('HDEL', ids, 'a' .. written(position))
   end
   if index == length - 1 then
     keep_next()
@@ -213,7 +213,8 @@ function tasks.truncate()
     active.ranges = branching().up_to(ranges, last and position_at(list, last[1]) or -1)
     gone = spans(branching().own(tree, active, ranges), position, math.huge, math.huge)
   end
-  if (summary_in(session.summary, ranges) or -1) > position then
+  local summarized = summary_in(session.summary, ranges)
+  if summarized and (summarized > position or position == -1) then
     redis.call('HDEL', state, 'summary')
   end
   branching().erase(session, gone, token)

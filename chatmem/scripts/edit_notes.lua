@@ -40,7 +40,7 @@ function tasks.annotate()
   elseif ARGV[11] ~= '' and tonumber(ARGV[11]) ~= position then
     return {-7, position}
   end
-  local field = 'a' .. place(session, position)
+  local field = 'a' .. written(position)
   local keys, values = pairs_in(session.index ~= NO_INDEX and redis.call('HGET', ids, field) or '')
   for at = HEAD + 1, #ARGV, 3 do
     if not values[ARGV[at]] then

@@ -46,7 +46,7 @@ local function notes_of(elements, position)
   local fields, notes = {}, {}
   for at, element in ipairs(elements) do
     position = tonumber(string.match(string.sub(element, 1, 17), '^(%d+):') or position + 1)
-    fields[at] = 'a' .. place(session, position)
+    fields[at] = 'a' .. written(position)
   end
   for from = 1, #fields, SLICE do
     for _, note in ipairs(redis.call('HMGET', ids, unpack(fields, from, math.min(from + SLICE - 1, #fields)))) do

@@ -89,7 +89,7 @@ local function trimming()
     if kind == 'm' or kind == 'd' then
       return not find(session, value)
     elseif kind == 'a' then
-      return not find(session, string.sub(name, 2))
+      return not index_of(list, tonumber(string.sub(name, 2)))
     elseif kind == 'k' then
       local last = tonumber(string.match(value, '^%d+:%-?%d+:(%-?%d+)') or nil)
       return not (last and last >= first)
