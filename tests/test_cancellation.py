@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from threading import Thread
 from typing import Any
 
@@ -36,6 +36,18 @@ async def compacted(history: chatmem.History) -> None:
         assert [message.id for message in await history.messages()] == ["s", "m2", "m3"]
 
 
+async def there_and_back(history: chatmem.History) -> None:
+    await history.branch(after="m1")
+    await history.switch(0)
+
+
+async def branch_deleted(history: chatmem.History) -> None:
+    await history.branch(after="m1")
+    await history.switch(0)
+    with suppress(chatmem.NotFoundError):  # the call that was cancelled has done it
+        await history.delete_branch(1)
+
+
 async def everything(history: chatmem.History) -> list[int]:
     return [entry.seq async for entry in history.entries()]
 
@@ -48,6 +60,11 @@ OPERATIONS: dict[str, tuple[Operation, list[int]]] = {
     "delete": (lambda history: history.delete("m1"), [4, 3]),
     "truncate": (lambda history: history.truncate(after="m1"), [4, 2]),
     "compact": (compacted, [4, 3]),
+    "branch": (lambda history: history.branch(after="m1"), [4, 2]),
+    "switch": (there_and_back, [2, 4]),
+    "delete_branch": (branch_deleted, [2, 4]),
+    "summarize": (lambda history: history.summarize(up_to="m1", summary=["s"]), [4]),
+    "annotate": (lambda history: history.annotate("m1", {"rating": 1}), [4]),
     "update": (lambda history: history.update(title="new"), [4]),
     "touch": (lambda history: history.touch(ttl=60), [4]),
     "clear": (lambda history: history.clear(), [4, 0]),

@@ -258,6 +258,7 @@ class Writer:
         await self._do(lambda: history.delete("m2"))
         await self._do(lambda: history.append(*(lc.HumanMessage(f"{n}", id=f"m{n}") for n in range(4, 7))))
         await self._do(lambda: history.truncate(after="m5"))
+        await self._branch(history)
         await self._compact(history)
         for text in ("a title", "the title"):
             await self._do(lambda text=text: history.update(title=text, metadata={"is": text}))  # type: ignore[misc]
@@ -277,6 +278,23 @@ class Writer:
             await asyncio.to_thread(self._site.settle)
             self._check_forgotten(user, name)
 
+    async def _branch(self, history: chatmem.History) -> None:
+        """Go on another way, and come back; keep a summary and a rating."""
+        await self._do(lambda: history.branch(after="m3"))
+        await self._do(lambda: history.append(lc.HumanMessage("another way", id="other")))
+        await self._do(lambda: history.annotate("other", {"rating": 0}))
+        for rating in (1, 2):
+            await self._do(lambda rating=rating: history.annotate("m1", {"rating": rating}))  # type: ignore[misc]
+        await self._do(lambda: history.switch(0))
+        for text in ("a summary", "the summary"):
+            await self._do(lambda text=text: history.summarize(up_to="m3", summary=[text]))  # type: ignore[misc]
+        raised = self._ledger.raised
+        try:
+            await self._do(lambda: history.delete_branch(1))
+        except chatmem.NotFoundError:  # a call that raised has done it
+            if self._ledger.raised == raised:
+                self._ledger.wrong.append("a branch is gone that no call has deleted")
+
     async def _compact(self, history: chatmem.History) -> None:
         """Replace the first message; a conflict says that it was done by a call that raised."""
         raised = self._ledger.raised
@@ -294,6 +312,11 @@ class Writer:
             self._ledger.compare(name, expected, told(history.messages()))
             fork: Told = [] if cleared else [*expected, ("end", "end")]
             self._ledger.compare(f"fork {name}", fork, told(direct.history(f"fork {name}").messages()))
+            summary, rated = history.summary(), history.get("m1")
+            if summary is None or [one.text for one in summary.messages] != ["the summary"]:
+                self._ledger.wrong.append(f"{name}: its summary is {summary}")
+            if rated is None or rated.annotations != {"rating": 2} or len(history.branches()) != 1:
+                self._ledger.wrong.append(f"{name}: {rated} and {history.branches()}")
             info = history.info()
             if (info.title, info.metadata, info.user) != ("the title", {"is": "the title"}, user):
                 self._ledger.wrong.append(f"{name}: {info}")

@@ -64,6 +64,8 @@ READS: tuple[Operation, ...] = (
     lambda history: history.search("kept"),
     lambda history: history.count(),
     lambda history: history.info(),
+    lambda history: history.branches(),
+    lambda history: history.summary(),
     entries_of,
 )
 WRITES: tuple[Operation, ...] = (
@@ -74,9 +76,15 @@ WRITES: tuple[Operation, ...] = (
     lambda history: history.replace("m3", "replaced"),
     lambda history: history.replace(4, "replaced"),
     lambda history: history.update(title="t"),
+    lambda history: history.annotate("m1", {"rating": 1}),
+    lambda history: history.annotate(3, {"rating": 1}),
+    lambda history: history.summarize(up_to="m2", summary=["summary"]),
     lambda history: history.touch(),
 )
 REMOVALS: tuple[Operation, ...] = (
+    lambda history: history.branch(after="m3"),
+    lambda history: history.switch(0),
+    lambda history: history.delete_branch(0),
     lambda history: history.delete("m4"),
     lambda history: history.delete(0),
     lambda history: history.fork("other"),

@@ -38,6 +38,13 @@ OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "fork": (lambda history: history.fork("old fork").clear(), {"EVALSHA"}),
     "delete": (lambda history: history.delete("1"), {"EVALSHA"}),
     "reencrypt": (lambda history: history.reencrypt(), {"EVALSHA"}),
+    "annotate": (lambda history: history.annotate(0, {"rating": 1}), {"EVALSHA"}),
+    "summarize": (lambda history: history.summarize(up_to=0, summary=["s"]), {"EVALSHA"}),
+    "summary": (lambda history: history.summary(), {"EVALSHA"}),
+    "branch": (lambda history: history.branch(after=-1), {"EVALSHA"}),
+    "branches": (lambda history: history.branches(), {"EVALSHA"}),
+    "switch": (lambda history: history.switch(0), {"EVALSHA"}),
+    "delete_branch": (lambda history: history.delete_branch(1), {"EVALSHA"}),
     "truncate": (lambda history: history.truncate(after=0), {"EVALSHA"}),
     "compact": (lambda history: history.compact(up_to=0, replacement=["e"]), {"EVALSHA"}),
     "update": (lambda history: history.update(title="t"), {"EVALSHA"}),
@@ -71,7 +78,7 @@ def test_each_operation(oldest: str, known: set[str]) -> None:
             operation(memory.history("old", user="alice"))
             assert set(wire.commands) - {"EVAL"} == wanted - {"EVAL"}, name
             assert set(wire.commands) <= known
-        public = {name for name in vars(chatmem.sync.History) if not name.startswith("_")}
+        public = {name for name in dir(chatmem.sync.History) if not name.startswith("_")}
         assert public == set(OPERATIONS)
         wire.reset()
         memory.history("old", user="alice").append("x")

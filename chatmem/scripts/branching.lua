@@ -19,9 +19,13 @@ local function branching()
     return table.concat(parts, '|')
   end
 
+  local function time_in(text)
+    return string.match(text or '', '^%d+$') or '0'
+  end
+
   -- Returns the branches, and the active one. A session without branches has one of number 0.
   local function tree_of(session)
-    local text = session.branches or string.format('0 1|0 %s %s 0-', session.created or '0', session.updated or '0')
+    local text = session.branches or string.format('0 1|0 %s %s 0-', time_in(session.created), time_in(session.updated))
     local tree, active = {}, nil
     tree.active, tree.following = string.match(text, '^(%d+) (%d+)')
     for number, created, updated in string.gmatch(text, '|(%d+) (%d+) (%d+)') do
@@ -107,7 +111,7 @@ local function branching()
       table.remove(ranges)
       return
     end
-    branch.updated = session.updated or branch.updated
+    branch.updated = time_in(session.updated)
     if before and before[2] + 1 == last[1] then
       before[2] = last[2]
       table.remove(ranges)

@@ -45,6 +45,7 @@ if why == 'state' then
   -- No version may be given twice: the time in milliseconds is higher than any count of writes.
   local version = written(milliseconds_now())
   local following = math.max(position_at(list, session.length - 1) + 1, number_in(given) or 0)
+  following = math.min(following, FULL - 10 ^ 14) -- others may have written any number there
   fields = {'version', version, 'next', written(following), 'edited', version, 'created', ARGV[6], 'updated', ARGV[7]}
   session.owner = session.owner or user ~= '' and user or nil
   local left = redis.call('PTTL', list)

@@ -8,6 +8,7 @@ local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
 local OTHER_USER, TORN = -3, -9
 local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
 local EMPTY = '-'
+local FULL = 9 * 10 ^ 14 -- no session comes near this position, and Lua represents more exactly
 
 local function written(number)
   return string.format('%.0f', number)
@@ -67,6 +68,12 @@ local function list_torn(session)
   end
 end
 
+-- Returns the branches if the text says which of them is active and what it shows; see branches.lua.
+local function branches_in(text)
+  local active = type(text) == 'string' and string.match(text, '^(%d+) %d+|')
+  return active and string.find(text, '|' .. active .. ' %d+ %d+ [%d,-]*') and text or nil
+end
+
 local function owner_in(sign)
   return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
 end
@@ -96,6 +103,9 @@ local function look(user, claim, field)
   end
   local version, following, owner = number_in(kept[1]), number_in(kept[2]), kept[5] or nil
   local exists = (kept[1] or kept[4] or kept[7]) and true or false
+  if following and following > FULL then
+    following = nil
+  end
   local damaged = exists and (kept[1] and not version or kept[2] and not following)
   if damaged then
     owner = owner or owner_in(sign)
@@ -105,14 +115,14 @@ local function look(user, claim, field)
     stored_owner = kept[5], sign = sign,
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
     created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
-    branches = kept[11] or nil, noted = kept[12], summary = field == 'summary' and kept[13]}
+    branches = branches_in(kept[11]), noted = kept[12], summary = field == 'summary' and kept[13]}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
   end
   if not session.exists or damaged then
     if length > 0 or damaged or sign or redis.call('EXISTS', ids) == 1 then
-      session.branches = redis.call('HGET', ids, 'b') or nil
+      session.branches = branches_in(redis.pcall('HGET', ids, 'b'))
       if damaged then
         return session, {TORN, 'state', session.owner or user}
       end
