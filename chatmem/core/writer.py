@@ -39,11 +39,15 @@ Known = Literal["error", "add", "replace"]
 
 
 class Writer:
-    """Writes to one session."""
+    """Writes to one session.
+
+    Attributes:
+        reader: reads the same session.
+    """
 
     def __init__(self, session: Session, reader: Reader) -> None:
         self._session = session
-        self._reader = reader
+        self.reader = reader
 
     async def encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         """Return the records of messages.
@@ -137,6 +141,7 @@ class Writer:
         parts: Sequence[record.Encoded] = (),
         places: Sequence[int] = (),
         expected_version: int | None = None,
+        how: How = "XX",
     ) -> Edited:
         """Change or remove messages.
 
@@ -146,6 +151,7 @@ class Writer:
             parts: the encoded messages that come.
             places: the positions that these are going to have, as far as the caller knows.
             expected_version: the version that the session must have; None for any.
+            how: how the session enters its user's index.
         """
         check_count("expected_version", expected_version, least=0)
         session = self._session
@@ -158,18 +164,39 @@ class Writer:
 
         code = Code.TORN
         for _ in range(RESEALS):
-            done = await session.write(command, "XX", expected_version=expected_version)
+            done = await session.write(command, how, expected_version=expected_version)
             if isinstance(done, Written):
                 return Edited(done.version, None if done.first < 0 else done.first, done.affected)
             code = done.code
             if code == Code.MOVED:
-                places = done.details
+                places = range(done.details[0], done.details[0] + len(parts))
             elif code == Code.HIDDEN:
-                (entry,) = await self._reader.decoder.entries([done.details[1]])
+                (entry,) = await self.reader.decoder.entries([done.details[1]])
                 replaced = b"=" + (field(entry.id) if entry.id else b"")
             else:
                 await self._mend(done, parts, expected_version)
         raise self._gave_up(code)
+
+    async def keep(
+        self, first: int, last: int, parts: Sequence[record.Encoded], *, expected_version: int | None = None
+    ) -> Edited:
+        """Keep a range of the messages, remove all others, and put encoded messages behind it. One round trip, atomic.
+
+        Title, metadata, owner and TTL stay. If there is no session and there are messages to store, it begins.
+
+        Args:
+            first: the position of the first message to keep.
+            last: the position of the last message to keep; one below `first` to keep none.
+            parts: the messages that come. They get new positions.
+            expected_version: the version that the session must have; None for any.
+
+        Returns:
+            The version, the position of the first message that came, and the number of messages removed.
+        """
+        start = self._session.next_position
+        places = range(start, start + len(parts))
+        span = (b"%d" % first, b"%d" % last)
+        return await self.edit(b"keep", *span, parts=parts, places=places, expected_version=expected_version, how="CH")
 
     async def touch(self, ttl: bytes) -> bool:
         """Give the session a TTL in milliseconds; empty leaves it alone. Return whether the session exists."""
@@ -276,7 +303,7 @@ class Writer:
         """
         verdicts = bytearray(b"." * len(parts))
         for index, element in zip(hidden[::2], hidden[1::2], strict=True):
-            (entry,) = await self._reader.decoder.entries([element], 0)
+            (entry,) = await self.reader.decoder.entries([element], 0)
             given = record.decode(b"0:" + parts[index].record)  # not encrypted yet
             if entry.message is None:  # it cannot be read, so the new one counts as another
                 verdict = b"!"

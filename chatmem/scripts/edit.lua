@@ -6,16 +6,19 @@
 --                  at that position, empty if unknown, then an id, a digest, the record;
 --       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
 --                  id, a digest, the record;
+--       "keep": 9 and 10 the positions of the first and the last message to keep, 11 the positions that the records are
+--               encrypted for, 12 empty, then for each message that comes behind them an id, a digest, the record;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing.
--- Returns {version, position, the same position, messages changed or removed, user, time of the write before};
+-- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
+--         position -1 if there is none;
 --         {-1, version} if the session is not at the expected version;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message or session;
 --         {-5, index} if another message has the id of a given one;
 --         {-6, most} if the replacement has more messages than there are positions for;
---         {-7, position} if the record is encrypted for another position;
+--         {-7, position} if the records are encrypted for other positions than this one and those behind it;
 --         {-8, version, element} if the id of the message at a position cannot be told here;
 --         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
@@ -57,7 +60,7 @@ end
 if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
-if how == 'id' and session.index_lost or task == 'compact' and session.index_lost then
+if session.index_lost and (how == 'id' or task == 'compact' or task == 'keep') then
   return {TORN, 'index'}
 end
 
@@ -179,6 +182,55 @@ function tasks.truncate()
   return {version + 1, position, length - index}
 end
 
+-- Returns a refusal if two given messages have one id, or if a message that stays has it; `stays` tells by index.
+local function taken(stays)
+  local given = {}
+  for at = HEAD + 1, #ARGV, 3 do
+    local id = ARGV[at]
+    local position, index
+    if id ~= '' then
+      position, index = find_id(session, id)
+    end
+    if position and stays(index) or given[id] then
+      return {-5, (at - HEAD - 1) / 3}
+    end
+    given[id] = id ~= ''
+  end
+end
+
+function tasks.keep()
+  local from, to, count = index_from(list, tonumber(how)), index_from(list, tonumber(what) + 1), (#ARGV - HEAD) / 3
+  if from == 0 and to == length and count == 0 then
+    return {version, -1, 0}
+  end
+  local clash = taken(function(index) return index >= from and index < to end)
+  if clash then
+    return clash
+  end
+  local position, places = next_position(session), {}
+  for i = 1, count do
+    places[i] = written(position + i - 1)
+  end
+  if count > 0 and ARGV[11] ~= '' and ARGV[11] ~= table.concat(places, ',') then
+    return {-7, position}
+  end
+  free_memory()
+  if from >= to then
+    redis.call('UNLINK', list)
+  else
+    redis.call('LTRIM', list, from, to - 1)
+  end
+  local elements = {}
+  for i = 1, count do
+    elements[i] = places[i] .. ':' .. ARGV[HEAD + 3 * i]
+  end
+  in_slices('RPUSH', list, elements)
+  in_slices('HSET', ids, names_at(position))
+  session.next = position + count
+  keep_next()
+  return {version + 1, count > 0 and position or -1, length - math.max(to - from, 0)}
+end
+
 function tasks.compact()
   local _, index = target()
   if not index then
@@ -192,13 +244,9 @@ function tasks.compact()
   if count > last + 1 then
     return {-6, last + 1}
   end
-  local stays = {}
-  for at = HEAD + 1, #ARGV, 3 do -- a message that stays keeps its id
-    local position = ARGV[at] ~= '' and find_id(session, ARGV[at])
-    if position and position > last or stays[ARGV[at]] then
-      return {-5, (at - HEAD - 1) / 3}
-    end
-    stays[ARGV[at]] = ARGV[at] ~= ''
+  local clash = taken(function(index) return index >= cut end)
+  if clash then
+    return clash
   end
   free_memory()
   redis.call('LTRIM', list, cut, -1)
@@ -252,7 +300,9 @@ end
 if changed or task == 'update' then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
-if task == 'compact' and changed then
+if task == 'keep' and changed then
+  add(fields, 'next', written(session.next))
+elseif task == 'compact' and changed then
   add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
 end
 if changed then

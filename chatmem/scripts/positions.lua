@@ -62,6 +62,15 @@ local function index_of(list, position)
   end
 end
 
+-- Returns the position that the next message gets.
+local function next_position(session)
+  local following = session.next
+  if following and (session.length == 0 or session.epoch) then
+    return following
+  end
+  return math.max(following or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
+end
+
 -- Returns the number of messages at the head that a compaction put there.
 local function heads(session)
   return session.pinned > 0 and index_from(list, session.pinned) or 0
