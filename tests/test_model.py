@@ -13,6 +13,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
+from chatmem.transports.driving import drive
 from tests.exchanges import conversations, halves
 
 _numbers = itertools.count()
@@ -134,6 +135,20 @@ class Conversation(RuleBasedStateMachine):
         assert self.history.truncate(after=after).count == removed
         self.complete = self.complete and not halves([message for _, message in kept])
         self.model = kept
+
+    @rule(first=st.integers(0, 60), length=st.integers(0, 60), count=st.integers(0, 2))
+    def keep(self, first: int, length: int, count: int) -> None:
+        writer = self.memory.core.writer("s", blocking=True)
+        added = [self.named(lc.HumanMessage("instead")) for _ in range(count)]
+        last = first + length - 1
+        kept = [one for one in self.model if first <= one[0] <= last]
+        removed = len(self.model) - len(kept)
+        self.version += removed + count > 0
+        done = drive(writer.keep(first, last, drive(writer.encode(added)), expected_version=None))
+        assert done == chatmem.Edited(self.version, self.next if count else None, removed)
+        self.complete = self.complete and not halves([message for _, message in kept])
+        self.model = kept + list(enumerate(added, self.next))
+        self.next += count
 
     @precondition(lambda self: self.model)
     @rule(data=st.data(), count=st.integers(0, 2))

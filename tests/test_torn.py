@@ -218,6 +218,12 @@ async def test_a_stale_id_is_no_duplicate(memory: chatmem.ChatMemory, session: S
             assert states[0] in (OWN, OTHER)
 
 
+async def keep_two(memory: chatmem.ChatMemory, session_id: str) -> chatmem.Edited:
+    """Keep the first two messages, and put another behind them."""
+    writer = memory.core.writer(session_id)
+    return await writer.keep(0, 1, await writer.encode([HumanMessage("new", id="new")]))
+
+
 async def test_edits(memory: chatmem.ChatMemory, session: Session) -> None:
     """An edit changes the message that it names, or nothing."""
     edits: dict[str, Any] = {
@@ -226,6 +232,7 @@ async def test_edits(memory: chatmem.ChatMemory, session: Session) -> None:
         "truncate": lambda history: history.truncate(after="m1"),
         "compact": lambda history: history.compact(up_to="m1", replacement=["summary"]),
         "put": lambda history: history.put(HumanMessage("edited", id="m1")),
+        "keep": lambda history: keep_two(memory, history.session_id),
     }
     wanted: dict[str, Any] = {
         "delete": lambda texts: [texts[0], *texts[2:]],
@@ -233,6 +240,7 @@ async def test_edits(memory: chatmem.ChatMemory, session: Session) -> None:
         "truncate": lambda texts: texts[:2],
         "compact": lambda texts: ["summary", *texts[2:]],
         "put": lambda texts: [texts[0], "edited", *texts[2:]],
+        "keep": lambda texts: [*texts[:2], "new"],
     }
     for name, states in itertools.product(edits, STATES):
         session.put(*states)

@@ -39,11 +39,15 @@ Known = Literal["error", "add", "replace"]
 
 
 class Writer:
-    """Writes to one session."""
+    """Writes to one session.
+
+    Attributes:
+        reader: reads the same session.
+    """
 
     def __init__(self, session: Session, reader: Reader) -> None:
         self._session = session
-        self._reader = reader
+        self.reader = reader
 
     async def encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
         """Return the records of messages.
@@ -170,9 +174,9 @@ class Writer:
                 return Edited(done.version, None if done.first < 0 else done.first, done.affected)
             code = done.code
             if code == Code.MOVED:
-                places = done.details
+                places = range(done.details[0], done.details[0] + len(places))
             elif code == Code.HIDDEN:
-                (entry,) = await self._reader.decoder.entries([done.details[1]])
+                (entry,) = await self.reader.decoder.entries([done.details[1]])
                 replaced = b"=" + (field(entry.id) if entry.id else b"")
             elif code == Code.MISSING:
                 with session.named:
@@ -192,6 +196,27 @@ class Writer:
         """
         done = await self.edit(task, *arguments, expected_version=expected_version, how=None, about=about)
         return Switched(done.version, done.seq or 0)
+
+    async def keep(
+        self, first: int, last: int, parts: Sequence[record.Encoded], *, expected_version: int | None = None
+    ) -> Edited:
+        """Keep a range of the messages, remove all others, and put encoded messages behind it. One round trip, atomic.
+
+        Title, metadata, owner and TTL stay. If there is no session and there are messages to store, it begins.
+
+        Args:
+            first: the position of the first message to keep.
+            last: the position of the last message to keep; one below `first` to keep none.
+            parts: the messages that come. They get new positions.
+            expected_version: the version that the session must have; None for any.
+
+        Returns:
+            The version, the position of the first message that came, and the number of messages removed.
+        """
+        start = self._session.next_position
+        places = range(start, start + len(parts))
+        span = (b"%d" % first, b"%d" % last)
+        return await self.edit(b"keep", *span, parts=parts, places=places, expected_version=expected_version, how="CH")
 
     async def touch(self, ttl: bytes) -> bool:
         """Give the session a TTL in milliseconds; empty leaves it alone. Return whether the session exists."""
@@ -298,7 +323,7 @@ class Writer:
         """
         verdicts = bytearray(b"." * len(parts))
         for index, element in zip(hidden[::2], hidden[1::2], strict=True):
-            (entry,) = await self._reader.decoder.entries([element], 0)
+            (entry,) = await self.reader.decoder.entries([element], 0)
             given = record.decode(b"0:" + parts[index].record)  # not encrypted yet
             if entry.message is None:  # it cannot be read, so the new one counts as another
                 verdict = b"!"

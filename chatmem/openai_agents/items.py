@@ -7,6 +7,8 @@ A message keeps what it cannot express of its item (the rest) in `additional_kwa
 from __future__ import annotations
 
 import json
+import secrets
+from collections.abc import Sequence
 from typing import Any
 
 from langchain_core.messages import (
@@ -81,6 +83,23 @@ def message_of(item: Any) -> BaseMessage:
     if not _is_exact(message, item):
         message.additional_kwargs[REST] = _rest(item, message)
     return message if _is_exact(message, item) else _with_item_as_block(message, item)
+
+
+def messages_of(items: Sequence[Any], name: str | None = None) -> list[BaseMessage]:
+    """Return messages for items, each with an id that no other message has.
+
+    Args:
+        items: see `message_of`.
+        name: the beginning of the ids; by default a random one.
+
+    Raises:
+        ValueError: an item is not a dict.
+    """
+    name = secrets.token_urlsafe(9) if name is None else name
+    messages = [message_of(item) for item in items]
+    for number, message in enumerate(messages):
+        message.id = f"{name}{number}"
+    return messages
 
 
 def items_of(message: BaseMessage) -> list[dict[str, Any]]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import copy
 import secrets
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.history import History
 from chatmem.memory import ChatMemory, connect
-from chatmem.openai_agents.items import items_of, message_of
+from chatmem.openai_agents.compaction import Snapshot
+from chatmem.openai_agents.items import items_of, messages_of
 
 if TYPE_CHECKING:
     from agents import SessionSettings
@@ -62,7 +64,8 @@ class ChatmemSession:
             ValueError: the id or the user is empty or not a string, or `claim` is without a user.
         """
         self._history: History = memory.history(session_id, user=user, claim=claim)
-        self._readable = memory.core.reader(session_id).decoder.readable
+        self._writer = memory.core.writer(session_id, user, claim=claim)
+        self._readable = self._writer.reader.decoder.readable
         self._memory, self._owns_memory, self._closed = memory, False, False
         self._failed: tuple[list[Any], str] | None = None
         """the items of a failed `add_items`, and the beginning of the ids that it gave them"""
@@ -151,13 +154,11 @@ class ChatmemSession:
             ValueError: an item is not a dict.
         """
         self._check_open()
-        messages = [message_of(item) for item in items]
-        if not messages:
+        if not items:
             return
         failed, self._failed = self._failed, None
         name = failed[1] if failed is not None and failed[0] == items else secrets.token_urlsafe(9)
-        for number, message in enumerate(messages):
-            message.id = f"{name}{number}"
+        messages = messages_of(items, name)
         try:
             await self._history.append(*messages)
         except BaseException as error:
@@ -205,6 +206,49 @@ class ChatmemSession:
         """
         self._check_open()
         await self._history.clear()
+
+    async def _atomic_replace_items(self, items: list[Any]) -> bool:
+        """Replace all items in one atomic step. Two round trips. `OpenAIResponsesCompactionSession` calls it.
+
+        Title, metadata, owner and TTL stay.
+
+        Returns:
+            False, with nothing replaced, for a subclass that stores its items in another way.
+
+        Raises:
+            CorruptRecordError: the session holds a record that cannot be read. Nothing is replaced.
+            UnavailableError: the server did not confirm. Either all items are replaced, or none.
+        """
+        self._check_open()
+        if not self._stores_items_itself():
+            return False
+        await self._history.messages(strict=True)
+        await self._writer.keep(0, -1, await self._writer.encode(messages_of(items)))
+        return True
+
+    async def _get_compaction_snapshot(
+        self, limit: int, *, prune_prefix: Callable[[Any], bool] | None = None
+    ) -> Snapshot | None:
+        """Return the last items, to be replaced unless the session has changed by then. One round trip.
+
+        `OpenAIResponsesCompactionSession` calls it, and `EncryptedSession` with `prune_prefix`.
+
+        Args:
+            limit: read at most this many messages.
+            prune_prefix: returns whether an item at the head of the session may go when the others are replaced.
+
+        Returns:
+            None for a subclass that stores its items in another way.
+        """
+        self._check_open()
+        if not self._stores_items_itself():
+            return None
+        part = await self._writer.reader.slice(None, None, limit, newest=True, size=None)
+        return Snapshot(self._writer, part, prune_prefix)
+
+    def _stores_items_itself(self) -> bool:
+        own, methods = type(self), ("get_items", "add_items", "pop_item", "clear_session")
+        return all(getattr(own, name) is getattr(ChatmemSession, name) for name in methods)
 
     async def ping(self) -> bool:
         """Return whether the server answers. One round trip.

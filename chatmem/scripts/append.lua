@@ -124,10 +124,7 @@ if expected ~= '' and tonumber(expected) ~= version then
   return told(string.format('%.0f:%.0f:%.0f:%.0f', version, start, start + COUNT - 1, COUNT))
 end
 
-local position = session.next
-if not position or session.length > 0 and not session.epoch then
-  position = math.max(position or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
-end
+local position = next_position(session)
 
 -- By index of the message: `ats` its position; `slots` its index in `records`, if it is new; `places` its index in the
 -- list, if it is stored. `given` holds the index of the last message with an id.

@@ -51,12 +51,12 @@ local function branching()
     session.branches, session.regrouped = text_of(tree), true
   end
 
-  -- Returns ranges up to a position, which is in them, or -1.
-  local function up_to(ranges, position)
+  -- Returns the parts of ranges between two positions that they hold.
+  local function between(ranges, first, last)
     local kept = {}
     for _, range in ipairs(ranges) do
-      if range[1] <= position then
-        kept[#kept + 1] = {range[1], math.min(range[2], position)}
+      if range[1] <= last and range[2] >= first then
+        kept[#kept + 1] = {math.max(range[1], first), math.min(range[2], last)}
       end
     end
     return kept
@@ -120,7 +120,7 @@ local function branching()
 
   -- Makes a branch the one that appended messages belong to.
   local function open(session, tree, branch)
-    session.next = math.max(session.next or 0, newest() + 1)
+    session.next = next_position(session)
     branch.ranges[#branch.ranges + 1] = {session.next, OPEN}
     tree.active = branch.number
   end
@@ -140,29 +140,37 @@ local function branching()
     return false
   end
 
-  -- Removes elements from the list.
+  -- Removes parts of the list: cheaply at its ends, by a mark in between.
   local function erase(session, parts, token)
-    local length, count = redis.call('LLEN', list), parts.length
     for _, part in ipairs(parts) do
       forget_notes(session, part[1], part[2])
     end
-    if count == 0 then
+    local length, low, high = redis.call('LLEN', list), 0, 0
+    local first, last = parts[1], parts[#parts]
+    if not first then
       return
-    elseif #parts == 1 and parts[1][2] == length then
-      if count == length then
-        redis.call('UNLINK', list)
-      else
-        redis.call('LTRIM', list, 0, parts[1][1] - 1)
-      end
+    elseif first[1] == 0 and first[2] == length then
+      redis.call('UNLINK', list)
       return
     end
-    local marker = 'removed:' .. token
-    for _, part in ipairs(parts) do
-      for index = part[1], part[2] - 1 do
-        redis.call('LSET', list, index, marker)
+    if last[2] == length then
+      redis.call('LTRIM', list, 0, last[1] - 1)
+      high = 1
+    end
+    if first[1] == 0 then
+      redis.call('LTRIM', list, first[2], -1)
+      low = 1
+    end
+    local offset, count, marker = low * first[2], 0, 'removed:' .. token
+    for number = 1 + low, #parts - high do
+      for index = parts[number][1], parts[number][2] - 1 do
+        redis.call('LSET', list, index - offset, marker)
+        count = count + 1
       end
     end
-    redis.call('LREM', list, parts[1][1] < length / 2 and count or -count, marker)
+    if count > 0 then
+      redis.call('LREM', list, parts[1 + low][1] < length / 2 and count or -count, marker)
+    end
   end
 
   -- Takes a removed position out of the ends of ranges, so that each end is a message's.
@@ -216,7 +224,7 @@ local function branching()
     end
   end
 
-  branching_made = {tree_of = tree_of, branch_in = branch_in, keep = keep, up_to = up_to, own = own, close = close,
+  branching_made = {tree_of = tree_of, branch_in = branch_in, keep = keep, between = between, without = without, own = own, close = close,
     open = open, is_beginning = is_beginning, erase = erase, forget = forget, cut = cut,
     begin = begin}
   return branching_made

@@ -6,6 +6,8 @@
 --                  at that position, empty if unknown, then an id, a digest, the record;
 --       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
 --                  id, a digest, the record;
+--       "keep": 9 and 10 the positions of the first and the last message to keep, 11 the positions that the records are
+--               encrypted for, 12 empty, then for each message that comes behind them an id, a digest, the record;
 --       "summarize": 9 and 10 as above: the last message that the summary speaks of, 11 and 12 empty, then for each of its
 --                  messages "", "", the record;
 --       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
@@ -15,14 +17,15 @@
 --       "touch": nothing;
 --       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
 --       "switch", "drop": 9 a branch's number.
--- Returns {version, position, the same position, messages changed or removed, user, time of the write before};
+-- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
+--         position -1 if there is none;
 --           of "branch" and "switch", the number of the branch in place of the position;
 --         {-1, version} if the session is not at the expected version;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message, session or branch;
 --         {-5, index} if another message has the id of a given one;
 --         {-6, most} if the replacement has more messages than there are positions for;
---         {-7, position} if the record is encrypted for another position;
+--         {-7, position} if the records are encrypted for other positions than this one and those behind it;
 --         {-8, version, element} if the id of the message at a position cannot be told here;
 --         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua;
 --         {-11} if the branch to remove is active; {-12} if there are too many branches;
@@ -30,6 +33,7 @@
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 local FIRST_OF_SUMMARY = 281474976710656 -- 2^48: the messages of a summary count from here, so none is taken for another
+local NEEDS_INDEX = {compact = true, keep = true, annotate = true}
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
@@ -68,7 +72,7 @@ end
 if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
-if session.index_lost and (how == 'id' or task == 'compact' or task == 'annotate') then
+if session.index_lost and (how == 'id' or NEEDS_INDEX[task]) then
   return {TORN, 'index'}
 end
 
@@ -210,7 +214,7 @@ function tasks.truncate()
   if session.branches then
     tree, active = branching().tree_of(session)
     local last = spans(ranges, -1, position + 1, 1, true)[1]
-    active.ranges = branching().up_to(ranges, last and position_at(list, last[1]) or -1)
+    active.ranges = branching().between(ranges, 0, last and position_at(list, last[1]) or -1)
     gone = spans(branching().own(tree, active, ranges), position, math.huge, math.huge)
   end
   local summarized = summary_in(session.summary, ranges)
@@ -224,6 +228,74 @@ function tasks.truncate()
   end
   keep_next()
   return {version + 1, position, count}
+end
+
+-- Returns a refusal if two given messages have one id, or if a message that stays has it; `stays` tells by index.
+local function taken(stays)
+  local given = {}
+  for at = HEAD + 1, #ARGV, 3 do
+    local id = ARGV[at]
+    local position, index
+    if id ~= '' then
+      position, index = find_id(session, id)
+    end
+    if position and stays(index) or given[id] then
+      return {-5, (at - HEAD - 1) / 3}
+    end
+    given[id] = id ~= ''
+  end
+end
+
+function tasks.keep()
+  local ranges, count = ranges_of(session), (#ARGV - HEAD) / 3
+  local left = spans(ranges, tonumber(how) - 1, tonumber(what) + 1, math.huge)
+  local removed, places, position = view_of(session).length - left.length, {}, next_position(session)
+  if removed == 0 and count == 0 then
+    return {version, -1, 0}
+  end
+  local own, kept, tree, active = ranges, {}, nil, nil
+  if left.length > 0 then
+    kept = branching().between(ranges, position_at(list, left[1][1]), position_at(list, left[#left][2] - 1))
+  end
+  if session.branches then
+    tree, active = branching().tree_of(session)
+    own, active.ranges = branching().own(tree, active, ranges), kept
+  end
+  local gone = spans(branching().without(own, kept), -1, math.huge, math.huge)
+  local clash = taken(function(index)
+    for _, part in ipairs(gone) do
+      if index >= part[1] and index < part[2] then
+        return false
+      end
+    end
+    return true
+  end)
+  if clash then
+    return clash
+  end
+  for i = 1, count do
+    places[i] = written(position + i - 1)
+  end
+  if count > 0 and ARGV[11] ~= '' and ARGV[11] ~= table.concat(places, ',') then
+    return {-7, position}
+  end
+  free_memory()
+  redis.call('HDEL', state, 'summary')
+  branching().erase(session, gone, token)
+  local elements = {}
+  for i = 1, count do
+    elements[i] = label(session, position + i - 1) .. ARGV[HEAD + 3 * i]
+  end
+  if tree then
+    session.next = position
+    branching().open(session, tree, active)
+    branching().keep(session, tree)
+  end
+  in_slices('RPUSH', list, elements)
+  in_slices('HSET', ids, names_at(position))
+  session.next = position + count
+  keep_next()
+  return {version + 1, count > 0 and position or -1, removed}
 end
 
 function tasks.compact()
@@ -241,13 +313,9 @@ function tasks.compact()
   if count > last + 1 then
     return {-6, last + 1}
   end
-  local stays = {}
-  for at = HEAD + 1, #ARGV, 3 do -- a message that stays keeps its id
-    local position = ARGV[at] ~= '' and find_id(session, ARGV[at])
-    if position and position > last or stays[ARGV[at]] then
-      return {-5, (at - HEAD - 1) / 3}
-    end
-    stays[ARGV[at]] = ARGV[at] ~= ''
+  local clash = taken(function(index) return index >= from end)
+  if clash then
+    return clash
   end
   free_memory()
   local tree = session.branches and branching().tree_of(session)

@@ -16,7 +16,7 @@ function tasks.branch()
     move_summary(session.summary, -1) -- it speaks of what came before all branches
   end
   branching().close(session, active)
-  local kept = branching().up_to(ranges, position)
+  local kept = branching().between(ranges, 0, position)
   if not branching().is_beginning(tree, active) then
     active = {number = tree.following, created = now ~= '' and now or microseconds_now()}
     active.updated, tree.following = active.created, written(tonumber(tree.following) + 1)

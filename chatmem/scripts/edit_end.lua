@@ -24,10 +24,12 @@ end
 if changed or SETS[task] then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
-if session.regrouped and session.next then -- it may follow a branch that begins at the next position
+if session.regrouped and session.next and task ~= 'keep' then -- it may follow a branch that begins at the next position
   add(fields, 'next', written(session.next))
 end
-if task == 'compact' and changed then
+if task == 'keep' and changed then
+  add(fields, 'next', written(session.next))
+elseif task == 'compact' and changed then
   add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
 end
 if changed then

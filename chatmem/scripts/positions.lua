@@ -62,6 +62,16 @@ local function index_of(list, position)
   end
 end
 
+-- Returns the position that the next message gets.
+local function next_position(session)
+  local following = session.next
+  if following and (session.length == 0 or session.epoch) then
+    return following
+  end
+  following = math.max(following or 0, session.length > 0 and position_at(list, session.length - 1) + 1 or 0)
+  return math.min(following, FULL - 10 ^ 14) -- others may have written any number there
+end
+
 -- Returns a position as the index stores it. Each compaction reuses the positions at the head, so these carry the
 -- version of the compaction that used them last.
 local function place(session, position)
