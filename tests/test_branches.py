@@ -128,7 +128,9 @@ class Walk:
 
     async def _annotate(self) -> None:
         seq = self.rng.choice([*self.model.log])
-        values = {self.rng.choice("abc"): self.rng.choice([None, 1, [], {"x": [1.5]}, "ü\n\t"]) for _ in range(2)}
+        values: dict[str, Any] = {
+            self.rng.choice("abc"): self.rng.choice([None, 1, [], {"x": [1.5]}, "ü\n\t"]) for _ in range(2)
+        }
         self.asked.append((seq, values))
         entry = await self.history.get(seq)
         assert entry is not None

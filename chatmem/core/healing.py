@@ -23,7 +23,7 @@ MENDABLE = (b"index", b"state")
 
 _WHY = {
     b"list": "its messages are gone (evicted, or deleted without the rest): clear() erases what is left",
-    b"orphan": "only its index of ids is left: clear() erases that, and so does the next append",
+    b"orphan": "only its index of ids or a damaged state is left: clear() erases that, and so does the next append",
     b"other": "its list of messages is not the one that its state describes (it was restored, or changed by hand): put "
     "the right list back, or erase the session with clear()",
     b"owner": "its state is gone, and nothing says which user it belongs to: open it with claim=True to give it to "

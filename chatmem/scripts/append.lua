@@ -33,6 +33,11 @@ elseif refused or not session.exists or session.epoch and session.index == NO_IN
   if refused or session.sign then
     redis.call('UNLINK', ids) -- of another life
   end
+  if session.damaged then
+    redis.call('UNLINK', state)
+    session.exists, session.epoch, session.created, session.stored_owner, session.ends = false, nil, nil, nil, nil
+    session.recent, session.version, session.next = '', 0, nil
+  end
   session.index, session.mark, session.sign = NO_INDEX, session.mark or EMPTY, nil
   session.branches = not refused and session.branches or nil
 end

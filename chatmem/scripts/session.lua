@@ -123,7 +123,10 @@ local function look(user, claim, field)
   if not session.exists or damaged then
     if length > 0 or damaged or sign or redis.call('EXISTS', ids) == 1 then
       session.branches = branches_in(redis.pcall('HGET', ids, 'b'))
-      if damaged then
+      if damaged and length == 0 then -- nothing to rebuild it from
+        session.damaged = true
+        return session, {TORN, 'orphan'}
+      elseif damaged then
         return session, {TORN, 'state', session.owner or user}
       end
       return session, state_torn(session, user, claim)
