@@ -23,7 +23,7 @@ local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 
 -- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
-  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent')
+  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log')
   local sign = redis.pcall('HGET', ids, 'e')
   local owner = not known.err and known[1] or type(sign) == 'string' and owner_in(sign) or nil
   local wanted = how ~= '' and how or user
@@ -34,6 +34,12 @@ if task == 'clear' then
   end
   local length = redis.pcall('LLEN', list)
   redis.call('UNLINK', list, ids, state)
+  if log or known[5] then
+    redis.call('UNLINK', log_key())
+  end
+  if log then
+    send('')
+  end
   return {not known.err and number_in(known[2]) or 0, -1, -1, type(length) == 'number' and length or 0, owner or '',
     not known.err and string.match(known[3] or '', '^%d+$') or '0'}
 end
@@ -109,7 +115,7 @@ local function keep_next()
   end
 end
 
-local tasks = {}
+local tasks, told = {}, {} -- `told`: what changed, as arguments of `publish` without the version
 
 function tasks.replace()
   local position, index = target()
@@ -139,6 +145,7 @@ function tasks.replace()
     in_slices('HSET', ids, names_at(position))
   end
   redis.call('LSET', list, index, written(position) .. ':' .. ARGV[HEAD + 3])
+  told = {{'replaced', position, position}}
   return {version + 1, position, 1}
 end
 
@@ -157,6 +164,7 @@ function tasks.delete()
   if index == length - 1 then
     keep_next()
   end
+  told = {{'removed', position, position}}
   return {version + 1, position, 1}
 end
 
@@ -170,6 +178,7 @@ function tasks.truncate()
     return {version, position, 0}
   end
   free_memory()
+  told = {{'removed', position_at(list, index), position_at(list, length - 1)}}
   if index == 0 then
     redis.call('UNLINK', list)
   else
@@ -210,6 +219,7 @@ function tasks.compact()
     elements[#elements + 1] = written((at - HEAD) / 3 - 1) .. ':' .. ARGV[at]
   end
   in_slices('LPUSH', list, elements)
+  told = {{'replaced', 0, last}}
   return {version + 1, 0, cut}
 end
 
@@ -217,6 +227,7 @@ function tasks.update()
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))
+      told[#told + 1] = {field}
     end
   end
   return {version, -1, 1}
@@ -260,4 +271,7 @@ if changed then
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
   changed and result[1] or nil)
+for _, change in ipairs(told) do
+  publish(change[1], result[1], change[2], change[3])
+end
 return reply

@@ -67,6 +67,11 @@ local function list_torn(session)
   end
 end
 
+-- Returns the key of the log of changes: see publishing.lua. Callers that do not publish do not pass it.
+local function log_key()
+  return (string.gsub(state, 's$', 'c'))
+end
+
 local function owner_in(sign)
   return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
 end
@@ -89,7 +94,7 @@ end
 -- written.
 local function look(user, claim)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited')
+    'pinned', 'edited', 'log')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -104,7 +109,8 @@ local function look(user, claim)
   local session = {exists = exists, length = length, version = version or 0, next = following, owner = owner,
     stored_owner = kept[5], sign = sign,
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
-    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0}
+    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
+    log = kept[11] and log_key()}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -156,12 +162,15 @@ local function deadline_of(session, ttl, restart)
   return ends and ends > now and ends or nil
 end
 
-local function expire_at(deadline)
+local function expire_at(deadline, session)
   if deadline then
     local text = written(deadline)
     redis.call('PEXPIREAT', list, text)
     redis.call('PEXPIREAT', ids, text)
     redis.call('PEXPIREAT', state, text)
+    if session.log then
+      redis.call('PEXPIREAT', session.log, text)
+    end
   end
 end
 
@@ -191,5 +200,5 @@ local function settle(session, fields, last, ttl, restart, token, version)
   end
   add(fields, 'life', session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0'))
   redis.call('HSET', state, unpack(fields))
-  expire_at(deadline)
+  expire_at(deadline, session)
 end

@@ -112,12 +112,12 @@ local function trimming()
     in_slices('HDEL', ids, names)
   end
 
-  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns whether it
-  -- removed any.
+  -- Keeps the last `most` messages, the tool exchange that they begin in, and what is pinned. Returns the first and the
+  -- last position that it removed, or nil.
   local function trim(session, most)
     local length = redis.call('LLEN', list)
     if length <= most then
-      return false
+      return
     end
     local head = heads(session)
     if head == 0 and SYSTEM[(kind_at(0))] then
@@ -125,8 +125,9 @@ local function trimming()
     end
     local cut = whole(length - most, math.max(most, LARGEST_EXCHANGE))
     if cut <= head then
-      return false
+      return
     end
+    local removed = {position_at(list, head), position_at(list, cut - 1)}
     local kept = head > 0 and redis.call('LRANGE', list, 0, head - 1) or {}
     redis.call('LTRIM', list, cut, -1)
     local backwards = {}
@@ -134,7 +135,7 @@ local function trimming()
       backwards[#backwards + 1] = kept[at]
     end
     in_slices('LPUSH', list, backwards)
-    return true
+    return removed
   end
 
   made = {has = has, record_in = record_in, kind_at = kind_at, beside = beside, whole = whole, sweep = sweep, trim = trim,
