@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from chatmem.codec.registry import register
     from chatmem.history import History
     from chatmem.memory import ChatMemory, connect
-    from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+    from chatmem.model import Appended, Change, Edited, Entry, Match, Page, SessionChange, SessionInfo, SessionPage
 
 __all__ = [
     # connect, read and write
@@ -48,6 +48,8 @@ __all__ = [
     "Match",
     "SessionInfo",
     "SessionPage",
+    "Change",
+    "SessionChange",
     # errors
     "ChatMemError",
     "ConflictError",
@@ -68,7 +70,8 @@ _MODULES = {
     "register": "codec.registry",
     "History": "history",
     **dict.fromkeys(("ChatMemory", "connect"), "memory"),
-    **dict.fromkeys(("Appended", "Edited", "Entry", "Match", "Page", "SessionInfo", "SessionPage"), "model"),
+    **dict.fromkeys(("Appended", "Change", "Edited", "Entry", "Match", "Page"), "model"),
+    **dict.fromkeys(("SessionChange", "SessionInfo", "SessionPage"), "model"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's
