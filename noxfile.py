@@ -101,9 +101,11 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Ten minutes of load."""
+    """Ten minutes of load, then fifty listeners and fifty writers for a minute."""
     session.install("-e", ".[dev]")
     session.run("python", "-m", "tests.soak", *(session.posargs or ("--minutes", "10")))
+    env = {"CHATMEM_LISTENING_SECONDS": "60"}
+    session.run("pytest", "tests/test_changes_faults.py", "-k", "fifty", env=env)
 
 
 @nox.session

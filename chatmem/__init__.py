@@ -33,10 +33,12 @@ if TYPE_CHECKING:
     from chatmem.model import (
         Appended,
         Branch,
+        Change,
         Edited,
         Entry,
         Match,
         Page,
+        SessionChange,
         SessionInfo,
         SessionPage,
         Siblings,
@@ -64,6 +66,8 @@ __all__ = [
     "Siblings",
     "Summary",
     "Switched",
+    "Change",
+    "SessionChange",
     # errors
     "ChatMemError",
     "ConflictError",
@@ -84,8 +88,8 @@ _MODULES = {
     "register": "codec.registry",
     "History": "history",
     **dict.fromkeys(("ChatMemory", "connect"), "memory"),
-    **dict.fromkeys(("Appended", "Branch", "Edited", "Entry", "Match", "Page"), "model"),
-    **dict.fromkeys(("SessionInfo", "SessionPage", "Siblings", "Summary", "Switched"), "model"),
+    **dict.fromkeys(("Appended", "Branch", "Change", "Edited", "Entry", "Match", "Page", "Siblings"), "model"),
+    **dict.fromkeys(("SessionChange", "SessionInfo", "SessionPage", "Summary", "Switched"), "model"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one of the package's

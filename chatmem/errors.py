@@ -122,9 +122,11 @@ class UnavailableError(ChatMemError):
 
     Attributes:
         lacks_right: whether the server's ACL denied a command to this user; docs/deployment.md lists the needed rights.
+        closed: whether the call was made on a memory that was closed.
     """
 
     lacks_right = False
+    closed = False
 
 
 class CorruptRecordError(ChatMemError):

@@ -138,6 +138,53 @@ class Switched:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a session, as `History.changes` tells it.
+
+    One write may make several changes, which carry the same version.
+
+    Attributes:
+        kind: what happened. Later releases may add kinds; read the session again if you do not know one.
+            "appended": messages were added.
+            "replaced": messages were replaced. After a compaction, those at the head were, and some are gone.
+            "removed": messages were removed.
+            "branch": a branch was begun, made the active one, or deleted.
+            "summary": a summary was stored. The version stays.
+            "annotated": a message was annotated. The version stays.
+            "title", "metadata": the title or the metadata was set. The version stays.
+            "cleared": the session was erased, or has expired.
+            "reset": there were changes that are not known one by one: read the session again.
+        version: the session's version after the change. Pass the last one as `after` to go on from there.
+        first: the position of the first message concerned; None if there is none, or it is not known.
+        last: the position of the last one, or None. A range may include messages that stayed as they were.
+    """
+
+    kind: str
+    version: int
+    first: int | None
+    last: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChange:
+    """A change of a user's list of sessions, as `ChatMemory.changes` tells it.
+
+    Attributes:
+        kind: what happened. Later releases may add kinds; read the list again if you do not know one.
+            "written": the session was begun or written to, and comes first in the list.
+            "title": the session's title or metadata was set.
+            "removed": the session was erased, or found expired.
+            "reset": there were changes that are not known one by one: read the list again.
+        session_id: the session, or None for "reset".
+        cursor: where this change is. Pass the last one as `after` to go on from there.
+    """
+
+    kind: str
+    session_id: Text | None
+    cursor: str
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """A page of a conversation.
 

@@ -42,6 +42,10 @@ class AsCoroutines:
         for entry in self._wrapped.entries(**options):
             yield entry
 
+    async def changes(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        for change in self._wrapped.changes(*args, **options):
+            yield change
+
     async def all_sessions(self, *args: Any) -> AsyncIterator[str]:
         for session in self._wrapped.all_sessions(*args):
             yield session

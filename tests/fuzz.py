@@ -34,7 +34,7 @@ from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
-from chatmem.transports.base import Command
+from chatmem.transports.base import Command, Subscription
 from chatmem.transports.driving import drive
 from tests import samples
 
@@ -224,6 +224,9 @@ class Nowhere:
         return [None] * len(commands)
 
     def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
+
+    def subscribe(self, channel: bytes) -> Subscription:
         raise AssertionError
 
     async def checkpoint(self) -> None:

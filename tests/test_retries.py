@@ -18,7 +18,7 @@ from redis.retry import Retry
 import chatmem
 from chatmem.backends.connection import connection_to
 from chatmem.transports import retrying
-from chatmem.transports.base import LONGEST_CALL, Command
+from chatmem.transports.base import LONGEST_CALL, Command, Subscription
 from chatmem.transports.driving import drive
 from chatmem.transports.retrying import SOON, AsyncClock, BlockingClock, RetryingTransport
 
@@ -52,6 +52,9 @@ class Failing:
         await asyncio.sleep(self._seconds)
 
     def scan(self, match: bytes) -> AsyncIterator[bytes]:
+        raise AssertionError
+
+    def subscribe(self, channel: bytes) -> Subscription:
         raise AssertionError
 
     async def checkpoint(self) -> None:

@@ -72,6 +72,12 @@ class Wire:
         with suppress(OSError):
             client.shutdown(socket.SHUT_WR)
 
+    def cut(self) -> None:
+        """Cut all connections; clients may open new ones."""
+        for one in list(self._sockets):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         for one in (self._listener, *self._sockets):
             with suppress(OSError):

@@ -45,6 +45,19 @@ def milliseconds(name: str, time: float | timedelta) -> bytes:
     return b"%d" % math.ceil(seconds * 1000)
 
 
+def seconds(name: str, time: float | timedelta | None) -> float | None:
+    """Return a time in seconds; None stays None.
+
+    Args:
+        name: the argument, for the error.
+        time: seconds, or a `timedelta`.
+
+    Raises:
+        ValueError: as for `milliseconds`.
+    """
+    return None if time is None else int(milliseconds(name, time)) / 1000
+
+
 def target(name: str, value: str | int, *, least: int = 0) -> tuple[bytes, bytes]:
     """Return a message's id or position as scripts take it: which of the two it is, and its value.
 

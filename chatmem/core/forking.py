@@ -79,7 +79,7 @@ async def build(source: AsyncIterator[Slice], session: Session, new_id: str, cop
         edited = part.edited
         pinned = pinned or sum(entry.seq < part.pinned for entry in part.entries)
         fork = Session(session.transport, session.policy, new_id, part.user)
-        keys = (*fork.keys, *aside(fork.keys, name))
+        keys = (*fork.keys, *aside(fork.keys, name), *fork.written_keys[len(fork.keys) :])
         command = calls.stage_add(keys, position, pinned, _copies(part, position, fork, copy))
         position += len(part.entries)
         if part.more:

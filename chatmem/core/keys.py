@@ -22,6 +22,7 @@ _OWN = {
     b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
     b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
     b"zset": rb".+:user:\{[^{}]*\}(:until)?",
+    b"stream": rb".+:\{[^{}]*\}:c",
     b"string": rb".+:dictionary:\d+|" + _RECENT + rb".+",
 }
 """Patterns of chatmem's keys, by the keys' type."""
@@ -168,6 +169,16 @@ def user_keys(prefix: str, name: bytes) -> tuple[bytes, bytes]:
     """Return the two keys of a user's index of sessions: by the time of the last write, and by deadline."""
     key = user_key(prefix, name)
     return key, key + b":until"
+
+
+def log_of(keys: SessionKeys) -> bytes:
+    """Return the key of a session's log of changes, which is also the name of its channel."""
+    return keys.state[:-1] + b"c"
+
+
+def user_log(prefix: str, name: bytes) -> bytes:
+    """Return the key of the log of changes of a user's index, which is also the name of its channel."""
+    return user_key(prefix, name) + b":c"
 
 
 def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:

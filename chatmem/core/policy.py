@@ -34,6 +34,7 @@ class Policy:
         max_message_bytes: how large the record of a message may be.
         encryption: the keys that records are encrypted with; None for not at all.
         on_unstorable: what happens to values that cannot be stored: "error", or "repr" to store a text instead.
+        publish: whether writes tell listeners what they changed.
 
     Raises:
         ValueError: an argument is wrong.
@@ -49,6 +50,7 @@ class Policy:
     max_message_bytes: int = MAX_RECORD_BYTES
     encryption: KeyRing | None = None
     on_unstorable: OnUnstorable = "error"
+    publish: bool = False
     ttl_argument: bytes = field(init=False)
     """the TTL as scripts take it: milliseconds, or empty for none"""
     wait: tuple[str | bytes, ...] | None = field(init=False)
@@ -70,6 +72,8 @@ class Policy:
             raise ValueError("encryption must be a chatmem.KeyRing, or None")
         if self.on_unstorable not in get_args(OnUnstorable):
             raise ValueError(f'on_unstorable must be "error" or "repr", not {self.on_unstorable!r}')
+        if not isinstance(self.publish, bool):
+            raise ValueError(f"publish must be True or False, not {self.publish!r}")
         object.__setattr__(self, "ttl_argument", b"" if self.ttl is None else milliseconds("ttl", self.ttl))
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
         object.__setattr__(self, "dictionary", _dictionary(self.prefix, self.compression))

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
 from chatmem.core.branches import with_siblings
-from chatmem.core.checks import check_count, check_limit, target
+from chatmem.core.checks import check_count, check_limit, seconds, target
+from chatmem.core.feed import Changes
 from chatmem.core.reader import LARGEST_PAGE, Reader
 from chatmem.core.session import Session
+from chatmem.core.session_changes import SessionChanges
 from chatmem.core.state import to_info
 from chatmem.core.telemetry import observed
 from chatmem.core.window import StartOn, Window
-from chatmem.model import Entry, Match, Page, SessionInfo
+from chatmem.model import Change, Entry, Match, Page, SessionInfo
 from chatmem.search import Best, Query
 
 if TYPE_CHECKING:
@@ -217,3 +220,29 @@ class Reads:
         """
         answer, _ = await self._reader.ask(self._session.reads.info())
         return to_info(self._session.policy, self._session.id, answer)
+
+    def changes(self, *, after: int | None = None, timeout: float | timedelta | None = None) -> Changes[Change]:
+        """Iterate over the session's changes as they happen, in whatever process, in the order of their versions.
+
+        If the writers' memory has `publish=True` and the server can push, a change comes a moment after the write. Else
+        one small command a second asks the server, and a change tells only what it can know. All listeners of an event
+        loop share one connection to each server; synchronous code has one for each iteration. A listener that was away
+        gets what it missed. If that is more than the server keeps (the last 1,000 changes or so), it gets one change of
+        the kind "reset". While the server does not answer, the iteration waits for it. It ends when the memory is
+        closed.
+
+        No round trip for a change that is pushed. One at the beginning, after a lost connection, and each 15 seconds.
+
+        Args:
+            after: the session's version as you know it; 0 for the beginning. By default only changes from now on: from
+                the moment at which you begin to iterate.
+            timeout: end the iteration after so many seconds, or a `timedelta`, without a change. By default never.
+
+        Raises:
+            NotYoursError: the session does not belong to this history's user.
+            TornSessionError: the session has lost a part.
+            UnavailableError: the server did not answer the first question, or denies this user a right.
+            ValueError: an argument is wrong.
+        """
+        check_count("after", after, least=0)
+        return SessionChanges(self._session, after, seconds("timeout", timeout))

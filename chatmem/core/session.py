@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from chatmem.codec.encryption import Sealer
-from chatmem.core.keys import SessionKeys, escape, field, session_keys, user_keys, user_name
+from chatmem.core.keys import SessionKeys, escape, field, log_of, session_keys, user_keys, user_log, user_name
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts import calls
@@ -39,6 +39,7 @@ class Session:
     Attributes:
         user: the user that the session must belong to, or None for no check.
         claim: `b"1"` if a session without a user may become this user's, else empty.
+        written_keys: the keys of calls that write: `keys`, and the log of changes if the memory publishes.
         sealer: encrypts and decrypts the session's records; None if the memory has no keys.
         next_position: the position that the next message will probably get. Sealed records carry their position, so a
             good guess saves a round trip.
@@ -55,6 +56,7 @@ class Session:
         self.user_name = b"" if user is None else user_name(user)
         self.claim = b"1" if claim else b""
         self.keys: SessionKeys = session_keys(policy.prefix, session_id)
+        self.written_keys = (*self.keys, log_of(self.keys)) if policy.publish else self.keys
         self.named = _Named(session_id, self.keys.messages)
         self.sealer = sealer_of(policy, session_id)
         self.next_position = 0
@@ -74,7 +76,7 @@ class Session:
         """Run commands that read. If reads restart the TTL, restart it in the same round trip."""
         if self.policy.refresh != "read" or not self.policy.ttl_argument:
             return await self.run(*commands)
-        extra = [calls.edit(self.keys, self.shared(), b"touch")]
+        extra = [calls.edit(self.written_keys, self.shared(), b"touch")]
         if self.user is not None:
             extra.append(self.register(self.user_name, "TTL"))
         replies = await self.run(*commands, *extra)
@@ -163,14 +165,23 @@ class Session:
             self.claim,
         )
 
-    def register(self, user: bytes, how: How, *, ttl: bytes | None = None, now: bytes = b"") -> Command:
-        """Return the command that enters the session in a user's index."""
+    def register(
+        self, user: bytes, how: How, *, ttl: bytes | None = None, now: bytes = b"", titled: bool = False
+    ) -> Command:
+        """Return the command that enters the session in a user's index; see `calls.register`."""
         left = self.policy.ttl_argument if ttl is None else ttl
-        return calls.register(user_keys(self.policy.prefix, user), field(self.id), how, ttl=left, now=now)
+        keys = index_keys(self.policy, user)
+        return calls.register(keys, field(self.id), how, ttl=left, now=now, titled=titled)
 
     def of_anyone(self) -> Session:
         """Return the same session without a user, so that nothing checks whose it is."""
         return Session(self.transport, self.policy, self.id)
+
+
+def index_keys(policy: Policy, user: bytes) -> tuple[bytes, ...]:
+    """Return the keys of a user's index for calls that write: with its log of changes if the memory publishes."""
+    keys = user_keys(policy.prefix, user)
+    return (*keys, user_log(policy.prefix, user)) if policy.publish else keys
 
 
 def sealer_of(policy: Policy, session_id: str) -> Sealer | None:

@@ -11,18 +11,21 @@ import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from datetime import timedelta
 from typing import Any, Literal, NamedTuple
 
-from chatmem.core.checks import check_limit
+from chatmem.core.checks import check_limit, seconds
 from chatmem.core.decoder import BYTES_PER_CALL
-from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_keys, user_name
+from chatmem.core.feed import Changes
+from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_name
 from chatmem.core.policy import Policy
 from chatmem.core.reader import ENTRIES_PER_CALL, LARGEST_PAGE, Reader
-from chatmem.core.session import Session
+from chatmem.core.session import Session, index_keys
 from chatmem.core.state import to_info
 from chatmem.core.telemetry import observed
+from chatmem.core.user_changes import UserChanges
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
-from chatmem.model import Match, SessionInfo, SessionPage
+from chatmem.model import Match, SessionChange, SessionInfo, SessionPage
 from chatmem.scripts import calls
 from chatmem.scripts.calls import STATE_FIELDS, Info, Page
 from chatmem.search import Best, Query
@@ -61,7 +64,7 @@ class UserIndex:
         self._policy = policy
         self._user = user
         self._name = user_name(user)
-        self._keys = user_keys(policy.prefix, self._name)
+        self._keys = index_keys(policy, self._name)
 
     @observed
     async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
@@ -78,6 +81,10 @@ class UserIndex:
             last = listed[room - 1]
             if len(sessions) == limit:
                 return SessionPage(sessions, _to_cursor(last))
+
+    def changes(self, *, after: str | None, timeout: float | timedelta | None) -> Changes[SessionChange]:
+        """Iterate over the changes of the list; see `ChatMemory.changes`."""
+        return UserChanges(self._transport, self._policy, self._name, after, seconds("timeout", timeout))
 
     @observed
     async def forget(self) -> int:
@@ -96,7 +103,9 @@ class UserIndex:
     async def _erase(self, listed: list[_Listed]) -> int:
         ids = [one.session_id for one in listed if one.session_id is not None]
         sessions = [Session(self._transport, self._policy, one) for one in ids]
-        replies = await self._run([calls.edit(one.keys, one.shared(), b"clear", self._name) for one in sessions])
+        replies = await self._run(
+            [calls.edit(one.written_keys, one.shared(), b"clear", self._name) for one in sessions]
+        )
         await self._drop(listed)
         return sum(calls.refusal(reply) is None for reply in replies)
 

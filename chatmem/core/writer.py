@@ -14,9 +14,9 @@ from chatmem.codec.messages import is_equal
 from chatmem.core.checks import check_count
 from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.core.healing import cannot_mend, mend
-from chatmem.core.keys import field, name_of, user_keys
+from chatmem.core.keys import field, name_of
 from chatmem.core.reader import Reader
-from chatmem.core.session import ATTEMPTS, Session
+from chatmem.core.session import ATTEMPTS, Session, index_keys
 from chatmem.core.telemetry import moved
 from chatmem.errors import (
     ChatMemError,
@@ -101,7 +101,7 @@ class Writer:
 
         def command(shared: Shared) -> Command:
             return calls.append(
-                session.keys,
+                session.written_keys,
                 shared,
                 self._parts(parts, places, with_digests=on_known_id == "add"),
                 idempotency_key=key,
@@ -165,7 +165,7 @@ class Writer:
         def command(shared: Shared) -> Command:
             told = (*arguments, self._sealed_for(places), replaced)
             packed = self._parts(parts, places) if pack is None else pack(places)
-            return calls.edit(session.keys, shared, task, *told, parts=packed)
+            return calls.edit(session.written_keys, shared, task, *told, parts=packed)
 
         code = Code.TORN
         for _ in range(RESEALS):
@@ -222,7 +222,7 @@ class Writer:
         """Give the session a TTL in milliseconds; empty leaves it alone. Return whether the session exists."""
         session = self._session
         for _ in range(ATTEMPTS):
-            (reply,) = await session.run(calls.edit(session.keys, session.shared(ttl=ttl), b"touch"))
+            (reply,) = await session.run(calls.edit(session.written_keys, session.shared(ttl=ttl), b"touch"))
             done = calls.written(reply)
             if isinstance(done, Written):
                 if done.user and ttl:
@@ -236,10 +236,10 @@ class Writer:
     async def clear(self) -> None:
         """Erase the session, and take it off its user's list; see `History.clear`."""
         session, name = self._session, field(self._session.id)
-        command = calls.edit(session.keys, session.shared(), b"clear", b"")
+        command = calls.edit(session.written_keys, session.shared(), b"clear", b"")
         session.next_position = 0
         if session.user is not None:
-            index = user_keys(session.policy.prefix, session.user_name)
+            index = index_keys(session.policy, session.user_name)
             time, reply = await session.run(calls.registered(index, name), command)
         else:
             (reply,) = await session.run(command)
@@ -248,7 +248,7 @@ class Writer:
             await mend(session, done)
         elif session.user is None and done.user:
             # The time is read before the session: who writes in between sets another time, and stays on the list.
-            index = user_keys(session.policy.prefix, done.user)
+            index = index_keys(session.policy, done.user)
             time, counted = await session.run(calls.registered(index, name), session.reads.count().command)
             time = time if counted == [0, 0] else b""
         elif session.user is None:
@@ -265,16 +265,18 @@ class Writer:
         for _ in range(ATTEMPTS):
             call = session.policy.calls.begin(session.keys.messages)
             try:
-                commands = [calls.edit(session.keys, session.shared(token=call.token), b"update", *values)]
+                commands = [calls.edit(session.written_keys, session.shared(token=call.token), b"update", *values)]
                 if session.user is not None:
-                    commands.append(session.register(session.user_name, "NX"))
+                    commands.append(session.register(session.user_name, "NX", titled=session.policy.publish))
                 reply, *_ = await session.run(*commands)
             finally:
                 session.policy.calls.end(call)
-            refusal = calls.refusal(reply)
-            if refusal is None:
+            done = calls.written(reply)
+            if isinstance(done, Written):
+                if session.policy.publish and session.user is None and done.user:
+                    await session.run(session.register(done.user, "NX", titled=True))
                 return
-            await mend(session, refusal)
+            await mend(session, done)
         raise cannot_mend(session)
 
     async def rewrite(self, messages: Sequence[BaseMessage], removed: Sequence[str] = ()) -> Appended:

@@ -205,7 +205,7 @@ for i = 0, COUNT - 1 do
       if slot then
         records[slot] = label(session, at) .. record
       else
-        changed[#changed + 1] = {index, label(session, at) .. record}
+        changed[#changed + 1] = {index, label(session, at) .. record, at}
       end
       given[id], ats[i], slots[i], places[i] = i, at, slot, index
     elseif sealed then
@@ -221,6 +221,13 @@ elseif misplaced then
   return known
 end
 
+-- The positions between which messages were replaced and removed, for listeners.
+local ranges = {}
+local function note(kind, from, to)
+  local one = ranges[kind] or {from, to}
+  ranges[kind] = {math.min(one[1], from), math.max(one[2], to)}
+end
+
 local result = {version, first, last, duplicates}
 local writes = #records + #changed > 0
 if key ~= '' and COUNT > 0 then
@@ -233,6 +240,7 @@ elseif #names > 0 and session.index == NO_INDEX then
 end
 for _, change in ipairs(changed) do
   redis.call('LSET', list, change[1], change[2])
+  note('replaced', change[3], change[3])
 end
 for at = 14, HEAD do
   local gone, index = find_id(session, ARGV[at])
@@ -248,6 +256,7 @@ for at = 14, HEAD do
     redis.call('HDEL', ids, 'm' .. ARGV[at])
     redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1
+    note('removed', gone, gone)
     result[1] = version + 1
   end
 end
@@ -276,7 +285,11 @@ end
 if not session.created then
   add(fields, 'created', time)
 end
-if #changed > 0 or most and #records > 0 and trim(session, most) then
+local trimmed = #changed == 0 and most and #records > 0 and trim(session, most)
+if trimmed then
+  note('removed', trimmed[1], trimmed[2])
+end
+if #changed > 0 or trimmed then
   session.edited = result[1]
   trimming().sweep(session, token)
 end
@@ -285,4 +298,12 @@ if session.edited == result[1] then
 end
 local newest = #changed == 0 and HEAD == 13 and records[#records] or redis.call('LINDEX', list, -1)
 settle(session, fields, newest, ttl, restart, token)
+if #records > 0 then
+  publish('appended', result[1], position - #records, position - 1)
+end
+for _, kind in ipairs({'replaced', 'removed'}) do
+  if ranges[kind] then
+    publish(kind, result[1], ranges[kind][1], ranges[kind][2])
+  end
+end
 return result

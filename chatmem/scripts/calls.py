@@ -316,9 +316,11 @@ How = Literal["CH", "NX", "XX", "TTL"]
 """How a session enters its user's index: added or moved to now, added, moved to now, or given a TTL alone."""
 
 
-def register(keys: Keys, session: bytes, how: How, *, ttl: bytes = b"", now: bytes = b"") -> Command:
-    """Return the command that enters a session in its user's index."""
-    return scripts.USER.call(keys, b"add", now, session, ttl, how.encode())
+def register(
+    keys: Keys, session: bytes, how: How, *, ttl: bytes = b"", now: bytes = b"", titled: bool = False
+) -> Command:
+    """Return the command that enters a session in its user's index; `titled`: its title or metadata changed."""
+    return scripts.USER.call(keys, b"add", now, session, ttl, how.encode(), *([b"1"] if titled else ()))
 
 
 def registered(keys: Keys, session: bytes) -> Command:
@@ -334,6 +336,73 @@ def unregister(keys: Keys, sessions: Iterable[tuple[bytes, bytes]]) -> Command:
 def list_registered(keys: Keys, after: tuple[bytes, bytes], count: int, first: Literal["newest", "oldest"]) -> Command:
     """Return the command that lists sessions of a user's index, from behind a time and an id on."""
     return scripts.USER.call(keys, b"list", *after, b"%d" % count, first.encode())
+
+
+class News(NamedTuple):
+    """The answer to `changes`."""
+
+    exists: int
+    """1 if the session exists, else 0"""
+    version: int
+    edited: int
+    """the version of the last change that was not an append"""
+    next: int
+    """the next position"""
+    unbroken: int
+    """1 if the log still holds the change from which it was read, else 0"""
+    newest: bytes
+    """the id of the newest change in the log"""
+    changes: list[tuple[bytes, bytes]]
+    """ids and changes, see `publishing.lua`"""
+
+
+def changes(keys: Keys, user: bytes, claim: bytes, *, since: bytes, after: int | None) -> Read[News]:
+    """Return the call that reads what changed in a session.
+
+    Args:
+        keys: the session's, and that of its log of changes.
+        user: whose session it has to be; empty for no check.
+        claim: `1` if it may be nobody's.
+        since: the id of the last known change; empty for none.
+        after: the version that is known, if no change is.
+    """
+    command = scripts.CHANGES.call(keys, user, claim, since, b"" if after is None else b"%d" % after)
+    return Read(command, lambda said: News(*[*said[:6], _pairs(said[6:])]))
+
+
+class UserNews(NamedTuple):
+    """The answer to `user_changes`."""
+
+    unbroken: int
+    """1 if the log still holds the change from which it was read, else 0"""
+    newest: bytes
+    """the id of the newest change in the log"""
+    time: bytes
+    """the time of the newest write, in microseconds since 1970"""
+    changes: list[tuple[bytes, bytes]]
+    """ids and changes, see `publishing.lua`"""
+    written: list[tuple[bytes, bytes]]
+    """sessions and their times, as the index has them"""
+
+
+def user_changes(keys: Keys, since: bytes, time: bytes) -> Read[UserNews]:
+    """Return the call that reads what changed in a user's index.
+
+    Args:
+        keys: the index's, and that of its log of changes.
+        since: the id of the last known change; empty for none.
+        time: the time of the last known write.
+    """
+
+    def answer(said: list[Any]) -> UserNews:
+        rest = 4 + said[3]
+        return UserNews(*[*said[:3], _pairs(said[4:rest]), _pairs(said[rest:])])
+
+    return Read(scripts.USER_CHANGES.call(keys, since, time), answer)
+
+
+def _pairs(values: list[bytes]) -> list[tuple[bytes, bytes]]:
+    return list(zip(values[::2], values[1::2], strict=True))
 
 
 def push(keys: Keys, command: bytes, token: bytes, ttl: bytes, elements: Iterable[bytes]) -> Command:

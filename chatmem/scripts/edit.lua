@@ -38,7 +38,7 @@ local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
-  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent')
+  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log')
   local sign = redis.pcall('HGET', ids, 'e')
   local owner = not known.err and known[1] or type(sign) == 'string' and owner_in(sign) or nil
   local wanted = how ~= '' and how or user
@@ -49,6 +49,12 @@ if task == 'clear' then
   end
   local length = redis.pcall('LLEN', list)
   redis.call('UNLINK', list, ids, state)
+  if log or known[5] then
+    redis.call('UNLINK', log_key())
+  end
+  if log then
+    send('')
+  end
   return {not known.err and number_in(known[2]) or 0, -1, -1, type(length) == 'number' and length or 0, owner or '',
     not known.err and string.match(known[3] or '', '^%d+$') or '0'}
 end
@@ -132,7 +138,7 @@ local function keep_next()
   end
 end
 
-local tasks = {}
+local tasks, told = {}, {} -- `told`: what changed, as arguments of `publish` without the version
 
 function tasks.replace()
   local position, index = target()
@@ -162,6 +168,7 @@ function tasks.replace()
     in_slices('HSET', ids, names_at(position))
   end
   redis.call('LSET', list, index, label(session, position) .. ARGV[HEAD + 3])
+  told = {{'replaced', position, position}}
   return {version + 1, position, 1}
 end
 
@@ -195,6 +202,7 @@ function tasks.delete()
   if index == length - 1 then
     keep_next()
   end
+  told = {{'removed', position, position}}
   return {version + 1, position, 1}
 end
 
@@ -210,6 +218,7 @@ function tasks.truncate()
     return {version, position, 0}
   end
   free_memory()
+  told = {{'removed', position_at(list, gone[1][1]), position_at(list, gone[#gone][2] - 1)}}
   local tree, active
   if session.branches then
     tree, active = branching().tree_of(session)
@@ -281,6 +290,12 @@ function tasks.keep()
   end
   free_memory()
   redis.call('HDEL', state, 'summary')
+  if gone.length > 0 then
+    told = {{'removed', position_at(list, gone[1][1]), position_at(list, gone[#gone][2] - 1)}}
+  end
+  if count > 0 then
+    told[#told + 1] = {'appended', position, position + count - 1}
+  end
   branching().erase(session, gone, token)
   local elements = {}
   for i = 1, count do
@@ -342,6 +357,7 @@ function tasks.compact()
   if from == length then
     keep_next()
   end
+  told = {{'replaced', 0, last}}
   return {version + 1, 0, cut}
 end
 
@@ -349,6 +365,7 @@ function tasks.update()
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))
+      told[#told + 1] = {field}
     end
   end
   return {version, -1, 1}

@@ -28,6 +28,7 @@ function tasks.branch()
   if #session.branches > MOST_BRANCHES then
     return {-12}
   end
+  told = {{'branch'}}
   return {version + 1, tonumber(active.number), 1}
 end
 
@@ -42,6 +43,7 @@ function tasks.switch()
   branching().close(session, active)
   branching().open(session, tree, chosen)
   branching().keep(session, tree)
+  told = {{'branch'}}
   return {version + 1, tonumber(how), 1}
 end
 
@@ -59,5 +61,6 @@ function tasks.drop()
   branching().erase(session, gone, token)
   branching().keep(session, tree)
   keep_next()
+  told = {{'branch'}}
   return {version + 1, -1, gone.length}
 end

@@ -37,4 +37,7 @@ if changed then
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, task == 'touch' and '1' or restart, token,
   changed and result[1] or nil)
+for _, change in ipairs(told) do
+  publish(change[1], result[1], change[2], change[3])
+end
 return reply

@@ -21,6 +21,7 @@ function tasks.summarize()
     elements[#elements + 1] = #element .. ':' .. element
   end
   redis.call('HSET', state, 'summary', written(last) .. ';' .. table.concat(elements))
+  told = {{'summary'}}
   return {version, last, cut}
 end
 
@@ -63,5 +64,6 @@ function tasks.annotate()
     redis.call('HSET', state, 'noted', '1')
     session.index = session.index == NO_INDEX and IDS or session.index
   end
+  told = {{'annotated', position, position}}
   return {version, position, 1}
 end

@@ -1,11 +1,12 @@
 -- Retention: `max_messages`.
 
 -- Keeps the last `most` messages of the active branch, the tool exchange that they begin in, and what is pinned.
--- Whatever is older goes, on any branch. Returns whether it removed any.
+-- Whatever is older goes, on any branch. Returns the first and the last position that it removed from the
+-- branch, or nil.
 local function trim(session, most)
   local view, lists = view_of(session), trimming()
   if view.length <= most then
-    return false
+    return
   end
   local head = heads(session)
   if head == 0 and lists.SYSTEM[(lists.kind_at(in_list(view, 0)))] then
@@ -13,9 +14,10 @@ local function trim(session, most)
   end
   local cut = lists.whole(view, view.length - most, math.max(most, lists.LARGEST_EXCHANGE))
   if cut <= head then
-    return false
+    return
   end
   local kept, from = {}, in_list(view, cut)
+  local removed = {position_at(list, in_list(view, head)), position_at(list, in_list(view, cut - 1))}
   for index = head - 1, 0, -1 do
     kept[#kept + 1] = redis.call('LINDEX', list, in_list(view, index))
   end
@@ -34,5 +36,5 @@ local function trim(session, most)
   if tree then
     branching().keep(session, tree)
   end
-  return true
+  return removed
 end

@@ -74,6 +74,11 @@ local function branches_in(text)
   return active and string.find(text, '|' .. active .. ' %d+ %d+ [%d,-]*') and text or nil
 end
 
+-- Returns the key of the log of changes: see publishing.lua. Callers that do not publish do not pass it.
+local function log_key()
+  return (string.gsub(state, 's$', 'c'))
+end
+
 local function owner_in(sign)
   return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
 end
@@ -96,7 +101,7 @@ end
 -- written, and also the field "summary" if that is asked for.
 local function look(user, claim, field)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited', 'branches', 'noted', field or 'noted')
+    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -115,7 +120,8 @@ local function look(user, claim, field)
     stored_owner = kept[5], sign = sign,
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
     created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
-    branches = branches_in(kept[11]), noted = kept[12], summary = field == 'summary' and kept[13]}
+    log = kept[11] and log_key(),
+    branches = branches_in(kept[12]), noted = kept[13], summary = field == 'summary' and kept[14]}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -171,12 +177,15 @@ local function deadline_of(session, ttl, restart)
   return ends and ends > now and ends or nil
 end
 
-local function expire_at(deadline)
+local function expire_at(deadline, session)
   if deadline then
     local text = written(deadline)
     redis.call('PEXPIREAT', list, text)
     redis.call('PEXPIREAT', ids, text)
     redis.call('PEXPIREAT', state, text)
+    if session.log then
+      redis.call('PEXPIREAT', session.log, text)
+    end
   end
 end
 
@@ -224,5 +233,5 @@ local function settle(session, fields, last, ttl, restart, token, version)
   end
   add(fields, 'life', session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0'))
   redis.call('HSET', state, unpack(fields))
-  expire_at(deadline)
+  expire_at(deadline, session)
 end

@@ -61,4 +61,5 @@ if session.pinned > 0 then
   add(fields, 'pinned', written(session.pinned) .. ':1')
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token, 1)
+publish('appended', 1, 0, count - 1)
 return {1, 0}

@@ -1,8 +1,10 @@
 -- The index of a user's sessions: their ids, by the time of their last write, and their deadlines.
--- KEYS: a sorted set of times; a sorted set of deadlines, for the sessions that have one.
+-- KEYS: a sorted set of times; a sorted set of deadlines, for the sessions that have one; the log of changes, if the
+--       caller publishes: its entries are "time kind session", see publishing.lua.
 -- ARGV: 1 "add": 2 the time in microseconds since 1970, empty for now, 3 the session's id, 4 its TTL in milliseconds,
 --                empty for none, 5 "CH" to add it or set its time, "NX" to add it unless it is there, "XX" to set its
---                time if it is there, "TTL" to set only its TTL if it is there. Returns 1, or 0 if it is not there.
+--                time if it is there, "TTL" to set only its TTL if it is there, 6 "1" if the session's title or metadata
+--                changed. Returns 1, or 0 if it is not there.
 --       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first.
 --                Returns ids and times in turn.
 --       1 "get": 2 a session's id. Returns its time, empty if it is not there.
@@ -11,9 +13,20 @@
 -- that it had before, and never drops one that was written since, whatever clocks the writers have.
 local index, deadlines = KEYS[1], KEYS[2]
 local PIECE, SLICE = 5000, 1000 -- sessions
+local KEPT = 86400000 -- milliseconds that the log is kept if the index has no deadline
 
 local function written(number)
   return string.format('%.0f', number)
+end
+
+-- Tells listeners what happened to a session at a time of the index. The log goes with the last session.
+local function publish_session(kind, time, session)
+  if not log then
+    return
+  end
+  tell(written(time) .. ' ' .. kind .. ' ' .. session)
+  local left = redis.call('PTTL', index) -- -2 for no index, -1 for no deadline
+  redis.call('PEXPIRE', log, left == -2 and 0 or left == -1 and KEPT or left)
 end
 
 -- Removes expired sessions, at most PIECE of them in each call.
@@ -53,6 +66,7 @@ elseif ARGV[1] == 'drop' then
     if time and tonumber(time) <= tonumber(ARGV[at]) then
       redis.call('ZREM', index, ARGV[at + 1])
       redis.call('ZREM', deadlines, ARGV[at + 1])
+      publish_session('removed', tonumber(time), ARGV[at + 1])
     end
   end
   return 0
@@ -87,4 +101,9 @@ else
 end
 
 forget_expired()
+if how == 'CH' or how == 'XX' or not before then
+  publish_session('written', tonumber(redis.call('ZSCORE', index, id) or now), id)
+elseif ARGV[6] == '1' then
+  publish_session('title', before, id)
+end
 return 1

@@ -12,7 +12,7 @@ from chatmem import history as core
 from chatmem.core.window import StartOn
 from chatmem.core.writer import Known
 from chatmem.deprecated import renamed_argument
-from chatmem.model import Appended, Edited, Entry, Match, Page, SessionInfo
+from chatmem.model import Appended, Change, Edited, Entry, Match, Page, SessionInfo
 from chatmem.sync.annotating import Annotating
 from chatmem.sync.branching import Branching
 from chatmem.transports.driving import drive, iterate
@@ -333,6 +333,31 @@ class History(Branching, Annotating):
             ValueError: a cursor or the limit is out of range.
         """
         return drive(self._core.page(before=before, after=after, limit=limit, newest_first=newest_first))
+
+    def changes(self, *, after: int | None = None, timeout: float | timedelta | None = None) -> Iterator[Change]:
+        """Iterate over the session's changes as they happen, in whatever process, in the order of their versions.
+
+        If the writers' memory has `publish=True` and the server can push, a change comes a moment after the write. Else
+        one small command a second asks the server, and a change tells only what it can know. All listeners of an event
+        loop share one connection to each server; synchronous code has one for each iteration. A listener that was away
+        gets what it missed. If that is more than the server keeps (the last 1,000 changes or so), it gets one change of
+        the kind "reset". While the server does not answer, the iteration waits for it. It ends when the memory is
+        closed.
+
+        No round trip for a change that is pushed. One at the beginning, after a lost connection, and each 15 seconds.
+
+        Args:
+            after: the session's version as you know it; 0 for the beginning. By default only changes from now on: from
+                the moment at which you begin to iterate.
+            timeout: end the iteration after so many seconds, or a `timedelta`, without a change. By default never.
+
+        Raises:
+            NotYoursError: the session does not belong to this history's user.
+            TornSessionError: the session has lost a part.
+            UnavailableError: the server did not answer the first question, or denies this user a right.
+            ValueError: an argument is wrong.
+        """
+        return iterate(self._core.changes(after=after, timeout=timeout))
 
     def get(self, message: str | int) -> Entry | None:
         """Return the entry of one message, or None if there is no such message. One round trip.

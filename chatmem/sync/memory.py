@@ -14,7 +14,7 @@ from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
 from chatmem.core.all_sessions import all_sessions
 from chatmem.core.policy import Policy, Refresh
-from chatmem.model import Match, SessionPage
+from chatmem.model import Match, SessionChange, SessionPage
 from chatmem.sessions import Sessions
 from chatmem.sync.history import History
 from chatmem.transports.driving import drive, iterate
@@ -38,6 +38,7 @@ def connect(
     max_message_bytes: int = MAX_RECORD_BYTES,
     encryption: KeyRing | None = None,
     on_unstorable: OnUnstorable = "error",
+    publish: bool = False,
 ) -> ChatMemory:
     """Return a memory on a server. No round trip; the first operation connects.
 
@@ -68,6 +69,8 @@ def connect(
             messages, sessions and users, kinds and times are not encrypted, nor is what was stored before.
         on_unstorable: what to do with a value in a message that cannot be stored, such as a lock or an open file:
             "error" raises EncodingError; "repr" stores a text that describes it.
+        publish: tell listeners in other processes what each write changed; see `History.changes`. By default nothing is
+            told, and nothing is kept for it.
 
     Raises:
         ValueError: an argument is wrong; the error names it and says how to write it.
@@ -83,6 +86,7 @@ def connect(
         max_message_bytes=max_message_bytes,
         encryption=encryption,
         on_unstorable=on_unstorable,
+        publish=publish,
     )
     connection = connection_to(url, client, token)
     connection.blocking()  # which says so if the client is asynchronous
@@ -139,6 +143,29 @@ class ChatMemory:
             ValueError: `query` contains no word, or another argument is wrong.
         """
         return drive(self.core.of_user(user, blocking=True).search(query, limit=limit))
+
+    def changes(
+        self, user: str, *, after: str | None = None, timeout: float | timedelta | None = None
+    ) -> Iterator[SessionChange]:
+        """Iterate over the changes of a user's list of sessions as they happen, in whatever process.
+
+        It works as `History.changes` does: the writers' memory needs `publish=True`, else one small command a second
+        asks the server, and removals and titles are not told. That a session expires is not told either. A session that
+        a history writes without its `user` is told as soon as it is in the list.
+
+        No round trip for a change that is pushed. One at the beginning, after a lost connection, and each 15 seconds.
+
+        Args:
+            user: the user that the sessions belong to.
+            after: the `cursor` of the last change that you know. Sessions that were written about that time may come up
+                again. By default only changes from now on: from the moment at which you begin to iterate.
+            timeout: end the iteration after so many seconds, or a `timedelta`, without a change. By default never.
+
+        Raises:
+            UnavailableError: the server did not answer the first question, or denies this user a right.
+            ValueError: an argument is wrong.
+        """
+        return iterate(self.core.of_user(user, blocking=True).changes(after=after, timeout=timeout))
 
     def all_sessions(self, match: str = "*") -> Iterator[str]:
         """Iterate over the ids of all sessions, whoever they belong to, in no order. For maintenance and migration.

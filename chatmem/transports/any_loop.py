@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from chatmem.errors import UnsupportedError
-from chatmem.transports.base import Command, Transport, closed
+from chatmem.transports.base import Command, Subscription, Transport, closed
 from chatmem.transports.wrappers import ThreadedTransport
 
 
@@ -45,6 +45,12 @@ class AnyLoopTransport:
         if self.closed:
             raise closed()
         return self._here().scan(match)
+
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription to a channel; see `Transport`."""
+        if self.closed:
+            raise closed()
+        return self._here().subscribe(channel)
 
     def _here(self) -> Transport:
         try:

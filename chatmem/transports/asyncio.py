@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, Subscription, closed
 from chatmem.transports.commands import run_scripts
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
+from chatmem.transports.listening import Hub, Mailbox
 from chatmem.transports.per_loop import PerLoop
 from chatmem.transports.senders import Client, Sender, sender_for
 
@@ -41,7 +42,12 @@ class AsyncioTransport:
             if close is not None:
                 await close(sender.client)
 
-        self._senders = PerLoop(open_sender, close_sender)
+        async def open_hub() -> Hub:
+            sender = senders.opened() or await senders.open()
+            return Hub(sender.client)
+
+        self._senders = senders = PerLoop(open_sender, close_sender)
+        self._hubs = PerLoop(open_hub, Hub.aclose)
         self._scripts = KnownScripts()
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
@@ -64,10 +70,19 @@ class AsyncioTransport:
         except REDIS_ERRORS as error:
             raise translate(error) from error
 
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription to a channel; see `Transport`."""
+        return Mailbox(channel, self._attach)
+
+    async def _attach(self, mailbox: Mailbox) -> None:
+        hub = self._hubs.opened() or await self._hubs.open()
+        await hub.attach(mailbox)
+
     async def checkpoint(self) -> None:
         """Let other tasks of the loop run."""
         await asyncio.sleep(0)
 
     async def aclose(self) -> None:
         """Close what this transport opened in the running loop. Other loops close theirs when they end."""
+        await self._hubs.aclose()
         await self._senders.aclose()

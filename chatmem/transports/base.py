@@ -20,6 +20,29 @@ Whatever recognises a retry must live at least this long. `Transport.longest` is
 """
 
 
+class Subscription(Protocol):
+    """What is published on one channel, for one listener."""
+
+    async def next(self, patience: float, polling: float) -> bytes | None:
+        """Return the next message, or None where the listener has to ask the server itself.
+
+        That is so at first, after a lost connection, after too many unread messages, and when the time is over. If the
+        wait is cancelled, no message is lost.
+
+        Args:
+            patience: how many seconds to wait if the server pushes messages.
+            polling: how many seconds to wait otherwise.
+
+        Raises:
+            UnavailableError: the memory was closed.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Bring nothing more, and close what was opened for it."""
+        ...
+
+
 class Transport(Protocol):
     """A way to run Redis commands on a server. The core awaits nothing else."""
 
@@ -49,6 +72,10 @@ class Transport(Protocol):
         """
         ...
 
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription to a channel, for the running event loop or thread. It opens nothing yet."""
+        ...
+
     async def checkpoint(self) -> None:
         """Let other tasks run between two parts of a long computation, where there are other tasks."""
         ...
@@ -60,7 +87,9 @@ class Transport(Protocol):
 
 def closed() -> UnavailableError:
     """Return the error for a call on a transport that was closed."""
-    return UnavailableError("this memory was closed: open another one with connect()")
+    error = UnavailableError("this memory was closed: open another one with connect()")
+    error.closed = True
+    return error
 
 
 def reads_much(command: Command) -> bool:

@@ -10,9 +10,10 @@ from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from chatmem.transports import replicated
-from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, Subscription, closed
 from chatmem.transports.commands import options_of, run_scripts, waits_for_replicas
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
+from chatmem.transports.listening import BlockingSubscription
 from chatmem.transports.shared_clients import SharedClients
 
 Client = Redis | RedisCluster
@@ -62,6 +63,10 @@ class BlockingTransport:
             raise translate(error) from error
         finally:
             self._clients.leave()
+
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription to a channel; see `Transport`."""
+        return BlockingSubscription(channel, self._clients)
 
     async def checkpoint(self) -> None:
         """Do nothing: no other task runs in this thread."""

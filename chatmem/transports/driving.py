@@ -29,8 +29,13 @@ def iterate(items: AsyncIterator[T]) -> Iterator[T]:
     async def following() -> T:
         return await anext(items)
 
-    while True:
-        try:
-            yield drive(following())
-        except StopAsyncIteration:
-            return
+    try:
+        while True:
+            try:
+                item = drive(following())
+            except StopAsyncIteration:
+                return
+            yield item
+    finally:
+        if (close := getattr(items, "aclose", None)) is not None:
+            drive(close())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import copy
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -19,7 +20,8 @@ from upstash_redis.errors import UpstashError
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
-from chatmem.transports.base import KEYS_AT_ONCE, Command, KnownScripts, closed
+from chatmem.transports.base import KEYS_AT_ONCE, Command, KnownScripts, Subscription, closed
+from chatmem.transports.listening import Polling
 from chatmem.transports.per_loop import PerLoop
 from chatmem.transports.shared_clients import SharedClients
 
@@ -40,6 +42,10 @@ class Requests(Protocol):
 
     async def checkpoint(self) -> None:
         """Let other tasks run, where there are other tasks."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
         ...
 
     async def aclose(self) -> None:
@@ -104,6 +110,10 @@ class UpstashTransport:
             if cursor == b"0":
                 return
 
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription that polls: requests end with their replies."""
+        return Polling(self._requests.sleep)
+
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""
         await self._requests.checkpoint()
@@ -147,6 +157,10 @@ class AsyncRequests:
     async def checkpoint(self) -> None:
         """Let other tasks of the loop run."""
         await asyncio.sleep(0)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; other tasks run meanwhile."""
+        await asyncio.sleep(seconds)
 
     async def aclose(self) -> None:
         """Close the client of the running loop."""
@@ -197,6 +211,10 @@ class BlockingRequests:
 
     async def checkpoint(self) -> None:
         """Do nothing: no other task runs in this thread."""
+
+    async def sleep(self, seconds: float) -> None:
+        """Block the thread."""
+        time.sleep(seconds)  # noqa: ASYNC251 - this coroutine must not suspend
 
     async def aclose(self) -> None:
         """Close the client."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from anyio import lowlevel, to_thread
+from anyio import lowlevel, sleep, to_thread
 from redis.exceptions import MovedError
 
 from chatmem.errors import ChatMemError, UnavailableError
-from chatmem.transports.base import Command, Transport
+from chatmem.transports.base import Command, Subscription, Transport
 from chatmem.transports.driving import drive, iterate
 from chatmem.transports.errors import Retry, retry_of
+from chatmem.transports.listening import Polling
 
 
 class TransportWrapper:
@@ -30,6 +31,10 @@ class TransportWrapper:
     def scan(self, match: bytes) -> AsyncIterator[bytes]:
         """Iterate over matching keys; see `Transport`."""
         return self._transport.scan(match)
+
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription to a channel; see `Transport`."""
+        return self._transport.subscribe(channel)
 
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""
@@ -58,6 +63,10 @@ class ThreadedTransport(TransportWrapper):
         """Iterate over matching keys; see `Transport`. It reads all of them before the first."""
         for key in await to_thread.run_sync(lambda: list(iterate(self._transport.scan(match)))):
             yield key
+
+    def subscribe(self, channel: bytes) -> Subscription:
+        """Return a subscription that polls: it does not keep a thread waiting for each listener."""
+        return Polling(sleep)
 
     async def checkpoint(self) -> None:
         """Let other tasks of the running loop run: the blocking transport knows none."""

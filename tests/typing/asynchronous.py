@@ -11,7 +11,8 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 import chatmem
-from chatmem import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+from chatmem import Appended, Change, Edited, Entry, Match, Page, SessionChange, SessionInfo, SessionPage
+from chatmem.core.feed import Changes
 from chatmem.langchain import ChatMessageHistory
 
 
@@ -32,6 +33,7 @@ def connect(client: redis.Redis, asyncio_client: redis.asyncio.Redis, ring: chat
             max_message_bytes=1000,
             encryption=ring,
             on_unstorable="repr",
+            publish=True,
         ),
         chatmem.ChatMemory,
     )
@@ -51,6 +53,9 @@ async def memory(memory: chatmem.ChatMemory) -> None:
     memory.history(1)  # type: ignore[arg-type]
     assert_type(await memory.sessions("alice"), SessionPage)
     assert_type(await memory.sessions("alice", limit=10, before="cursor"), SessionPage)
+    assert_type(memory.changes("alice", timeout=0.1), Changes[SessionChange])
+    async for told in memory.changes("alice", after="cursor"):
+        assert_type(told.session_id, str | None)
     assert_type(memory.all_sessions("tenant-*"), AsyncIterator[str])
     async for session_id in memory.all_sessions():
         assert_type(session_id, str)
@@ -100,6 +105,9 @@ async def read(history: chatmem.History) -> None:
     )
     assert_type(await history.window(tokens=4000, token_counter=len), list[BaseMessage])
     await history.window(start_on=5)  # type: ignore[arg-type]
+    assert_type(history.changes(after=3, timeout=timedelta(minutes=1)), Changes[Change])
+    async for change in history.changes():
+        assert_type(change.version, int)
     assert_type(history.entries(strict=True), AsyncIterator[Entry])
     async for entry in history.entries():
         assert_type(entry, Entry)

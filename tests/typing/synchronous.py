@@ -11,7 +11,7 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 
 import chatmem
 import chatmem.sync
-from chatmem import Appended, Edited, Entry, Match, Page, SessionInfo, SessionPage
+from chatmem import Appended, Change, Edited, Entry, Match, Page, SessionChange, SessionInfo, SessionPage
 from chatmem.langchain import ChatMessageHistory
 
 
@@ -32,6 +32,7 @@ def connect(client: redis.Redis, ring: chatmem.KeyRing) -> None:
             max_message_bytes=1000,
             encryption=ring,
             on_unstorable="repr",
+            publish=True,
         ),
         chatmem.sync.ChatMemory,
     )
@@ -50,6 +51,9 @@ def memory(memory: chatmem.sync.ChatMemory) -> None:
     memory.history(1)  # type: ignore[arg-type]
     assert_type(memory.sessions("alice"), SessionPage)
     assert_type(memory.sessions("alice", limit=10, before="cursor"), SessionPage)
+    assert_type(memory.changes("alice", timeout=0.1), Iterator[SessionChange])
+    for told in memory.changes("alice", after="cursor"):
+        assert_type(told.session_id, str | None)
     assert_type(memory.all_sessions("tenant-*"), Iterator[str])
     for session_id in memory.all_sessions():
         assert_type(session_id, str)
@@ -96,6 +100,9 @@ def read(history: chatmem.sync.History) -> None:
     )
     assert_type(history.window(tokens=4000, token_counter=len), list[BaseMessage])
     history.window(start_on=5)  # type: ignore[arg-type]
+    assert_type(history.changes(after=3, timeout=timedelta(minutes=1)), Iterator[Change])
+    for change in history.changes():
+        assert_type(change.version, int)
     assert_type(history.entries(strict=True), Iterator[Entry])
     for entry in history.entries():
         assert_type(entry, Entry)

@@ -32,6 +32,19 @@ def entry(entry: chatmem.Entry) -> None:
     assert_type(entry.error, chatmem.CorruptRecordError | None)
 
 
+def change(change: chatmem.Change) -> None:
+    assert_type(change.kind, str)
+    assert_type(change.version, int)
+    assert_type(change.first, int | None)
+    assert_type(change.last, int | None)
+
+
+def session_change(change: chatmem.SessionChange) -> None:
+    assert_type(change.kind, str)
+    assert_type(change.session_id, str | None)
+    assert_type(change.cursor, str)
+
+
 def page(page: chatmem.Page) -> None:
     assert_type(page.entries, list[chatmem.Entry])
     assert_type(page.next, int | None)

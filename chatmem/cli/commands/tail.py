@@ -12,12 +12,17 @@ from chatmem.cli.commands.show import INDENT, as_dict, body_of, head_of, last_of
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import console, one_line, print_json
 from chatmem.cli.wrapping import WordWrap, print_wrapped
+from chatmem.core.feed import Changes
 from chatmem.core.reader import ENTRIES_PER_CALL
-from chatmem.errors import UnavailableError
+from chatmem.errors import ChatMemError, UnavailableError
+from chatmem.model import Change
+from chatmem.transports.driving import drive
 
 
 class Tail:
-    """Follows one session by polling: it reads the last printed entry again, and all entries after it.
+    """Follows one session: it reads the last printed entry again, and all entries after it.
+
+    It does so at intervals, and at once where the writers publish their changes.
 
     An answer that grows (`put` under one id) is the last entry while it grows. A terminal shows its new text behind
     the old text. Elsewhere the whole entry is printed again, so that each line of output is complete.
@@ -26,6 +31,7 @@ class Tail:
     def __init__(self, store: Store, session: str, *, as_json: bool) -> None:
         self._store = store
         self._history = store.memory.history(session)
+        self._core = store.core(session)
         self._as_json = as_json
         self._out = console()
         self._live = self._out.is_terminal and not as_json
@@ -49,13 +55,15 @@ class Tail:
         for entry in entries if last else ():
             self._print(entry)
         self._last = entries[-1] if entries else None
+        changes = self._core.changes(timeout=interval)
         try:
             while True:
                 sys.stdout.flush()
-                time.sleep(interval)
+                _wait(changes, interval)
                 self._read_or_wait(interval)
         finally:
             self._end_line()
+            drive(changes.aclose())
 
     def _read_or_wait(self, interval: float) -> None:
         """Read once; while the server does not answer, wait and retry."""
@@ -125,3 +133,13 @@ class Tail:
     def _note(self, text: str) -> None:
         self._end_line()
         print_wrapped(self._store.err, Text(one_line(text), style="yellow"))
+
+
+def _wait(changes: Changes[Change], interval: float) -> None:
+    """Wait for a change, or until the interval is over."""
+    try:
+        drive(changes.__anext__())
+    except StopAsyncIteration:
+        pass
+    except ChatMemError:  # the next read says what is wrong
+        time.sleep(interval)
