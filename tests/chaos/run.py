@@ -151,6 +151,8 @@ def _deadlines(site: Site) -> Iterator[tuple[str, str]]:
     for key in client.scan_iter(f"{PREFIX}:{{*", count=1000):
         session, _, part = key.decode().rpartition(":")
         end = int(client.pexpiretime(key))
+        if end == -2:  # it has expired since it was found
+            continue
         if part in PARTS:
             ends.setdefault(session, {})[part] = end
         elif end < 0:
