@@ -64,20 +64,27 @@ class UserIndex:
         self._keys = user_keys(policy.prefix, self._name)
 
     @observed
-    async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
+    async def sessions(
+        self, *, limit: int, before: str | None, first: Literal["newest", "oldest"] = "newest"
+    ) -> SessionPage:
         """Return a page of the sessions; see `ChatMemory.sessions`."""
         check_limit(limit, LARGEST_PAGE)
         last = None if before is None else _from_cursor(before)
         sessions: list[SessionInfo] = []
         while True:
             room = limit - len(sessions)
-            listed = await self._listed(last, room + 1)
+            listed = await self._listed(last, room + 1, first)
             sessions += await self._check(listed[:room])
             if len(listed) <= room:
                 return SessionPage(sessions, None)
             last = listed[room - 1]
             if len(sessions) == limit:
                 return SessionPage(sessions, _to_cursor(last))
+
+    async def cursor_of(self, session_id: str) -> str | None:
+        """Return the cursor of the page behind a session, or None if the session is not listed. One round trip."""
+        (time,) = await self._run([calls.registered(self._keys, field(session_id))])
+        return _to_cursor(_Listed(field(session_id), time)) if time else None
 
     @observed
     async def forget(self) -> int:
