@@ -133,14 +133,17 @@ class ChatmemStore(Attachments[TContext]):
     async def add_thread_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         """Append an item. One round trip. An item that the thread holds already is stored once.
 
+        ChatKit adds a workflow anew each time a run ends with it, so a workflow replaces the one with its id.
+
         Raises:
-            DuplicateIdError: the thread holds another item with the same id.
+            DuplicateIdError: the thread holds another item with the same id, which is not a workflow.
             EncodingError: the item holds a value that cannot be stored. Nothing was sent.
             NotFoundError: the thread belongs to another user.
             UnavailableError: the server did not confirm; you can repeat the call.
         """
+        history, message = self._history(thread_id, context), message_of(item)
         with _as_missing("Thread", thread_id):
-            await self._history(thread_id, context).append(message_of(item))
+            await (history.put(message) if item.type == "workflow" else history.append(message))
 
     async def save_item(self, thread_id: str, item: ThreadItem, context: TContext) -> None:
         """Store an item over the one with the same id, or append it if there is none. One round trip.
