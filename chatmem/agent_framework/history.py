@@ -183,7 +183,7 @@ def _overlap(stored: Sequence[BaseMessage], messages: Sequence[BaseMessage], *, 
         whole: whether the session has no others.
     """
     there, given = [_identity(one) for one in stored], [_identity(one) for one in messages]
-    ends = [*range(min(len(there), len(given)), 0, -1)]
+    ends: list[int] = [*range(min(len(there), len(given)), 0, -1)]
     if whole and there:
         ends = [*range(len(there), len(given) + 1), *ends]
     for end in ends:
