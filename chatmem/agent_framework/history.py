@@ -21,7 +21,8 @@ from chatmem.memory import ChatMemory
 class ChatmemHistoryProvider(HistoryProvider):
     """A `HistoryProvider` for the framework's agents.
 
-    Messages come back as the framework reads its own `Message.to_dict()`. They are stored as LangChain messages with
+    Messages come back as the framework reads its own `Message.to_dict()`, which leaves out values that JSON does not
+    have. They are stored as LangChain messages with
     the same content, so LangChain can read the session. A session that another adapter wrote can be read here as far as
     it is text, files, plain reasoning, tool calls and their results; anything else raises UnsupportedError.
 
@@ -114,7 +115,6 @@ class ChatmemHistoryProvider(HistoryProvider):
             kwargs: ignored.
 
         Raises:
-            EncodingError: a message holds a value that cannot be stored. Nothing was sent.
             NotYoursError: the session does not belong to the user. Nothing was stored.
             UnavailableError: the server did not confirm; you can repeat the call.
             ValueError: there is no session id.
