@@ -178,6 +178,58 @@ class TestMessages:
         with pytest.raises(chatmem.UnsupportedError, match="ChatMessage"):
             await provider.get_messages("s")
 
+    async def test_sessions_of_other_adapters(self, memory: chatmem.ChatMemory) -> None:
+        """Text, calls and results that one framework wrote are read by the others."""
+        from pydantic_ai.messages import (
+            ModelRequest,
+            ModelResponse,
+            TextPart,
+            ToolCallPart,
+            ToolReturnPart,
+            UserPromptPart,
+        )
+
+        from chatmem.chatkit import ChatmemStore
+        from chatmem.openai_agents import ChatmemSession
+        from chatmem.pydantic_ai import ModelMessageHistory
+
+        provider = ChatmemHistoryProvider(memory)
+        await provider.save_messages("framework", [MESSAGES[0], Message("assistant", [CALL]), MESSAGES[6]])
+        await ChatmemSession(memory, "openai").add_items(
+            [
+                {"role": "user", "content": "hi"},
+                {"type": "function_call", "call_id": "c1", "name": "weather", "arguments": '{"city": "Lima"}'},
+                {"type": "function_call_output", "call_id": "c1", "output": "fine"},
+            ]
+        )
+        await ModelMessageHistory(memory, "pydantic").append(
+            [
+                ModelRequest([UserPromptPart("hi")]),
+                ModelResponse([TextPart("Wait."), ToolCallPart("weather", {"city": "Lima"}, "c1")]),
+                ModelRequest([ToolReturnPart("weather", "fine", "c1")]),
+            ]
+        )
+        for name in ("openai", "pydantic"):
+            read = await provider.get_messages(name)
+            assert [one.role for one in read] == ["user", "assistant", "tool"]
+            assert read[1].contents[-1].parse_arguments() == {"city": "Lima"}
+            assert (read[2].contents[0].call_id, read[2].contents[0].result) == ("c1", "fine")
+        items = await ChatmemSession(memory, "framework").get_items()
+        assert [one.get("type", one.get("role")) for one in items] == [
+            "user",
+            "function_call",
+            *["function_call_output"] * 3,
+        ]
+        read_by_pydantic = await ModelMessageHistory(memory, "framework").window()
+        assert [part.part_kind for one in read_by_pydantic for part in one.parts][:3] == [
+            "user-prompt",
+            "tool-call",
+            "tool-return",
+        ]
+        await provider.save_messages("text", [MESSAGES[0], Message("assistant", ["hello"])], state={"user": "alice"})
+        page = await ChatmemStore[str](memory, lambda user: user).load_thread_items("text", None, 9, "asc", "alice")
+        assert [one.type for one in page.data] == ["user_message", "assistant_message"]
+
     async def test_a_result_whose_message_is_gone(self, memory: chatmem.ChatMemory) -> None:
         """Results are read without the first of them, and without their call."""
         provider, history = ChatmemHistoryProvider(memory), memory.history("s")
