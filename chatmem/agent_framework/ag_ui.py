@@ -52,14 +52,16 @@ class ChatmemSnapshotStore:
         """Make a store. No round trip.
 
         Args:
-            memory: the memory that `chatmem.connect` returned.
+            memory: the memory that `chatmem.connect` returned. With `max_messages`, a snapshot loses its oldest
+                messages too.
         """
         self._memory = memory
 
     async def save(self, *, scope: str, thread_id: str, snapshot: AGUIThreadSnapshot) -> None:
         """Store a snapshot in place of the thread's last one, atomically. What has not changed is not sent.
 
-        Two round trips, and one more for each 1,000 messages. If others save at the same time, one snapshot wins.
+        Two round trips, and one more for each further 1,000 messages or about 1 MB. If others save at the same time,
+        one snapshot wins.
 
         Raises:
             EncodingError: the snapshot holds a value that cannot be stored. Nothing was changed.
