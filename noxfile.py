@@ -15,10 +15,13 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
 LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
-AGENTS = ("langchain", "langgraph", "openai-agents", "pydantic-ai")
+AGENTS = ("agent-framework", "chatkit", "langchain", "langgraph", "openai-agents", "pydantic-ai")
 AGENTS_TESTS = [
     f"tests/test_{name}.py"
-    for name in ("docs", "docs_types", "extras", "kill", "langgraph", "middleware", "openai_agents", "pydantic_ai")
+    for name in (
+        *("agent_framework", "chatkit", "docs", "docs_types", "extras", "kill", "langgraph", "middleware"),
+        *("openai_agents", "pydantic_ai"),
+    )
 ]
 
 
@@ -26,6 +29,13 @@ AGENTS_TESTS = [
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
     session.run("pytest", "-n", "2", *session.posargs)
+
+
+@nox.session
+def adapters(session: nox.Session) -> None:
+    """Adapters whose frameworks need older versions of what the rest is tested with: AG-UI's needs an older FastAPI."""
+    session.install("-e", ".[dev,agent-framework-ag-ui]")
+    session.run("pytest", "tests/test_ag_ui.py", *session.posargs)
 
 
 @nox.session

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import chatmem
@@ -179,7 +179,94 @@ def _pydantic(memory: chatmem.ChatMemory, *, by_step: bool) -> Callable[[str], A
     return turn
 
 
-KINDS = {one.__name__: one for one in (agent, graph, runner, pydantic, pydantic_by_step)}
+def framework(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    return _framework(memory, by_call=False)
+
+
+def framework_by_call(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    return _framework(memory, by_call=True)
+
+
+def _framework(memory: chatmem.ChatMemory, *, by_call: bool) -> Callable[[str], Awaitable[str]]:
+    from agent_framework import Agent, AgentSession, Content, Message, tool
+
+    from chatmem.agent_framework import ChatmemHistoryProvider
+    from tests.framework_client import OfflineClient
+
+    def remembering(messages: Sequence[Message]) -> list[Content]:
+        contents = [content for one in messages for content in one.contents]
+        calls, results = (
+            {str(one.call_id) for one in contents if one.type == kind} for kind in ("function_call", "function_result")
+        )
+        text = answer([one.text for one in messages if one.role == "user"], calls, results)
+        return [Content.from_text(text) if text else Content.from_function_call("c", "wait", arguments="{}")]
+
+    made = Agent(
+        OfflineClient(remembering, None),
+        tools=[tool(wait)],
+        context_providers=[ChatmemHistoryProvider(memory)],
+        require_per_service_call_history_persistence=by_call,
+    )
+
+    async def turn(text: str) -> str:
+        return (await made.run(text, session=AgentSession(session_id=SESSION))).text
+
+    return turn
+
+
+def chatkit(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    from datetime import datetime
+
+    from chatkit.server import ChatKitServer, StreamingResult
+    from chatkit.types import (
+        AssistantMessageContent,
+        AssistantMessageItem,
+        ThreadItemDoneEvent,
+        ThreadMetadata,
+        ThreadStreamEvent,
+        UserMessageItem,
+    )
+
+    from chatmem.chatkit import ChatmemStore
+
+    class Server(ChatKitServer[str]):
+        async def respond(
+            self, thread: ThreadMetadata, input_user_message: UserMessageItem | None, context: str
+        ) -> AsyncIterator[ThreadStreamEvent]:
+            items = (await self.store.load_thread_items(thread.id, None, 100, "asc", context)).data
+            text = answer([one.content[0].text for one in items if isinstance(one, UserMessageItem)], set(), set())
+            if text is None:
+                text = await wait()
+            name = self.store.generate_item_id("message", thread, context)
+            yield ThreadItemDoneEvent(
+                item=AssistantMessageItem(
+                    id=name,
+                    thread_id=thread.id,
+                    created_at=datetime.now(),
+                    content=[AssistantMessageContent(text=text)],
+                )
+            )
+
+    server = Server(ChatmemStore(memory, lambda user: user))
+
+    async def turn(text: str) -> str:
+        await server.store.save_thread(ThreadMetadata(id=SESSION, created_at=datetime.now()), "alice")
+        said = {"content": [{"type": "input_text", "text": text}], "attachments": [], "inference_options": {}}
+        request = {"type": "threads.add_user_message", "params": {"thread_id": SESSION, "input": said}}
+        result = await server.process(json.dumps(request), "alice")
+        assert isinstance(result, StreamingResult)
+        events = [json.loads(event.removeprefix(b"data: ")) async for event in result]
+        return str(events[-1]["item"]["content"][0]["text"])
+
+    return turn
+
+
+KINDS = {
+    one.__name__: one
+    for one in (agent, graph, runner, pydantic, pydantic_by_step, framework, framework_by_call, chatkit)
+}
+NEEDED = {"framework": "agent_framework", "framework_by_call": "agent_framework", "chatkit": "chatkit"}
+"""What must be installed for a kind that not everybody has."""
 
 
 async def main(kind: str, url: str, prefix: str) -> None:

@@ -25,7 +25,7 @@ BESIDE = {"testing.md": "fastapi.md"}
 TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
 _COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
-AGENTS = ["langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
+AGENTS = ["agent-framework.md", "chatkit.md", "langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
 
 
 @pytest.fixture

@@ -11,8 +11,11 @@ ADAPTERS = {
     "langchain": "from chatmem.langchain import HistoryMiddleware",
     "langgraph": "from chatmem.langgraph import HistoryNodes",
     "pydantic_ai": "from chatmem.pydantic_ai import ModelMessageHistory",
+    "agent_framework": "from chatmem.agent_framework import ChatmemHistoryProvider",
+    "chatkit": "from chatmem.chatkit import ChatmemStore",
 }
 FRAMEWORKS = [*ADAPTERS, "agents", "openai"]
+BRINGS = {"langchain": ["langgraph"], "chatkit": ["agents", "openai"]}
 DEPRECATED = "langchain_core.chat_history"
 
 
@@ -38,8 +41,8 @@ def test_without_its_framework(package: str, statement: str) -> None:
 
 @pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
 def test_with_no_other_framework(package: str, statement: str) -> None:
-    """Nor with LangChain's deprecated classes. LangChain's agents are made of graphs, so they bring LangGraph."""
-    needed = {package, "langgraph"} if package == "langchain" else {package}
+    """Nor with LangChain's deprecated classes. Some frameworks bring others: LangChain's agents are made of graphs."""
+    needed = {package, *BRINGS.get(package, ())}
     others = [DEPRECATED, *(one for one in FRAMEWORKS if one not in needed)]
     run(f"import sys; sys.modules.update(dict.fromkeys({others!r}))\n{statement}\n")
 

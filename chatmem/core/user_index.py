@@ -67,14 +67,16 @@ class UserIndex:
         self._keys = index_keys(policy, self._name)
 
     @observed
-    async def sessions(self, *, limit: int, before: str | None) -> SessionPage:
+    async def sessions(
+        self, *, limit: int, before: str | None, first: Literal["newest", "oldest"] = "newest"
+    ) -> SessionPage:
         """Return a page of the sessions; see `ChatMemory.sessions`."""
         check_limit(limit, LARGEST_PAGE)
         last = None if before is None else _from_cursor(before)
         sessions: list[SessionInfo] = []
         while True:
             room = limit - len(sessions)
-            listed = await self._listed(last, room + 1)
+            listed = await self._listed(last, room + 1, first)
             sessions += await self._check(listed[:room])
             if len(listed) <= room:
                 return SessionPage(sessions, None)
@@ -85,6 +87,11 @@ class UserIndex:
     def changes(self, *, after: str | None, timeout: float | timedelta | None) -> Changes[SessionChange]:
         """Iterate over the changes of the list; see `ChatMemory.changes`."""
         return UserChanges(self._transport, self._policy, self._name, after, seconds("timeout", timeout))
+
+    async def cursor_of(self, session_id: str) -> str | None:
+        """Return the cursor of the page behind a session, or None if the session is not listed. One round trip."""
+        (time,) = await self._run([calls.registered(self._keys, field(session_id))])
+        return _to_cursor(_Listed(field(session_id), time)) if time else None
 
     @observed
     async def forget(self) -> int:

@@ -3,7 +3,9 @@
 from typing import Any, assert_type
 
 import redis
+from agent_framework import Agent, BaseChatClient, HistoryProvider
 from agents import Session
+from chatkit.store import Store
 from langchain.agents import create_agent
 from langchain_core.chat_history import BaseChatMessageHistory
 from langchain_core.language_models import BaseChatModel
@@ -13,6 +15,8 @@ from pydantic_ai.messages import ModelMessage
 
 import chatmem
 import chatmem.sync
+from chatmem.agent_framework import ChatmemHistoryProvider
+from chatmem.chatkit import ChatmemStore
 from chatmem.dropin import langchain_community, langchain_redis, memorystore
 from chatmem.langchain import ChatMessageHistory, HistoryMiddleware
 from chatmem.langgraph import HistoryNodes
@@ -69,6 +73,18 @@ async def model_messages(memory: chatmem.ChatMemory, models: list[ModelMessage],
     await history.clear()
     assert_type(to_messages(models), list[BaseMessage])
     assert_type(to_model_messages(messages), list[ModelMessage])
+
+
+def framework(memory: chatmem.ChatMemory, client: BaseChatClient[Any]) -> None:
+    provider: HistoryProvider = ChatmemHistoryProvider(memory, "audit", user="alice", load_messages=False)
+    Agent(client, context_providers=[provider])
+    ChatmemHistoryProvider(chatmem.sync.connect())  # type: ignore[arg-type]
+
+
+def chatkit_store(memory: chatmem.ChatMemory) -> None:
+    store: Store[dict[str, str]] = ChatmemStore(memory, lambda context: context["user"])
+    assert_type(store.generate_thread_id({}), str)
+    ChatmemStore[int](memory, lambda context: context)  # type: ignore[arg-type, return-value]
 
 
 async def dropins(client: redis.Redis) -> None:
