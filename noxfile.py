@@ -93,6 +93,16 @@ def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -
 
 
 @nox.session
+def adapters(session: nox.Session) -> None:
+    """The adapters whose frameworks are too large for `dev`."""
+    session.install("-e", ".[dev,claude-agents,llama-index]")
+    session.run("mypy")
+    session.run("python", "-c", "import claude_agent_sdk, llama_index.core")  # else the tests below would be skipped
+    files = [f"tests/test_{name}.py" for name in ("claude_agents", "docs", "extras", "kill", "llama_index")]
+    session.run("pytest", "-n", "2", *files, *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """A million hostile records."""
     session.install("-e", ".[dev]")

@@ -49,7 +49,7 @@ class ChatmemDBChatStore(AsyncDBChatStore):
         limit: int | None = None,
         offset: int | None = None,
     ) -> list[ChatMessage]:
-        """Return messages, oldest first. Active messages are read from the end, archived ones are not read with them.
+        """Return messages, oldest first. Archived messages are not read with the active ones.
 
         One round trip for up to 100 active messages, and one for each 1,000 more.
 
@@ -91,11 +91,7 @@ class ChatmemDBChatStore(AsyncDBChatStore):
     async def set_messages(
         self, key: str, messages: list[ChatMessage], status: MessageStatus = MessageStatus.ACTIVE
     ) -> None:
-        """Replace all messages, archived ones too, in one step. Two round trips, or more for long sessions.
-
-        Raises:
-            UnsupportedError: the session holds a message without an id, which another framework stored.
-        """
+        """Replace all messages, archived ones too, in one step. Two round trips, or more for long sessions."""
         await self._chat(key).set(messages, archived=_archived(status) is True)
 
     async def delete_message(self, key: str, idx: int) -> ChatMessage | None:
@@ -117,6 +113,7 @@ class ChatmemDBChatStore(AsyncDBChatStore):
     async def archive_oldest_messages(self, key: str, n: int) -> list[ChatMessage]:
         """Archive the oldest active messages in one step, and return them. Two round trips, or more for many.
 
+        Messages that a migration or another framework stored without an id get one first, in a round trip each.
         Archived messages stay where they are: LangChain and pages see them like any other.
         """
         return await self._chat(key).archive(n)

@@ -120,8 +120,11 @@ def _block_of(dump: dict[str, Any], kind: type[BaseMessage]) -> tuple[Any, dict[
         case {"block_type": "image" | "document" as name}:
             data, mime = _DATA[name]
             if isinstance(dump[data], bytes) and dump[data].isascii():
-                block = {"type": _FILES[name], "base64": dump[data].decode(), "mime_type": dump[mime]}
-                return block, {**dump, data: None}
+                mime_type = dump[mime] or "application/octet-stream"
+                return {"type": _FILES[name], "base64": dump[data].decode(), "mime_type": mime_type}, {
+                    **dump,
+                    data: None,
+                }
             if dump["url"] is not None:
                 return {"type": _FILES[name], "url": dump["url"]}, {**dump, "url": None}
     return {"type": "non_standard", "value": dump}, {"block_type": "other"}
