@@ -32,13 +32,6 @@ def tests(session: nox.Session) -> None:
 
 
 @nox.session
-def adapters(session: nox.Session) -> None:
-    """Adapters whose frameworks need older versions of what the rest is tested with: AG-UI's needs an older FastAPI."""
-    session.install("-e", ".[dev,agent-framework-ag-ui]")
-    session.run("pytest", "tests/test_ag_ui.py", *session.posargs)
-
-
-@nox.session
 def faults(session: nox.Session) -> None:
     """`nox -s faults -- SEED COUNT`: so many faults over each transport, drawn by the seed; then cancelled callers."""
     seed, count = [*session.posargs, *("1", "3000")[len(session.posargs) :]]
@@ -100,6 +93,25 @@ def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -
     ]
     constraints.write_text("\n".join(pins))
     session.install("-e", f".[{extra}]", "--constraint", str(constraints))
+
+
+@nox.session
+@nox.parametrize(
+    "extra, module, tests",
+    [
+        nox.param(
+            "claude-agents,llama-index", "claude_agent_sdk, llama_index.core", "claude_agents llama_index", id="large"
+        ),
+        nox.param("agent-framework-ag-ui", "agent_framework_ag_ui", "ag_ui", id="ag-ui"),
+    ],
+)
+def adapters(session: nox.Session, extra: str, module: str, tests: str) -> None:
+    """The adapters whose frameworks are too large for `dev`, or need older versions of what it installs."""
+    session.install("-e", f".[dev,{extra}]")
+    session.run("mypy")
+    session.run("python", "-c", f"import {module}")  # else the tests would be skipped
+    files = [f"tests/test_{name}.py" for name in (tests, "docs", "extras", "kill")]
+    session.run("pytest", "-n", "2", *files, *session.posargs)
 
 
 @nox.session

@@ -214,6 +214,33 @@ def _framework(memory: chatmem.ChatMemory, *, by_call: bool) -> Callable[[str], 
     return turn
 
 
+def claude(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    """Mirror entries as the Claude Agent SDK does for its CLI, which leaves out calls without a result."""
+    from uuid import uuid4
+
+    from chatmem.claude_agents import ChatmemSessionStore
+
+    store = ChatmemSessionStore(memory)
+    key: Any = {"project_key": "p", "session_id": SESSION}
+
+    async def mirror(kind: str, content: Any) -> None:
+        entry: Any = {"type": kind, "uuid": str(uuid4()), "message": {"role": kind, "content": content}}
+        await store.append(key, [entry])
+
+    async def turn(text: str) -> str:
+        known: Any = await store.load(key) or []
+        said = [one["message"]["content"] for one in known if one["type"] == "user"]
+        await mirror("user", text)
+        reply = answer([*said, text], set(), set())
+        if reply is None:
+            await mirror("assistant", [{"type": "tool_use", "id": "c", "name": "wait", "input": {}}])
+            return await wait()
+        await mirror("assistant", [{"type": "text", "text": reply}])
+        return reply
+
+    return turn
+
+
 def chatkit(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
     from datetime import datetime
 
@@ -261,11 +288,46 @@ def chatkit(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
     return turn
 
 
+def llama(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
+    from llama_index.core.memory import Memory
+
+    from chatmem.llama_index import ChatmemDBChatStore
+
+    async def turn(text: str) -> str:
+        chat = Memory.from_defaults(session_id=SESSION, chat_store=ChatmemDBChatStore(memory))
+        await chat.aput(ChatMessage(role="user", content=text))
+        reply = answer([str(one.content) for one in await chat.aget() if one.role == "user"], set(), set())
+        if reply is None:
+            await chat.aput(ChatMessage(role="assistant", blocks=[ToolCallBlock(tool_call_id="c", tool_name="wait")]))
+            return await wait()
+        await chat.aput(ChatMessage(role="assistant", content=reply))
+        return reply
+
+    return turn
+
+
 KINDS = {
     one.__name__: one
-    for one in (agent, graph, runner, pydantic, pydantic_by_step, framework, framework_by_call, chatkit)
+    for one in (
+        agent,
+        graph,
+        runner,
+        pydantic,
+        pydantic_by_step,
+        framework,
+        framework_by_call,
+        chatkit,
+        claude,
+        llama,
+    )
 }
-NEEDED = {"framework": "agent_framework", "framework_by_call": "agent_framework", "chatkit": "chatkit"}
+NEEDED = {
+    "framework": "agent_framework",
+    "framework_by_call": "agent_framework",
+    "chatkit": "chatkit",
+    "llama": "llama_index",
+}
 """What must be installed for a kind that not everybody has."""
 
 

@@ -14,7 +14,7 @@ ADAPTERS = {
     "agent_framework": "from chatmem.agent_framework import ChatmemHistoryProvider",
     "chatkit": "from chatmem.chatkit import ChatmemStore",
 }
-FRAMEWORKS = [*ADAPTERS, "agents", "openai"]
+FRAMEWORKS = [*ADAPTERS, "agents", "openai", "claude_agent_sdk", "llama_index"]
 BRINGS = {"langchain": ["langgraph"], "chatkit": ["agents", "openai"]}
 DEPRECATED = "langchain_core.chat_history"
 
@@ -58,4 +58,32 @@ def test_sessions_of_openais_sdk_need_nothing_of_it(url: str, prefix: str) -> No
         "        await session.add_items([{'role': 'user', 'content': 'hi'}])\n"
         "        assert await session.get_items() == [{'role': 'user', 'content': 'hi'}]\n"
         "asyncio.run(main())\n"
+    )
+
+
+def test_the_adapters_that_are_not_in_dev(url: str, prefix: str) -> None:
+    """Transcripts of the Claude Agent SDK need nothing of it but for summaries; LlamaIndex's classes need it."""
+    run(
+        f"import sys; sys.modules.update(dict.fromkeys({FRAMEWORKS!r}))\n"
+        "import asyncio, chatmem\n"
+        "from chatmem.claude_agents import ChatmemSessionStore\n"
+        "async def main():\n"
+        f"    async with chatmem.connect({url!r}, prefix={prefix!r}, ttl=60) as memory:\n"
+        "        store = ChatmemSessionStore(memory)\n"
+        "        key = {'project_key': 'p', 'session_id': 's'}\n"
+        "        await store.append(key, [{'type': 'x'}])\n"
+        "        assert await store.load(key) == [{'type': 'x'}]\n"
+        "        try:\n"
+        "            await store.list_session_summaries('p')\n"
+        "        except chatmem.UnsupportedError as error:\n"
+        "            assert str(error).endswith(\"pip install 'chatmem-redis[claude-agents]'\"), error\n"
+        "        else:\n"
+        "            raise AssertionError('it was imported')\n"
+        "asyncio.run(main())\n"
+        "try:\n"
+        "    import chatmem.llama_index\n"
+        "except chatmem.UnsupportedError as error:\n"
+        "    assert str(error).endswith(\"pip install 'chatmem-redis[llama-index]'\"), error\n"
+        "else:\n"
+        "    raise AssertionError('it was imported')\n"
     )

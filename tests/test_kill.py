@@ -12,7 +12,7 @@ import pytest
 
 import chatmem.sync
 from chatmem.core.window import without_halves
-from tests.killed import KINDS, NEEDED, SESSION, WAITING
+from tests.killed import KINDS, NEEDED, WAITING
 
 
 class Talk:
@@ -62,7 +62,8 @@ def test_killed_and_started_again(kind: str, url: str, prefix: str) -> None:
         assert json.loads(talk.say("Who am I?")) == [*past, "Who am I?"]
         assert json.loads(talk.say("And what do I like?")) == [*past, "Who am I?", "And what do I like?"]
     with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:
-        messages = memory.history(SESSION).messages()
+        (session,) = memory.all_sessions()
+        messages = memory.history(session).messages()
     said = [message.text for message in messages if message.type == "human"]
     assert said == [*past, "Who am I?", "And what do I like?"]
     answers = [message.text for message in without_halves(messages) if message.type == "ai"]

@@ -50,6 +50,7 @@ class Layout(StrEnum):
     JAVASCRIPT = "langchain-js"
     MEMORYSTORE = "memorystore"
     LANGCHAIN_REDIS = "langchain-redis"
+    LLAMA_INDEX = "llama-index"
     OPENAI = "openai-agents"
 
 

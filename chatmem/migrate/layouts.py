@@ -40,11 +40,18 @@ def _openai(prefix: str) -> Layout:
     return Lists(f"{prefix}:", newest_first=False, suffix=":messages", beside=beside, read=openai_items.parse)
 
 
+def _llama_index(prefix: str) -> Layout:
+    from chatmem.llama_index.messages import parse  # noqa: PLC0415 - needs LlamaIndex
+
+    return Lists(prefix, newest_first=False, read=parse)
+
+
 KINDS: dict[str, Kind] = {
     "langchain-community": Kind("message_store:", lambda prefix: Lists(prefix, newest_first=True)),
     "upstash": Kind("message_store:", lambda prefix: Lists(prefix, newest_first=True)),
     "langchain-js": Kind("", lambda prefix: Lists(prefix, newest_first=True)),
     "memorystore": Kind("", lambda prefix: Lists(prefix, newest_first=False)),
     "langchain-redis": Kind("chat:", Documents),
+    "llama-index": Kind("", _llama_index),
     "openai-agents": Kind("agents:session", _openai),
 }

@@ -12,7 +12,8 @@
 --                  messages "", "", the record;
 --       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
 --                  for each pair its key, "", its value, empty to remove it;
---       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
+--       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it, 11 "=" and the metadata that the
+--                 state must hold until then, empty for any;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing;
 --       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
@@ -20,7 +21,7 @@
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
 --         position -1 if there is none;
 --           of "branch" and "switch", the number of the branch in place of the position;
---         {-1, version} if the session is not at the expected version;
+--         {-1, version} if the session is not at the expected version, or does not hold the expected metadata;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message, session or branch;
 --         {-5, index} if another message has the id of a given one;
@@ -362,6 +363,9 @@ function tasks.compact()
 end
 
 function tasks.update()
+  if ARGV[11] ~= '' and (redis.call('HGET', state, 'metadata') or '') ~= string.sub(ARGV[11], 2) then
+    return {-1, version}
+  end
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))
