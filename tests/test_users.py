@@ -201,6 +201,39 @@ class TestSessions:
             await memory.sessions("alice", **options)
 
 
+class TestMergedMetadata:
+    async def test_the_other_keys_stay(self, connect: Connect) -> None:
+        """A merge sets the given keys, encrypted or not, and leaves version and order as they are."""
+        for ring in (None, chatmem.KeyRing({"k": b"k" * 32})):
+            history = connect(encryption=ring).history(f"s-{ring is None}")
+            await history.update(metadata={"a": 1}, merge=True)
+            await history.append("x")
+            await history.update(title="T", metadata={"b": {"c": None}}, merge=True)
+            await history.update(metadata={"a": 2}, merge=True)
+            info = await history.info()
+            assert (info.title, info.metadata, info.version) == ("T", {"a": 2, "b": {"c": None}}, 1)
+            await history.update(metadata={"d": 4})
+            assert (await history.info()).metadata == {"d": 4}
+
+    async def test_many_at_once(self, url: str, prefix: str) -> None:
+        """Of writers at once none undoes what another did."""
+        ring = chatmem.KeyRing({"k": b"k" * 32})
+        async with chatmem.connect(url, prefix=prefix, ttl=60, encryption=ring) as memory:
+            values = [{f"key-{number}": number} for number in range(20)]
+            await asyncio.gather(*(memory.history("s").update(metadata=one, merge=True) for one in values))
+            assert (await memory.history("s").info()).metadata == {key: v for one in values for key, v in one.items()}
+
+    async def test_what_cannot_be_read_stays(self, url: str, prefix: str) -> None:
+        """Without the key of encrypted metadata nothing is merged into it."""
+        ring = chatmem.KeyRing({"k": b"k" * 32})
+        async with chatmem.connect(url, prefix=prefix, ttl=60, encryption=ring) as memory:
+            await memory.history("s").update(metadata={"a": 1})
+            async with chatmem.connect(url, prefix=prefix, ttl=60) as plain:
+                with pytest.raises(chatmem.CorruptRecordError, match="the metadata cannot be read"):
+                    await plain.history("s").update(metadata={"b": 2}, merge=True)
+            assert (await memory.history("s").info()).metadata == {"a": 1}
+
+
 class TestAllSessions:
     """All sessions of a memory, whoever they belong to."""
 

@@ -41,12 +41,12 @@ def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
         updated_at=record.to_datetime(int(updated)) if updated else None,
         ttl=answer.ttl / 1000 if answer.ttl >= 0 else None,
         user=unescape(user) if user else None,
-        title=_opened(sealer, session_id, "title", title),
-        metadata=_opened(sealer, session_id, "metadata", metadata) or {},
+        title=opened(sealer, session_id, "title", title),
+        metadata=opened(sealer, session_id, "metadata", metadata) or {},
     )
 
 
-def _opened(sealer: Sealer | None, session_id: str, name: str, text: bytes | None) -> Any:
+def opened(sealer: Sealer | None, session_id: str, name: str, text: bytes | None) -> Any:
     """Return the value of a field; None, with a warning, if it cannot be decrypted or is not JSON."""
     try:
         if text and is_sealed_text(text):

@@ -11,12 +11,13 @@ from langchain_core.messages import BaseMessage
 from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.codec.messages import is_equal
-from chatmem.core.checks import check_count
+from chatmem.core.checks import check_count, to_json
 from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, name_of, user_keys
 from chatmem.core.reader import Reader
 from chatmem.core.session import ATTEMPTS, Session
+from chatmem.core.state import opened
 from chatmem.core.telemetry import moved
 from chatmem.errors import (
     ChatMemError,
@@ -209,12 +210,37 @@ class Writer:
         if time:
             await session.run(calls.unregister(index, [(time, name)]))
 
-    async def annotate(self, title: bytes, metadata: bytes) -> None:
-        """Set title and metadata, each as JSON, or empty to leave it as it is."""
+    async def merge(self, title: bytes, values: dict[str, Any]) -> None:
+        """Set the title, as `annotate` does, and some fields of the metadata."""
+        session = self._session
+        for _ in range(RESEALS):
+            info, _ = await self._reader.ask(session.reads.info())
+            stored = info.fields[5] or b""
+            metadata = opened(session.sealer, session.id, "metadata", stored) if stored else {}
+            if metadata is None:
+                with session.named:
+                    raise CorruptRecordError("the metadata cannot be read, so nothing can be merged into it")
+            if await self.annotate(title, to_json({**metadata, **values}), stored=stored):
+                return
+        with session.named:
+            raise UnavailableError("the metadata changes faster than it can be merged: try again")
+
+    async def annotate(self, title: bytes, metadata: bytes, *, stored: bytes | None = None) -> bool:
+        """Set title and metadata, each as JSON, or empty to leave it as it is.
+
+        Args:
+            title: the title.
+            metadata: the metadata.
+            stored: the metadata as the state must hold it until then, empty for none; None for any.
+
+        Returns:
+            Whether the state held `stored`; if not, nothing was changed.
+        """
         session = self._session
         if session.sealer is not None:
             title, metadata = session.sealer.seal_text("title", title), session.sealer.seal_text("metadata", metadata)
         values = [b"=" + value if value else b"" for value in (title, metadata)]
+        values.append(b"" if stored is None else b"=" + stored)
         for _ in range(ATTEMPTS):
             call = session.policy.calls.begin(session.keys.messages)
             try:
@@ -225,8 +251,8 @@ class Writer:
             finally:
                 session.policy.calls.end(call)
             refusal = calls.refusal(reply)
-            if refusal is None:
-                return
+            if refusal is None or refusal.code == Code.CONFLICT:
+                return refusal is None
             await mend(session, refusal)
         raise cannot_mend(session)
 

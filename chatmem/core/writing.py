@@ -219,14 +219,19 @@ class Writes:
                 raise ConflictError(what) from error
 
     @observed
-    async def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
-        """Set the session's title and metadata. Its version stays. One round trip.
+    async def update(
+        self, *, title: str | None = None, metadata: dict[str, Any] | None = None, merge: bool = False
+    ) -> None:
+        """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
 
         Args:
             title: a title for lists of sessions; None keeps the title.
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
+            merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
+                each takes two more round trips for each time that the other was faster.
 
         Raises:
+            CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost a part. Nothing was changed.
@@ -238,8 +243,11 @@ class Writes:
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError(f"metadata must be a dict, or None to keep it, not {type(metadata).__name__}")
         with self._session.named:
-            values = [b"" if value is None else to_json(value) for value in (title, metadata)]
-        await self._writer.annotate(*values)
+            titled, described = (b"" if value is None else to_json(value) for value in (title, metadata))
+        if merge and metadata is not None:
+            await self._writer.merge(titled, metadata)
+        else:
+            await self._writer.annotate(titled, described)
 
     @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:

@@ -6,11 +6,12 @@
 --                  at that position, empty if unknown, then an id, a digest, the record;
 --       "compact": 11 the positions that the records are encrypted for, from 0 on, 12 empty, then for each message an
 --                  id, a digest, the record;
---       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
+--       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it, 11 "=" and the metadata that the
+--                 state must hold until then, empty for any;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing.
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before};
---         {-1, version} if the session is not at the expected version;
+--         {-1, version} if the session is not at the expected version, or does not hold the expected metadata;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message or session;
 --         {-5, index} if another message has the id of a given one;
@@ -214,6 +215,9 @@ function tasks.compact()
 end
 
 function tasks.update()
+  if ARGV[11] ~= '' and (redis.call('HGET', state, 'metadata') or '') ~= string.sub(ARGV[11], 2) then
+    return {-1, version}
+  end
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
       redis.call('HSET', state, field, string.sub(value, 2))

@@ -386,21 +386,24 @@ class History:
         """
         return drive(self._core.info())
 
-    def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None) -> None:
-        """Set the session's title and metadata. Its version stays. One round trip.
+    def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None, merge: bool = False) -> None:
+        """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
 
         Args:
             title: a title for lists of sessions; None keeps the title.
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
+            merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
+                each takes two more round trips for each time that the other was faster.
 
         Raises:
+            CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost a part. Nothing was changed.
             UnavailableError: the server did not confirm; you can repeat the call.
             ValueError: `title` is not a string, or `metadata` is not a dict.
         """
-        drive(self._core.update(title=title, metadata=metadata))
+        drive(self._core.update(title=title, metadata=metadata, merge=merge))
 
     def reencrypt(self) -> int:
         """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.
