@@ -223,6 +223,22 @@ class TestMergedMetadata:
             await asyncio.gather(*(memory.history("s").update(metadata=one, merge=True) for one in values))
             assert (await memory.history("s").info()).metadata == {key: v for one in values for key, v in one.items()}
 
+    async def test_an_expected_version(self, memory: chatmem.ChatMemory) -> None:
+        """At another version nothing is changed, and no session begins."""
+        history = memory.history("s")
+        for merge in (False, True):
+            with pytest.raises(chatmem.ConflictError):
+                await history.update(title="T", metadata={"a": 1}, merge=merge, expected_version=1)
+        await history.append("x")
+        await history.update(metadata={"a": 1}, expected_version=1)
+        await history.update(metadata={"b": 1}, merge=True, expected_version=1)
+        await history.append("y")
+        for merge in (False, True):
+            with pytest.raises(chatmem.ConflictError):
+                await history.update(title="T", metadata={"a": 2}, merge=merge, expected_version=1)
+        info = await history.info()
+        assert (info.title, info.metadata, info.version) == (None, {"a": 1, "b": 1}, 2)
+
     async def test_what_cannot_be_read_stays(self, url: str, prefix: str) -> None:
         """Without the key of encrypted metadata nothing is merged into it."""
         ring = chatmem.KeyRing({"k": b"k" * 32})

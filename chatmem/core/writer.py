@@ -210,8 +210,8 @@ class Writer:
         if time:
             await session.run(calls.unregister(index, [(time, name)]))
 
-    async def merge(self, title: bytes, values: dict[str, Any]) -> None:
-        """Set the title, as `annotate` does, and some fields of the metadata."""
+    async def merge(self, title: bytes, values: dict[str, Any], expected_version: int | None) -> None:
+        """Set the title, as `annotate` does, and some keys of the metadata."""
         session = self._session
         for _ in range(RESEALS):
             info, _ = await self._reader.ask(session.reads.info())
@@ -220,21 +220,27 @@ class Writer:
             if metadata is None:
                 with session.named:
                     raise CorruptRecordError("the metadata cannot be read, so nothing can be merged into it")
-            if await self.annotate(title, to_json({**metadata, **values}), stored=stored):
+            if await self.annotate(title, to_json({**metadata, **values}), expected_version, stored=stored):
                 return
         with session.named:
             raise UnavailableError("the metadata changes faster than it can be merged: try again")
 
-    async def annotate(self, title: bytes, metadata: bytes, *, stored: bytes | None = None) -> bool:
+    async def annotate(
+        self, title: bytes, metadata: bytes, expected_version: int | None, *, stored: bytes | None = None
+    ) -> bool:
         """Set title and metadata, each as JSON, or empty to leave it as it is.
 
         Args:
             title: the title.
             metadata: the metadata.
+            expected_version: the version that the session must have; None for any.
             stored: the metadata as the state must hold it until then, empty for none; None for any.
 
         Returns:
             Whether the state held `stored`; if not, nothing was changed.
+
+        Raises:
+            ConflictError: the session is not at the expected version.
         """
         session = self._session
         if session.sealer is not None:
@@ -244,16 +250,22 @@ class Writer:
         for _ in range(ATTEMPTS):
             call = session.policy.calls.begin(session.keys.messages)
             try:
-                commands = [calls.edit(session.keys, session.shared(token=call.token), b"update", *values)]
+                shared = session.shared(token=call.token, expected_version=expected_version)
+                commands = [calls.edit(session.keys, shared, b"update", *values)]
                 if session.user is not None:
                     commands.append(session.register(session.user_name, "NX"))
                 reply, *_ = await session.run(*commands)
             finally:
                 session.policy.calls.end(call)
             refusal = calls.refusal(reply)
-            if refusal is None or refusal.code == Code.CONFLICT:
-                return refusal is None
-            await mend(session, refusal)
+            if refusal is None:
+                return True
+            if refusal.code != Code.CONFLICT:
+                await mend(session, refusal)
+            elif expected_version in (None, refusal.details[0]):
+                return False
+            else:
+                raise self._error(refusal, (), expected_version)
         raise cannot_mend(session)
 
     async def rewrite(self, messages: Sequence[BaseMessage], removed: Sequence[str] = ()) -> Appended:

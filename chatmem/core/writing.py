@@ -8,7 +8,7 @@ from typing import Any, get_args
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage
 
-from chatmem.core.checks import as_messages, milliseconds, target, to_json
+from chatmem.core.checks import as_messages, check_count, milliseconds, target, to_json
 from chatmem.core.session import Session
 from chatmem.core.telemetry import observed
 from chatmem.core.writer import Known, Writer
@@ -220,7 +220,12 @@ class Writes:
 
     @observed
     async def update(
-        self, *, title: str | None = None, metadata: dict[str, Any] | None = None, merge: bool = False
+        self,
+        *,
+        title: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        merge: bool = False,
+        expected_version: int | None = None,
     ) -> None:
         """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
 
@@ -229,8 +234,10 @@ class Writes:
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
             merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
                 each takes two more round trips for each time that the other was faster.
+            expected_version: the session's version as you know it. It counts changes of the messages only.
 
         Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was changed.
             CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
@@ -238,6 +245,7 @@ class Writes:
             UnavailableError: the server did not confirm; you can repeat the call.
             ValueError: `title` is not a string, or `metadata` is not a dict.
         """
+        check_count("expected_version", expected_version, least=0)
         if title is not None and not isinstance(title, str):
             raise ValueError(f"title must be a string, or None to keep it, not {type(title).__name__}")
         if metadata is not None and not isinstance(metadata, dict):
@@ -245,9 +253,9 @@ class Writes:
         with self._session.named:
             titled, described = (b"" if value is None else to_json(value) for value in (title, metadata))
         if merge and metadata is not None:
-            await self._writer.merge(titled, metadata)
+            await self._writer.merge(titled, metadata, expected_version)
         else:
-            await self._writer.annotate(titled, described)
+            await self._writer.annotate(titled, described, expected_version)
 
     @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:

@@ -386,7 +386,14 @@ class History:
         """
         return drive(self._core.info())
 
-    def update(self, *, title: str | None = None, metadata: dict[str, Any] | None = None, merge: bool = False) -> None:
+    def update(
+        self,
+        *,
+        title: str | None = None,
+        metadata: dict[str, Any] | None = None,
+        merge: bool = False,
+        expected_version: int | None = None,
+    ) -> None:
         """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
 
         Args:
@@ -394,8 +401,10 @@ class History:
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
             merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
                 each takes two more round trips for each time that the other was faster.
+            expected_version: the session's version as you know it. It counts changes of the messages only.
 
         Raises:
+            ConflictError: the session is not at `expected_version`. Nothing was changed.
             CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
@@ -403,7 +412,7 @@ class History:
             UnavailableError: the server did not confirm; you can repeat the call.
             ValueError: `title` is not a string, or `metadata` is not a dict.
         """
-        drive(self._core.update(title=title, metadata=metadata, merge=merge))
+        drive(self._core.update(title=title, metadata=metadata, merge=merge, expected_version=expected_version))
 
     def reencrypt(self) -> int:
         """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.
