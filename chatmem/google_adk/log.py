@@ -20,7 +20,7 @@ from google.adk.sessions.base_session_service import GetSessionConfig
 from langchain_core.messages import AIMessage
 
 from chatmem.core.reader import ENTRIES_PER_CALL
-from chatmem.errors import ConflictError
+from chatmem.errors import ConflictError, CorruptRecordError
 from chatmem.google_adk.deltas import own
 from chatmem.google_adk.events import KEPT, to_event
 from chatmem.google_adk.names import joined
@@ -38,7 +38,7 @@ class Stored:
 
     Attributes:
         version: the version of the chatmem session.
-        updated: the time of the last event, or of the creation, in seconds since 1970.
+        updated: the time of the last event, or of the creation, in seconds since 1970; 0 if none can be read.
         state: the state, without that of the app and the user.
         events: the events that were asked for.
         last_id: the id of the last event; None if there is none.
@@ -91,15 +91,14 @@ class EventLog:
         while part.more and (entries[0].seq > saved.at + 1 or not _are_enough(entries, config)):
             part = await self._reader.slice(None, entries[0].seq, ENTRIES_PER_CALL, newest=True)
             entries = [*part.entries, *entries]
-        state = dict(saved.state)
-        for entry in entries:
-            if entry.seq > saved.at:
-                state.update(own(_delta_of(entry)))
-        if entries[-1].seq - saved.at >= SAVE_AFTER:
+        self._reader.decoder.readable([entry for entry in entries if entry.error is not None])  # logs them
+        state, later = dict(saved.state), [entry for entry in entries if entry.seq > saved.at]
+        for entry in later:
+            state.update(own(_delta_of(entry)))
+        if entries[-1].seq - saved.at >= SAVE_AFTER and all(entry.error is None for entry in later):
             await self._save(info, _Saved(entries[-1].seq, state), version)
-        self._reader.decoder.readable([entry for entry in entries if entry.message is None])  # logs them
         starts = [entry for entry in entries if _is_event(entry)]
-        updated = next(time for entry in reversed(entries) if (time := _time_of(entry)) is not None)
+        updated = next((time for entry in reversed(entries) if (time := _time_of(entry)) is not None), 0.0)
         last_id = starts[-1].id if starts else None
         return Stored(version, updated, state, list(self._events(starts, config)), last_id)
 
@@ -118,7 +117,7 @@ class EventLog:
 
     async def _save(self, info: SessionInfo, saved: _Saved, version: int) -> None:
         kept = {"at": saved.at, "state": json.dumps(saved.state), "life": _life(info)}
-        with suppress(ConflictError):  # somebody appended: whoever reads next saves the state
+        with suppress(ConflictError, CorruptRecordError):  # somebody appended, or the metadata cannot be read
             await self.history.update(metadata={KEPT: kept}, merge=True, expected_version=version)
 
 

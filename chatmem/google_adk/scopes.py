@@ -22,13 +22,13 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
-from chatmem.errors import ConflictError, NotFoundError
+from chatmem.errors import ConflictError, CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.google_adk.deltas import of_app, of_user
 from chatmem.google_adk.events import KEPT
 from chatmem.history import History
 from chatmem.sessions import Sessions
 
-_FOLD_AT = 32
+FOLD_AT = 32
 """How many deltas a scope has when a reader puts one message with the state in their place."""
 _GIVEN_UP = 3600.0
 """The seconds after which an event that nobody stored is not stored any more. Calls are given up much earlier."""
@@ -52,20 +52,19 @@ class Scope:
 
     async def state(self) -> dict[str, Any]:
         """Return the state. One round trip; more if there are deltas to decide about, or many to fold."""
-        state, counted, waits = dict[str, Any](), list[BaseMessage](), False
+        state, whole = dict[str, Any](), list[BaseMessage]()
+        folded: dict[str, Any] | None = None
         for message in await self._history.messages():
             kept = message.additional_kwargs.get(KEPT, {})
-            if "state" in kept:
-                state = dict(kept["state"])
-            elif "waits" not in kept or await self._decide(message):
-                state.update(kept.get("delta", {}))
-            else:
-                waits = True
-            if not waits:
-                counted.append(message)
-                folded = dict(state)
-        if len(counted) > _FOLD_AT:
-            await self._fold(counted[-1].id, folded)
+            if "waits" in kept and not await self._decide(message):
+                folded = dict(state) if folded is None else folded
+                continue
+            state = {**kept["state"]} if "state" in kept else state
+            state.update(kept.get("delta", {}))
+            if folded is None:
+                whole.append(message)
+        if len(whole) > FOLD_AT:
+            await self._fold(whole[-1].id, state if folded is None else folded)
         return state
 
     async def prepare(self, delta: dict[str, Any], event_id: str, session_id: str, version: int) -> AIMessage:
@@ -107,17 +106,22 @@ class Scope:
         """Return whether a delta's event is stored. Mark the delta if it is; remove it if it never will be."""
         waits = message.additional_kwargs[KEPT]["waits"]
         session = self._sessions.history(waits["session"])
-        version = (await session.info()).version  # before the event: it may be stored in between
-        if await session.get(waits["event"]) is not None:
-            await self.confirm(message)
-            return True
-        if version > waits["version"] or time.time() - waits["since"] > _GIVEN_UP:
+        is_over = time.time() - waits["since"] > _GIVEN_UP
+        with suppress(TornSessionError, CorruptRecordError):  # then nobody can tell
+            version = (await session.info()).version  # before the event: it may be stored in between
+            if await session.get(waits["event"]) is not None:
+                await self.confirm(message)
+                return True
+            is_over = is_over or version > waits["version"]
+        if is_over:
             await self._history.delete(message.id or "")
         return False
 
     async def _fold(self, last: str | None, state: dict[str, Any]) -> None:
+        """Put the state in the place of the messages up to one, unless one cannot be read: it may hold a delta."""
         folded = AIMessage("", additional_kwargs={KEPT: {"state": state}})
-        with suppress(ConflictError):  # another reader was faster
+        with suppress(ConflictError, CorruptRecordError):  # another reader may be faster
+            await self._history.messages(strict=True)
             await self._history.compact(up_to=last or "", replacement=[folded])
 
 
