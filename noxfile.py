@@ -93,6 +93,14 @@ def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -
 
 
 @nox.session
+def adapters(session: nox.Session) -> None:
+    """The adapters whose frameworks want other versions than the rest of `dev`."""
+    session.install("-e", ".[test,google-adk]")
+    session.run("mypy", "chatmem/google_adk", "tests/test_google_adk.py")
+    session.run("pytest", "tests/test_google_adk.py", "tests/test_docs.py", "-k", "google", *session.posargs)
+
+
+@nox.session
 def fuzz(session: nox.Session) -> None:
     """A million hostile records."""
     session.install("-e", ".[dev]")

@@ -25,7 +25,9 @@ BESIDE = {"testing.md": "fastapi.md"}
 TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
 _COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
-AGENTS = ["langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
+AGENTS = ["google-adk.md", "langchain.md", "langgraph.md", "openai-agents.md", "pydantic-ai.md"]
+NEEDS = {"google-adk.md": "google.adk"}
+"""Pages on frameworks that only `nox -s adapters` installs."""
 
 
 @pytest.fixture
@@ -35,6 +37,12 @@ def server(url: str) -> str:
     with redis.Redis.from_url(database) as raw:
         raw.flushdb()
     return database
+
+
+def need(page: str) -> None:
+    """Skip the test if the framework that a page is about is not installed."""
+    if page in NEEDS:
+        pytest.importorskip(NEEDS[page], reason=f"{NEEDS[page]} is not installed: nox -s adapters")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -50,6 +58,7 @@ def test_a_page_is_one_program(server: str, tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_the_files_of_a_page(server: str, tmp_path: Path, name: str) -> None:
     """Each file prints what the page shows, or is used by the page's tests, which pass."""
+    need(name)
     files = write_files(PAGES[name], tmp_path)
     if name in BESIDE:
         write_files(PAGES[BESIDE[name]], tmp_path)
@@ -92,6 +101,7 @@ def test_the_applications_of_the_page_on_fastapi(
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_pages_on_agents(server: str, tmp_path: Path, name: str) -> None:
     """A script of such a page, run once more, goes on with the same conversation."""
+    need(name)
     (block,) = [block for block in write_files(PAGES[name], tmp_path) if block.output]
     command = [sys.executable, str(block.title)]
     first, again = run(command, tmp_path, server), run(command, tmp_path, server)

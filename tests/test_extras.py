@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -12,6 +13,8 @@ ADAPTERS = {
     "langgraph": "from chatmem.langgraph import HistoryNodes",
     "pydantic_ai": "from chatmem.pydantic_ai import ModelMessageHistory",
 }
+RARER = {"google.adk": "from chatmem.google_adk import ChatmemSessionService"}
+"""Adapters whose frameworks only `nox -s adapters` installs."""
 FRAMEWORKS = [*ADAPTERS, "agents", "openai"]
 DEPRECATED = "langchain_core.chat_history"
 
@@ -21,9 +24,9 @@ def run(script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
+@pytest.mark.parametrize(("package", "statement"), (ADAPTERS | RARER).items())
 def test_without_its_framework(package: str, statement: str) -> None:
-    extra = package.replace("_", "-")
+    extra = re.sub(r"\W|_", "-", package)
     run(
         f"import sys; sys.modules[{package!r}] = None\n"
         "import chatmem\n"
