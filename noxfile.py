@@ -99,10 +99,10 @@ def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -
 @nox.parametrize(
     "extra, module, tests",
     [
-        nox.param(
-            "claude-agents,llama-index", "claude_agent_sdk, llama_index.core", "claude_agents llama_index", id="large"
-        ),
         nox.param("agent-framework-ag-ui", "agent_framework_ag_ui", "ag_ui", id="ag-ui"),
+        nox.param("claude-agents", "claude_agent_sdk", "claude_agents", id="claude"),
+        nox.param("google-adk", "google.adk", "google_adk", id="adk"),
+        nox.param("llama-index", "llama_index.core", "llama_index", id="llama-index"),
     ],
 )
 def adapters(session: nox.Session, extra: str, module: str, tests: str) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 import chatmem
@@ -288,6 +288,43 @@ def chatkit(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
     return turn
 
 
+def adk(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    from google.adk.agents import LlmAgent
+    from google.adk.models.base_llm import BaseLlm
+    from google.adk.models.llm_response import LlmResponse
+    from google.adk.runners import Runner
+    from google.genai import types
+
+    from chatmem.google_adk import ChatmemSessionService
+
+    class Remembering(BaseLlm):
+        async def generate_content_async(self, llm_request: Any, stream: bool = False) -> AsyncGenerator[Any, None]:
+            parts = [(content.role, part) for content in llm_request.contents for part in content.parts]
+            text = answer(
+                [part.text for role, part in parts if role == "user" and part.text],
+                {part.function_call.id for _, part in parts if part.function_call},
+                {part.function_response.id for _, part in parts if part.function_response},
+            )
+            call = types.Part(function_call=types.FunctionCall(name="wait", args={}))
+            part = call if text is None else types.Part(text=text)
+            yield LlmResponse(content=types.Content(role="model", parts=[part]))
+
+    of: Any = {"app_name": "shop", "user_id": "alice", "session_id": SESSION}
+    service = ChatmemSessionService(memory)
+    made = LlmAgent(name="helper", model=Remembering(model="offline"), tools=[wait])
+    running = Runner(agent=made, app_name="shop", session_service=service)
+
+    async def turn(text: str) -> str:
+        if await service.get_session(**of) is None:
+            await service.create_session(**of)
+        message, said = types.Content(role="user", parts=[types.Part(text=text)]), ""
+        async for one in running.run_async(user_id="alice", session_id=SESSION, new_message=message):
+            said = one.content.parts[-1].text or said if one.content and one.content.parts else said
+        return said
+
+    return turn
+
+
 def llama(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
     from llama_index.core.base.llms.types import ChatMessage, ToolCallBlock
     from llama_index.core.memory import Memory
@@ -310,6 +347,7 @@ def llama(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
 KINDS = {
     one.__name__: one
     for one in (
+        adk,
         agent,
         graph,
         runner,
@@ -323,6 +361,7 @@ KINDS = {
     )
 }
 NEEDED = {
+    "adk": "google.adk",
     "framework": "agent_framework",
     "framework_by_call": "agent_framework",
     "chatkit": "chatkit",

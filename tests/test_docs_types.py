@@ -16,6 +16,9 @@ check_untyped_defs = True
 warn_unused_ignores = True
 allow_redefinition = True
 disable_error_code = var-annotated
+
+[mypy-google.adk.*,google.genai.*]
+ignore_missing_imports = True
 """
 CACHE = ROOT / ".mypy_cache" / "docs"
 

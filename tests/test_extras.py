@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -14,6 +15,8 @@ ADAPTERS = {
     "agent_framework": "from chatmem.agent_framework import ChatmemHistoryProvider",
     "chatkit": "from chatmem.chatkit import ChatmemStore",
 }
+RARER = {"google.adk": "from chatmem.google_adk import ChatmemSessionService"}
+"""Adapters whose frameworks only `nox -s adapters` installs."""
 FRAMEWORKS = [*ADAPTERS, "agents", "openai", "claude_agent_sdk", "llama_index"]
 BRINGS = {"langchain": ["langgraph"], "chatkit": ["agents", "openai"]}
 DEPRECATED = "langchain_core.chat_history"
@@ -24,9 +27,9 @@ def run(script: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize(("package", "statement"), ADAPTERS.items())
+@pytest.mark.parametrize(("package", "statement"), (ADAPTERS | RARER).items())
 def test_without_its_framework(package: str, statement: str) -> None:
-    extra = package.replace("_", "-")
+    extra = re.sub(r"\W|_", "-", package)
     run(
         f"import sys; sys.modules[{package!r}] = None\n"
         "import chatmem\n"
