@@ -179,7 +179,7 @@ def test_url_options_reach_redis_py(url: str, prefix: str) -> None:
     with chatmem.sync.connect(f"{url}?socket_timeout=1.5&client_name=chatmem-test&max_connections=3") as memory:
         memory.ping()
         transport: Any = memory.core.connection.blocking()
-        pool = transport._transport._clients._clients[os.getpid(), 0].connection_pool
+        pool = transport._transport._clients._clients[os.getpid(), 0].client.connection_pool
         assert pool.connection_kwargs["socket_timeout"] == 1.5
         assert pool.max_connections == 3
 

@@ -158,7 +158,7 @@ def test_a_coroutine_that_suspends_is_a_bug() -> None:
 )
 def test_the_facades_say_and_take_the_same(blocking: type, asynchronous: type) -> None:
     """Each method of one facade has its twin in the other, with the same parameters and the same docstring."""
-    names = {name for name in vars(blocking) if not name.startswith("_")}
+    names = {name for name in dir(blocking) if not name.startswith("_")}
     public = {name for name in dir(asynchronous) if not name.startswith("_")}
     assert names - {"close"} == public - {"aclose"}
     for name in names - {"close"}:

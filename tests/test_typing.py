@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent / "typing"
 FACADES = {"asynchronous.py": (chatmem.ChatMemory, chatmem.History)} | {
     "synchronous.py": (chatmem.sync.ChatMemory, chatmem.sync.History)
 }
-VALUES = [value for value in vars(chatmem).values() if dataclasses.is_dataclass(value)]
+VALUES = [value for name in chatmem.__all__ if dataclasses.is_dataclass(value := getattr(chatmem, name))]
 
 
 def used(file: str) -> set[str]:

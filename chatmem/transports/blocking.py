@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
-from chatmem.transports import replicated
+from chatmem.transports import own_connections, replicated
 from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, Subscription, closed
-from chatmem.transports.commands import options_of, run_scripts, waits_for_replicas
+from chatmem.transports.commands import Send, options_of, run_scripts, waits_for_replicas
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.listening import BlockingSubscription
 from chatmem.transports.shared_clients import SharedClients
 
 Client = Redis | RedisCluster
+
+
+class _Opened(NamedTuple):
+    """A client, and how commands go over it."""
+
+    client: Client
+    send: Send
 
 
 class BlockingTransport:
@@ -30,16 +37,17 @@ class BlockingTransport:
             owned: whether `aclose` closes it.
             longest: in seconds; see `Transport.longest`.
         """
-        self._clients = SharedClients(open_client, _close if owned else None, _can_be_interrupted)
+        opened = partial(_opened, open_client, owned=owned)
+        self._clients = SharedClients(opened, _close if owned else None, _can_be_interrupted)
         self._scripts = KnownScripts()
         self.longest = longest
 
     async def run(self, commands: Sequence[Command]) -> list[Any]:
         """Run the commands in one round trip; see `Transport`."""
-        client: Client | None = None
+        opened: _Opened | None = None
         try:
-            client = self._clients.enter()
-            replies = await run_scripts(commands, self._scripts, partial(_send, client))
+            opened = self._clients.enter()
+            replies = await run_scripts(commands, self._scripts, opened.send)
         except REDIS_ERRORS as error:
             if self._clients.closed:
                 raise closed() from None
@@ -49,13 +57,13 @@ class BlockingTransport:
                 raise closed() from None
             raise
         finally:
-            if client is not None:
+            if opened is not None:
                 self._clients.leave()
         return checked(replies)
 
     async def scan(self, match: bytes) -> AsyncIterator[bytes]:
         """Iterate over matching keys; see `Transport`."""
-        client = self._clients.enter()
+        client = self._clients.enter().client
         try:
             for key in client.scan_iter(match, count=KEYS_AT_ONCE):
                 yield key.encode() if isinstance(key, str) else key
@@ -76,6 +84,12 @@ class BlockingTransport:
         self._clients.close()
 
 
+def _opened(open_client: Callable[[], Client], *, owned: bool) -> _Opened:
+    client = open_client()
+    own = own_connections.of_client(client) if owned else None
+    return _Opened(client, partial(_send, client) if own is None else own.send)
+
+
 async def _send(client: Client, commands: list[Command]) -> list[Any]:
     if len(commands) == 1:
         execute: Any = client.execute_command
@@ -91,12 +105,13 @@ async def _send(client: Client, commands: list[Command]) -> list[Any]:
     return pipeline.execute(raise_on_error=False)
 
 
-def _close(client: Client) -> None:
-    client.close()
+def _close(opened: _Opened) -> None:
+    opened.client.close()
 
 
-def _can_be_interrupted(client: Client) -> bool:
+def _can_be_interrupted(opened: _Opened) -> bool:
     """Return whether a call may interrupt another call of the same thread without waiting for a lock that it holds."""
+    client = opened.client
     if isinstance(client, RedisCluster):
         return True
     return client.connection is None and not isinstance(client.connection_pool, BlockingConnectionPool)

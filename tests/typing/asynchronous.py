@@ -11,7 +11,20 @@ from langchain_core.runnables import Runnable
 from langchain_core.runnables.history import RunnableWithMessageHistory
 
 import chatmem
-from chatmem import Appended, Change, Edited, Entry, Match, Page, SessionChange, SessionInfo, SessionPage
+from chatmem import (
+    Appended,
+    Branch,
+    Change,
+    Edited,
+    Entry,
+    Match,
+    Page,
+    SessionChange,
+    SessionInfo,
+    SessionPage,
+    Summary,
+    Switched,
+)
 from chatmem.core.feed import Changes
 from chatmem.langchain import ChatMessageHistory
 
@@ -116,5 +129,13 @@ async def read(history: chatmem.History) -> None:
     assert_type(await history.get("id"), Entry | None)
     assert_type(await history.get(0), Entry | None)
     assert_type(await history.search("refund", limit=5), list[Match])
+    assert_type(await history.branch(after="id", expected_version=3), Switched)
+    assert_type(await history.branch(after=-1), Switched)
+    assert_type(await history.switch(1, expected_version=3), Switched)
+    assert_type(await history.delete_branch(1, expected_version=3), Edited)
+    assert_type(await history.branches(), list[Branch])
+    assert_type(await history.summarize(up_to="id", summary=["a summary"], expected_version=3), Edited)
+    assert_type(await history.summary(), Summary | None)
+    assert_type(await history.annotate("id", {"rating": 1}), Edited)
     assert_type(await history.count(), int)
     assert_type(await history.info(), SessionInfo)

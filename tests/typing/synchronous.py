@@ -11,7 +11,20 @@ from langchain_core.runnables.history import RunnableWithMessageHistory
 
 import chatmem
 import chatmem.sync
-from chatmem import Appended, Change, Edited, Entry, Match, Page, SessionChange, SessionInfo, SessionPage
+from chatmem import (
+    Appended,
+    Branch,
+    Change,
+    Edited,
+    Entry,
+    Match,
+    Page,
+    SessionChange,
+    SessionInfo,
+    SessionPage,
+    Summary,
+    Switched,
+)
 from chatmem.langchain import ChatMessageHistory
 
 
@@ -111,5 +124,13 @@ def read(history: chatmem.sync.History) -> None:
     assert_type(history.get("id"), Entry | None)
     assert_type(history.get(0), Entry | None)
     assert_type(history.search("refund", limit=5), list[Match])
+    assert_type(history.branch(after="id", expected_version=3), Switched)
+    assert_type(history.branch(after=-1), Switched)
+    assert_type(history.switch(1, expected_version=3), Switched)
+    assert_type(history.delete_branch(1, expected_version=3), Edited)
+    assert_type(history.branches(), list[Branch])
+    assert_type(history.summarize(up_to="id", summary=["a summary"], expected_version=3), Edited)
+    assert_type(history.summary(), Summary | None)
+    assert_type(history.annotate("id", {"rating": 1}), Edited)
     assert_type(history.count(), int)
     assert_type(history.info(), SessionInfo)

@@ -30,6 +30,32 @@ def entry(entry: chatmem.Entry) -> None:
     assert_type(entry.created_at, datetime | None)
     assert_type(entry.message, BaseMessage | None)
     assert_type(entry.error, chatmem.CorruptRecordError | None)
+    assert_type(entry.siblings, chatmem.Siblings | None)
+    assert_type(entry.annotations, dict[str, Any])
+
+
+def siblings(siblings: chatmem.Siblings) -> None:
+    assert_type(siblings.index, int)
+    assert_type(siblings.branches, tuple[int, ...])
+
+
+def branch(branch: chatmem.Branch) -> None:
+    assert_type(branch.id, int)
+    assert_type(branch.active, bool)
+    assert_type(branch.after, int | None)
+    assert_type(branch.head, int | None)
+    assert_type(branch.created_at, datetime)
+    assert_type(branch.updated_at, datetime)
+
+
+def switched(switched: chatmem.Switched) -> None:
+    assert_type(switched.version, int)
+    assert_type(switched.branch, int)
+
+
+def summary(summary: chatmem.Summary) -> None:
+    assert_type(summary.up_to, int | None)
+    assert_type(summary.messages, list[BaseMessage])
 
 
 def change(change: chatmem.Change) -> None:
