@@ -273,4 +273,4 @@ class TestStored:
 
     def test_what_a_route_leaves_out(self, client: TestClient) -> None:
         (only,) = client.get("/short").raise_for_status().json()["entries"]
-        assert sorted(only) == ["created_at", "id", "seq"]
+        assert sorted(only) == ["annotations", "created_at", "id", "seq", "siblings"]
