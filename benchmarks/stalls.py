@@ -27,6 +27,13 @@ SESSIONS = 100_000
 CHUNK = 1_000
 """Messages in each append while a session is filled."""
 OPTIONS: dict[str, Any] = {"prefix": "stalls", "ttl": 86_400}
+LISTS: dict[str, dict[str, Any]] = {
+    "archived=True": {"archived": True},
+    "archived=None": {"archived": None},
+    "archived=None, pinned=False": {"archived": None, "pinned": False},
+    "archived=True, pinned=True, tag=": {"archived": True, "pinned": True, "tag": "work"},
+}
+"""What the lists of a user are asked for."""
 Operation = Callable[[chatmem.History], Awaitable[object]]
 
 
@@ -129,6 +136,17 @@ async def with_retention(url: str, clock: Clock, count: int) -> dict[str, float]
     return found
 
 
+async def mark_all(memory: chatmem.ChatMemory, count: int) -> None:
+    """Archive all sessions of the user, pin half of them, and give each two tags."""
+    for first in range(0, count, CHUNK):
+        ids = range(first, min(first + CHUNK, count))
+        every = (memory.history(f"s{n}", user="somebody") for n in ids)
+        tags = ["work", "home"]
+        await asyncio.gather(
+            *(one.update(archived=True, pinned=n % 2 == 0, tags=tags) for n, one in zip(ids, every, strict=True))
+        )
+
+
 async def of_user(url: str, clock: Clock, count: int) -> dict[str, float]:
     """Measure the lists of a user with so many sessions."""
     clock.flush()
@@ -143,6 +161,13 @@ async def of_user(url: str, clock: Clock, count: int) -> dict[str, float]:
         )
         if count <= 10_000:
             found["search"] = await measured(clock, lambda: memory.search("somebody", "again"), 1)
+        found["update(archived=True, tags=2), all of them"] = await measured(clock, lambda: mark_all(memory, count), 1)
+        for name, which in LISTS.items():
+            found[f"sessions({name})"] = await measured(clock, lambda it=which: memory.sessions("somebody", **it), 20)  # type: ignore[misc]
+            found[f"count({name})"] = await measured(clock, lambda it=which: memory.count("somebody", **it), 20)  # type: ignore[misc]
+        found["append, archived and tagged"] = await measured(
+            clock, lambda: memory.history("s0", user="somebody").append("hello again"), 20
+        )
         found["forget"] = await measured(clock, lambda: memory.forget("somebody"), 1)
     return found
 

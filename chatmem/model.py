@@ -151,7 +151,8 @@ class Change:
             "branch": a branch was begun, made the active one, or deleted.
             "summary": a summary was stored. The version stays.
             "annotated": a message was annotated. The version stays.
-            "title", "metadata": the title or the metadata was set. The version stays.
+            "title", "metadata", "marks": the title or the metadata was set, or the session was archived, pinned or
+                tagged. The version stays.
             "cleared": the session was erased, or has expired.
             "reset": there were changes that are not known one by one: read the session again.
         version: the session's version after the change. Pass the last one as `after` to go on from there.
@@ -172,7 +173,7 @@ class SessionChange:
     Attributes:
         kind: what happened. Later releases may add kinds; read the list again if you do not know one.
             "written": the session was begun or written to, and comes first in the list.
-            "title": the session's title or metadata was set.
+            "title": the session's title or metadata was set, or it was archived, pinned or tagged.
             "removed": the session was erased, or found expired.
             "reset": there were changes that are not known one by one: read the list again.
         session_id: the session, or None for "reset".
@@ -230,6 +231,11 @@ class SessionInfo:
         user: the session's owner, or None.
         title: the title that `update` set, or None.
         metadata: the metadata that `update` set.
+        archived: whether the session is archived; `sessions` leaves archived sessions out unless asked for them.
+        pinned: whether the session is pinned.
+        tags: the session's tags, in the order in which `update` got them.
+        revision: a number that grows with every `update`; 0 before the first one. `update` takes it as
+            `expected_revision`.
     """
 
     session_id: Text
@@ -241,6 +247,10 @@ class SessionInfo:
     user: Text | None = None
     title: Text | None = None
     metadata: Metadata = field(default_factory=dict)
+    archived: bool = False
+    pinned: bool = False
+    tags: tuple[Text, ...] = ()
+    revision: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +258,7 @@ class SessionPage:
     """A page of a user's sessions.
 
     Attributes:
-        sessions: the sessions, the one written last first.
+        sessions: the sessions, the one written last first unless another order was asked for.
         next: the cursor of the next page, which `sessions` takes as `before`. None on the last page.
     """
 

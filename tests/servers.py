@@ -126,6 +126,8 @@ LEAST_RIGHTS = (
     "+zadd +zrem +zremrangebyrank +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
 )
 """What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
+LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex"
+"""What the lists of archived, pinned and tagged sessions need besides."""
 ADMINS: dict[str, str] = {}
 """URL of a server that serves the tests only so much -> the URL that serves all of it."""
 
@@ -164,7 +166,7 @@ def redis_7_tls() -> Iterator[str]:
         admin = f"rediss://127.0.0.1:{{}}/0?{certificates.query}"
         with run_server(debian_binary(), *certificates.server_options, listen="--tls-port", url=admin) as url:
             with closing(redis.Redis.from_url(url)) as client:
-                rights = LEAST_RIGHTS.split()
+                rights = [*LEAST_RIGHTS.split(), *LIST_RIGHTS.split()]
                 client.execute_command("ACL", "SETUSER", "least", "on", ">s3cret", "~test-*", "~wire*", *rights)
             least = url.replace("rediss://", "rediss://least:s3cret@")
             ADMINS[least] = url

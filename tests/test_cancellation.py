@@ -66,6 +66,8 @@ OPERATIONS: dict[str, tuple[Operation, list[int]]] = {
     "summarize": (lambda history: history.summarize(up_to="m1", summary=["s"]), [4]),
     "annotate": (lambda history: history.annotate("m1", {"rating": 1}), [4]),
     "update": (lambda history: history.update(title="new"), [4]),
+    "archive": (lambda history: history.update(archived=True, tags=["t"]), [4]),
+    "merge": (lambda history: history.update(metadata={"a": 1}, merge=True), [4]),
     "touch": (lambda history: history.touch(ttl=60), [4]),
     "clear": (lambda history: history.clear(), [4, 0]),
     "fork": (lambda history: history.fork(f"fork of {history.session_id}"), [4]),

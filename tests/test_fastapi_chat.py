@@ -293,6 +293,11 @@ class TestChanging:
         assert user.http.patch(f"/chats/{chat}", json={"title": " New "}).status_code == 204
         assert user.http.patch(f"/chats/{chat}", json={"title": " "}).status_code == 422
         assert sorted(user.titles()) == ["New", "Two"]
+        assert user.http.patch(f"/chats/{chat}", json={"archived": True, "pinned": True}).status_code == 204
+        assert user.titles() == ["Two"]
+        (archived,) = user.http.get("/chats", params={"archived": True}).json()["chats"]
+        assert (archived["title"], archived["archived"], archived["pinned"]) == ("New", True, True)
+        assert user.http.patch(f"/chats/{chat}", json={"archived": False}).status_code == 204
         assert user.http.delete(f"/chats/{chat}").status_code == 204
         assert user.titles() == ["Two"]
         assert user.http.get(f"/chats/{kept}").status_code == 200

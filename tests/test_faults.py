@@ -262,6 +262,8 @@ class Writer:
         await self._compact(history)
         for text in ("a title", "the title"):
             await self._do(lambda text=text: history.update(title=text, metadata={"is": text}))  # type: ignore[misc]
+        await self._do(lambda: history.update(metadata={"more": turn}, merge=True, archived=True, tags=["t", "u"]))
+        await self._do(lambda: history.update(archived=False, pinned=True, tags=["u"]))
         await self._do(history.touch)
         if self._sealed:
             await self._seal_anew(name, history)
@@ -318,9 +320,14 @@ class Writer:
             if rated is None or rated.annotations != {"rating": 2} or len(history.branches()) != 1:
                 self._ledger.wrong.append(f"{name}: {rated} and {history.branches()}")
             info = history.info()
-            if (info.title, info.metadata, info.user) != ("the title", {"is": "the title"}, user):
+            told_of = (info.title, info.metadata["is"], set(info.metadata), info.user, info.archived, info.tags)
+            if told_of != ("the title", "the title", {"is", "more"}, user, False, ("u",)):
                 self._ledger.wrong.append(f"{name}: {info}")
             if user is not None:
+                pages = [direct.sessions(user, limit=1000, archived=True), direct.sessions(user, limit=1000, tag="t")]
+                pages.append(direct.sessions(user, limit=1000, tag="u", pinned=True))
+                if [any(one.session_id == name for one in page.sessions) for page in pages] != [False, False, True]:
+                    self._ledger.wrong.append(f"{name}: the user's lists are {pages}")
                 listed = {one.session_id for one in direct.sessions(user, limit=1000).sessions}
                 if {name, f"fork {name}"} & listed != {name, *([] if cleared else [f"fork {name}"])}:
                     self._ledger.wrong.append(f"{name}: the user's sessions are {listed}")

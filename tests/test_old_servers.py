@@ -21,7 +21,7 @@ from tests.conftest import start
 from tests.servers import SERVERS
 from tests.wire import watched
 
-_CALL = re.compile(rb"(?:redis\.p?call|in_slices)\('([A-Z]+)'|'(Z(?:REV)?RANGEBYSCORE)'")
+_CALL = re.compile(rb"(?:redis\.p?call|in_slices)\('([A-Z]+)'|'(Z(?:REV)?RANGEBY(?:SCORE|LEX))'")
 PUSHES = {"LPUSH", "RPUSH"}
 SHARDED = {"SPUBLISH", "SSUBSCRIBE"}
 """What is tried first where something is published: a server that lacks it gets the command without the S."""

@@ -21,7 +21,7 @@ import chatmem
 import chatmem.sync
 from chatmem.dropin.langchain_community import RedisChatMessageHistory
 from tests.coroutines import Connect, as_coroutines
-from tests.servers import LEAST_RIGHTS, Certificates, debian_binary, run_server
+from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, Certificates, debian_binary, run_server
 
 
 @pytest.fixture(params=["async", "sync"])
@@ -69,6 +69,7 @@ def test_the_documentation_lists_the_least_rights() -> None:
     text = (Path(__file__).parent.parent / "docs" / "deployment.md").read_text()
     (listed,) = re.findall(r"ACL SETUSER chatmem on >password ~chatmem:\* (.+?)\n```", text, re.DOTALL)
     assert listed.replace("\\\n", " ").split() == LEAST_RIGHTS.split()
+    assert f"`memory.count` | `{LIST_RIGHTS}` |" in text
 
 
 def test_the_rights_of_the_classes_that_are_replaced() -> None:

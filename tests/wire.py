@@ -18,6 +18,7 @@ class Wire:
         url: where clients connect.
         round_trips: how often a client spoke after the server, or first: each is one wait of the client.
         commands: the names of the commands that clients sent.
+        sent: the commands with their arguments.
         connections: how many were opened.
     """
 
@@ -35,6 +36,7 @@ class Wire:
         """Begin to count anew."""
         self.round_trips = 0
         self.commands: list[str] = []
+        self.sent: list[list[bytes]] = []
 
     def _accept(self) -> None:
         while True:
@@ -59,6 +61,7 @@ class Wire:
                 reader.feed(data)
                 while command := reader.gets():
                     self.commands.append(command[0].decode())
+                    self.sent.append(command)
                 server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)

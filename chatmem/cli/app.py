@@ -134,15 +134,27 @@ def sessions(
     limit: Annotated[
         int | None, typer.Option(metavar="N", min=1, help="Only the N sessions that were written last.")
     ] = None,
+    archived: Annotated[
+        bool | None, typer.Option("--archived/--not-archived", help="Only archived sessions, or only others.")
+    ] = None,
+    pinned: Annotated[
+        bool | None, typer.Option("--pinned/--not-pinned", help="Only pinned sessions, or only others.")
+    ] = None,
+    tag: Annotated[str | None, typer.Option(metavar="TAG", help="Only sessions with this tag.")] = None,
+    title: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Only sessions whose titles contain this text, in any case.")
+    ] = None,
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
     url: Url = None,
 ) -> None:
     """List sessions, most recently written first."""
     from chatmem.cli.commands.sessions import sessions as list_sessions
+    from chatmem.core.marks import Wanted
 
     with opened(url, prefix) as store:
-        list_sessions(store, user=user, match=match, limit=limit, as_json=as_json)
+        wanted = Wanted(archived, pinned, tag, title)
+        list_sessions(store, user=user, match=match, wanted=wanted, limit=limit, as_json=as_json)
 
 
 @app.command()

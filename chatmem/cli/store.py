@@ -132,10 +132,10 @@ class Store:
         return drive(self.core(session).info()) if refusal(reply) else to_info(self.policy, session, Info(*reply[1:]))
 
     def of_user(self, user: str) -> Iterator[SessionInfo]:
-        """Yield the info of a user's sessions, most recently written first."""
+        """Yield the info of a user's sessions, most recently written first, archived ones too."""
         before = None
         while True:
-            page = self.memory.sessions(user, limit=SLICE, before=before)
+            page = self.memory.sessions(user, limit=SLICE, before=before, archived=None)
             yield from page.sessions
             before = page.next
             if before is None:

@@ -68,20 +68,20 @@ class Calls:
 
 
 class Seen:
-    """The sessions that were seen to hold messages: a hint that LRANGE can read them, without a script."""
+    """Sessions of which something was seen, as a hint: that they hold messages, or that they have marks."""
 
     def __init__(self) -> None:
         self._keys: set[bytes] = set()
 
     def add(self, key: bytes) -> None:
-        """Note that a session holds messages."""
+        """Note it of a session."""
         if len(self._keys) >= MOST_SEEN:
             self._keys = set()
         self._keys.add(key)
 
-    def discard(self, key: bytes) -> None:
-        """Note that LRANGE cannot read a session, because it has branches."""
-        self._keys.discard(key)
-
     def __contains__(self, key: bytes) -> bool:
         return key in self._keys
+
+    def discard(self, key: bytes) -> None:
+        """Forget it of a session."""
+        self._keys.discard(key)

@@ -20,8 +20,8 @@ _URL_SAFE = bytes.maketrans(b"+/", b"-_")
 _RECENT = b"chatmem:recent:"
 _OWN = {
     b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
-    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)",
-    b"zset": rb".+:user:\{[^{}]*\}(:until)?",
+    b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)|.+:user:\{[^{}]*\}:marked",
+    b"zset": rb".+:user:\{[^{}]*\}(:until|:lists)?",
     b"stream": rb".+:\{[^{}]*\}:c",
     b"string": rb".+:dictionary:\d+|" + _RECENT + rb".+",
 }
@@ -179,6 +179,12 @@ def log_of(keys: SessionKeys) -> bytes:
 def user_log(prefix: str, name: bytes) -> bytes:
     """Return the key of the log of changes of a user's index, which is also the name of its channel."""
     return user_key(prefix, name) + b":c"
+
+
+def user_lists(prefix: str, name: bytes) -> tuple[bytes, bytes, bytes, bytes]:
+    """Return the four keys of a user's sessions: `user_keys`, what is known of marked sessions, and their lists."""
+    key = user_key(prefix, name)
+    return key, key + b":until", key + b":marked", key + b":lists"
 
 
 def aside(keys: SessionKeys, name: bytes) -> tuple[bytes, bytes]:

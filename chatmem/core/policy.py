@@ -59,6 +59,8 @@ class Policy:
     """the calls of this process that are in flight"""
     seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
     """the sessions that this process knows to hold messages"""
+    marked: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
+    """the sessions that this process knows to be archived, pinned or tagged, and in their users' lists"""
     dictionary: StoredDictionary | None = field(init=False)
     """the compression dictionary on the server; None if readers need none from there"""
 

@@ -208,7 +208,7 @@ class Reads:
 
     @observed
     async def info(self) -> SessionInfo:
-        """Return what is known of the session: count, version, times, TTL, user, title, metadata. One round trip.
+        """Return what is known of the session: count, times, TTL, user, title, metadata, marks. One round trip.
 
         If there is no such session, count and version are 0 and the rest is None or empty.
 

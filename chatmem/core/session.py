@@ -6,7 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from chatmem.codec.encryption import Sealer
-from chatmem.core.keys import SessionKeys, escape, field, log_of, session_keys, user_keys, user_log, user_name
+from chatmem.core.keys import (
+    SessionKeys,
+    escape,
+    field,
+    log_of,
+    session_keys,
+    user_keys,
+    user_lists,
+    user_log,
+    user_name,
+)
+from chatmem.core.marks import text_of
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts import calls
@@ -81,8 +92,10 @@ class Session:
             extra.append(self.register(self.user_name, "TTL"))
         replies = await self.run(*commands, *extra)
         touched = calls.written(replies[len(commands)])
-        if self.user is None and isinstance(touched, Written) and touched.user:
-            await self.run(self.register(touched.user, "NX"))
+        if self.user is not None:
+            await self.check_marks(touched, replies[-1], "TTL")
+        elif isinstance(touched, Written) and touched.user:
+            await self.enter(touched, "NX")
         return replies[: len(commands)]
 
     async def send(self, *commands: Command) -> list[Any]:
@@ -137,13 +150,15 @@ class Session:
         if self.policy.wait is not None:
             (reply,) = await self.confirmed(command)
         elif self.user is not None and how is not None:
-            reply, _ = await self.send(command, self.register(self.user_name, how, now=now))
-            return calls.written(reply)
+            reply, listed = await self.send(command, self.register(self.user_name, how, now=now))
+            done = calls.written(reply)
+            await self.check_marks(done, listed, how, now=now)
+            return done
         else:
             (reply,) = await self.send(command)
         done = calls.written(reply)
         if how is not None and isinstance(done, Written) and done.user:
-            await self.run(self.register(done.user, how, now=now))
+            await self.enter(done, how, now=now)
         return done
 
     def shared(
@@ -166,21 +181,102 @@ class Session:
         )
 
     def register(
-        self, user: bytes, how: How, *, ttl: bytes | None = None, now: bytes = b"", titled: bool = False
+        self,
+        user: bytes,
+        how: How,
+        *,
+        ttl: bytes | None = None,
+        now: bytes = b"",
+        titled: bool = False,
+        marks: bytes | None = None,
     ) -> Command:
         """Return the command that enters the session in a user's index; see `calls.register`."""
         left = self.policy.ttl_argument if ttl is None else ttl
-        keys = index_keys(self.policy, user)
-        return calls.register(keys, field(self.id), how, ttl=left, now=now, titled=titled)
+        keys = index_keys(self.policy, user, marked=marks is not None or self.is_marked)
+        return calls.register(keys, field(self.id), how, ttl=left, now=now, titled=titled, marks=marks)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether this process knows that the session has marks, and that its user's index has them too."""
+        return self.keys.messages in self.policy.marked
+
+    async def check_marks(
+        self, done: Written | Refusal, listed: Any, how: How, *, now: bytes = b"", titled: bool = False
+    ) -> None:
+        """Enter the session in its user's index again if the index has other marks than the session.
+
+        Args:
+            done: what the write answered.
+            listed: what `register` answered in the same round trip: the index' marks, or a number if it did not ask.
+            how: how `register` entered the session.
+            now: the time of the write.
+            titled: whether to tell listeners of new marks.
+        """
+        if isinstance(done, Written) and done.marks != (listed if isinstance(listed, bytes) else b""):
+            await self.enter(done, how, now=now, titled=titled)
+
+    async def enter(
+        self, done: Written, how: How, *, ttl: bytes | None = None, now: bytes = b"", titled: bool = False
+    ) -> None:
+        """Enter the session in its user's index, and in the user's lists of marked sessions.
+
+        Whoever changes marks changes the session first, then the index. So the index is right in the end if each who
+        writes to it looks at the session afterwards. This takes one round trip, and more only beside other changes.
+
+        Args:
+            done: what a write to the session answered.
+            how: how to enter it.
+            ttl: milliseconds; by default the memory's TTL.
+            now: the time of the write in microseconds since 1970; by default the server's.
+            titled: whether to tell listeners that title, metadata or marks changed.
+        """
+        marks = done.marks
+        if not marks and not self.is_marked:
+            await self.run(self.register(done.user, how, ttl=ttl, now=now, titled=titled))
+            return
+        for _ in range(ATTEMPTS):
+            entering, looking = self.marking(done.user, how, marks, ttl=ttl, now=now, titled=titled)
+            _, (stored,) = await self.run(entering, looking)
+            entered, marks = marks, text_of(stored)
+            if entered == marks:
+                break
+        self.know_marks(entered)
+
+    def marking(
+        self,
+        user: bytes,
+        how: How,
+        marks: bytes,
+        *,
+        ttl: bytes | None = None,
+        now: bytes = b"",
+        titled: bool = False,
+    ) -> tuple[Command, Command]:
+        """Return the commands that enter the session in a user's index with these marks, and then look at its own."""
+        entering = self.register(user, how, ttl=ttl, now=now, titled=titled, marks=marks)
+        return entering, ("HMGET", self.keys.state, b"marks")
+
+    def know_marks(self, marks: bytes) -> None:
+        """Note whether the session has marks."""
+        if marks:
+            self.policy.marked.add(self.keys.messages)
+        else:
+            self.policy.marked.discard(self.keys.messages)
 
     def of_anyone(self) -> Session:
         """Return the same session without a user, so that nothing checks whose it is."""
         return Session(self.transport, self.policy, self.id)
 
 
-def index_keys(policy: Policy, user: bytes) -> tuple[bytes, ...]:
-    """Return the keys of a user's index for calls that write: with its log of changes if the memory publishes."""
-    keys = user_keys(policy.prefix, user)
+def index_keys(policy: Policy, user: bytes, *, marked: bool = False) -> tuple[bytes, ...]:
+    """Return the keys of a user's index for calls that write: with its log of changes if the memory publishes.
+
+    Args:
+        policy: the memory's rules.
+        user: the result of `user_name`.
+        marked: whether to add the keys that hold marked sessions.
+    """
+    keys = (user_lists if marked else user_keys)(policy.prefix, user)
     return (*keys, user_log(policy.prefix, user)) if policy.publish else keys
 
 

@@ -1,7 +1,8 @@
 """A user's sessions: an index of them in a slot of its own, which each use keeps right.
 
 A write to a session enters it in the index, in the same round trip if the user is known. Each read of the index checks
-it against the sessions: those that expired, or belong to another user, are taken out.
+it against the sessions: those that expired, or belong to another user, are taken out, and those that the index has with
+other marks are entered anew.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple, get_args
 
 from chatmem.core.checks import check_limit, seconds
 from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.feed import Changes
 from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_name
+from chatmem.core.marks import MARKED, NOT_ARCHIVED, Marks, Wanted, is_listed, text_of
 from chatmem.core.policy import Policy
 from chatmem.core.reader import ENTRIES_PER_CALL, LARGEST_PAGE, Reader
 from chatmem.core.session import Session, index_keys
@@ -27,7 +29,7 @@ from chatmem.core.user_changes import UserChanges
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.model import Match, SessionChange, SessionInfo, SessionPage
 from chatmem.scripts import calls
-from chatmem.scripts.calls import STATE_FIELDS, Info, Page
+from chatmem.scripts.calls import STATE_FIELDS, Info, Order, Page
 from chatmem.search import Best, Query
 from chatmem.transports.base import Command, Transport
 
@@ -45,6 +47,8 @@ class _Listed(NamedTuple):
     """its id, as `keys.field` writes it"""
     time: bytes
     """the time of the last write, in microseconds since 1970"""
+    where: bytes = b""
+    """the list that it was found in; empty for the index"""
 
     @property
     def session_id(self) -> str | None:
@@ -64,25 +68,46 @@ class UserIndex:
         self._policy = policy
         self._user = user
         self._name = user_name(user)
-        self._keys = index_keys(policy, self._name)
+        self._keys = index_keys(policy, self._name, marked=True)
 
     @observed
     async def sessions(
-        self, *, limit: int, before: str | None, first: Literal["newest", "oldest"] = "newest"
+        self, *, limit: int, before: str | None, wanted: Wanted = NOT_ARCHIVED, first: Order = "newest"
     ) -> SessionPage:
         """Return a page of the sessions; see `ChatMemory.sessions`."""
         check_limit(limit, LARGEST_PAGE)
+        wanted.check()
+        if first not in get_args(Order):
+            raise ValueError(f'order must be "newest" or "oldest", not {first!r}')
         last = None if before is None else _from_cursor(before)
-        sessions: list[SessionInfo] = []
+        lists = wanted.lists(pinned=bool(wanted.pinned))
+        are_mixed = bool(wanted.title) or wanted.pinned is False  # the lists hold others too
+        sessions: dict[str, SessionInfo] = {}
         while True:
-            room = limit - len(sessions)
-            listed = await self._listed(last, room + 1, first)
-            sessions += await self._check(listed[:room])
+            room = SESSIONS_PER_CALL if are_mixed else limit - len(sessions)
+            listed = await self._listed(lists, last, room + 1, first)
+            found = [(one, info) for one, info in await self._check(listed[:room]) if wanted.includes(info)]
+            for one, info in found:
+                if last is not None and len(sessions) == limit:
+                    return SessionPage(list(sessions.values()), _to_cursor(last))
+                sessions.setdefault(info.session_id, info)
+                last = one
             if len(listed) <= room:
-                return SessionPage(sessions, None)
+                return SessionPage(list(sessions.values()), None)
             last = listed[room - 1]
             if len(sessions) == limit:
-                return SessionPage(sessions, _to_cursor(last))
+                return SessionPage(list(sessions.values()), _to_cursor(last))
+
+    @observed
+    async def count(self, wanted: Wanted) -> int:
+        """Count the sessions; see `ChatMemory.count`."""
+        wanted.check()
+        added = wanted.lists(pinned=bool(wanted.pinned))
+        subtracted = wanted.lists(pinned=True) if wanted.pinned is False else []
+        names = added + subtracted
+        counts: list[int]
+        (counts,) = await self._run([calls.count_registered(self._keys_of(b"".join(names)), names)])
+        return max(0, sum(counts[: len(added)]) - sum(counts[len(added) :]))
 
     def changes(self, *, after: str | None, timeout: float | timedelta | None) -> Changes[SessionChange]:
         """Iterate over the changes of the list; see `ChatMemory.changes`."""
@@ -96,32 +121,39 @@ class UserIndex:
     @observed
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""
-        count, seen = 0, set[bytes]()
-        # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
-        # erased stays: else this would never end beside a busy writer.
-        async for listed in self._slices("oldest"):
-            new = [one for one in listed if one.name not in seen]
-            if not new:
+        count, seen, are_left = 0, set[bytes](), True
+        for lists in ([b""], MARKED):
+            # The oldest first: what is begun meanwhile comes later, and is met too. What is written again after it was
+            # erased stays: else this would never end beside a busy writer.
+            if not are_left:
                 break
-            count += await self._erase(new)
-            seen.update(one.name for one in new)
+            async for listed in self._slices(lists, "oldest"):
+                new = [one for one in listed if one.name not in seen]
+                if not new:
+                    break
+                erased, are_left = await self._erase(new)
+                count += erased
+                seen.update(one.name for one in new)
         return count
 
-    async def _erase(self, listed: list[_Listed]) -> int:
+    async def _erase(self, listed: list[_Listed]) -> tuple[int, bool]:
+        """Erase sessions. Return how many there were, and whether the user's index has marked sessions left."""
         ids = [one.session_id for one in listed if one.session_id is not None]
         sessions = [Session(self._transport, self._policy, one) for one in ids]
         replies = await self._run(
             [calls.edit(one.written_keys, one.shared(), b"clear", self._name) for one in sessions]
         )
-        await self._drop(listed)
-        return sum(calls.refusal(reply) is None for reply in replies)
+        are_left = await self._drop(listed)
+        for one in sessions:
+            one.know_marks(b"")
+        return sum(calls.refusal(reply) is None for reply in replies), are_left
 
     @observed
     async def search(self, query: str, *, limit: int) -> list[Match]:
         """Search all sessions of the user; see `ChatMemory.search`."""
         wanted, best = Query(query), Best[Match](limit)
-        async for listed in self._slices("newest"):
-            infos = await self._check(listed)
+        async for listed in self._slices(Wanted(archived=None).lists(pinned=False), "newest"):
+            infos = [info for _, info in await self._check(listed)]
             readers = [Reader(Session(self._transport, self._policy, one.session_id, self._user)) for one in infos]
             for reader, page in zip(readers, await self._first_pages(readers), strict=True):
                 await self._search_one(reader, page, wanted, best)
@@ -143,22 +175,28 @@ class UserIndex:
         except (TornSessionError, NotFoundError, CorruptRecordError) as error:
             _logger.warning("did not search all of the session %r: %s", reader.session.id, error)
 
-    async def _slices(self, first: Literal["newest", "oldest"]) -> AsyncIterator[list[_Listed]]:
+    async def _slices(self, lists: Sequence[bytes], first: Order) -> AsyncIterator[list[_Listed]]:
         last = None
-        while listed := await self._listed(last, SESSIONS_PER_CALL, first):
+        while listed := await self._listed(lists, last, SESSIONS_PER_CALL, first):
             yield listed
             last = listed[-1]
 
-    async def _listed(
-        self, after: _Listed | None, count: int, first: Literal["newest", "oldest"] = "newest"
-    ) -> list[_Listed]:
-        """Return what the index lists behind `after`, in the order of the last writes."""
+    async def _listed(self, lists: Sequence[bytes], after: _Listed | None, count: int, first: Order) -> list[_Listed]:
+        """Return what lists hold behind `after`, in the order of the last writes."""
         start = (b"", b"") if after is None else (after.time, after.name)
-        (reply,) = await self._transport.run([calls.list_registered(self._keys, start, count, first)])
-        return [_Listed(name, time) for name, time in zip(reply[::2], reply[1::2], strict=True)]
+        keys = self._keys_of(b"".join(lists))
+        (reply,) = await self._transport.run([calls.list_registered(keys, lists, start, count, first)])
+        listed = [_Listed(*one) for one in calls.listed(reply, lists)]
+        if len(lists) > 1:
+            listed.sort(key=lambda one: (float(one.time), one.name), reverse=first == "newest")
+        return listed[:count]
 
-    async def _check(self, listed: list[_Listed]) -> list[SessionInfo]:
-        """Return what is known of sessions, and take those out of the index that are gone or another user's."""
+    def _keys_of(self, names: bytes) -> Sequence[bytes]:
+        """Return the keys that a call for lists needs; for the index alone, its own two."""
+        return self._keys if names else index_keys(self._policy, self._name)
+
+    async def _check(self, listed: list[_Listed]) -> list[tuple[_Listed, SessionInfo]]:
+        """Return what is known of sessions. Take those out of the index that are gone or another user's."""
         for one in listed:
             if one.session_id is None:
                 what = "left out an entry that is not a session: key %s, %r"
@@ -168,11 +206,30 @@ class UserIndex:
         for one, reply in zip(known, await self._replies([one.session_id or "" for one in known]), strict=True):
             info = self._info(one.session_id or "", reply)
             if info is not None and info.user == self._user:
-                infos.append(info)
+                infos.append((one, info))
             elif info is not None:
                 gone.append(one)
         await self._drop(gone)
+        await self._mark([info for one, info in infos if not self._is_right(one, info)])
         return infos
+
+    def _is_right(self, one: _Listed, info: SessionInfo) -> bool:
+        """Return whether the index has a session's marks, as far as that can be told."""
+        marks = _marks_of(info)
+        known = session_keys(self._policy.prefix, info.session_id).messages in self._policy.marked
+        return is_listed(marks, one.where) and (known or not marks.text)
+
+    async def _mark(self, infos: Sequence[SessionInfo]) -> None:
+        """Enter sessions in the index with the marks that they have, and leave them at their places there."""
+        commands = list[Command]()
+        sessions = [Session(self._transport, self._policy, info.session_id) for info in infos]
+        for session, info in zip(sessions, infos, strict=True):
+            left = b"" if info.ttl is None else b"%d" % round(info.ttl * 1000)
+            commands += session.marking(self._name, "TTL", _marks_of(info).text, ttl=left)
+        replies = await self._run(commands)
+        for session, info, (stored,) in zip(sessions, infos, replies[1::2], strict=True):
+            if text_of(stored) == _marks_of(info).text:
+                session.know_marks(text_of(stored))
 
     async def _replies(self, session_ids: list[str]) -> list[Any]:
         """Return the replies of each session, or the error of one that cannot be read."""
@@ -191,25 +248,37 @@ class UserIndex:
         try:
             if isinstance(reply, CorruptRecordError):
                 raise reply
-            count, (*fields, life), left = reply
+            count, (*fields, life, marks), left = reply
             if _is_torn(count, fields[0], life):
                 raise CorruptRecordError("a part of it is missing: chatmem doctor shows what is left")
-            return to_info(self._policy, session_id, Info(count, fields, left))
+            return to_info(self._policy, session_id, Info(count, fields, left, marks))
         except CorruptRecordError as error:
             _logger.warning("left out the session %r: %s", session_id, error)
             return None
 
-    async def _drop(self, listed: Sequence[_Listed]) -> None:
-        """Take sessions out of the index, unless they were written since they were found there."""
-        pairs = [(one.time, one.name) for one in listed]
-        await self._run([calls.unregister(self._keys, pairs)] if pairs else [])
+    async def _drop(self, listed: Sequence[_Listed]) -> bool:
+        """Take sessions out of the index, unless they were written since they were found there.
+
+        Returns:
+            Whether the index has marked sessions left; True if that was not asked.
+        """
+        pairs, are_left = [(one.time, one.name) for one in listed], 1
+        while pairs:
+            ((done, are_left),) = await self._run([calls.unregister(self._keys, pairs)])
+            pairs = pairs[done:]
+        return bool(are_left)
 
     async def _run(self, commands: list[Command]) -> list[Any]:
         return await self._transport.run(commands) if commands else []
 
 
 def _questions(keys: SessionKeys) -> tuple[Command, ...]:
-    return ("LLEN", keys.messages), ("HMGET", keys.state, *STATE_FIELDS, b"life"), ("PTTL", keys.state)
+    fields = (*STATE_FIELDS, b"life", b"marks")
+    return ("LLEN", keys.messages), ("HMGET", keys.state, *fields), ("PTTL", keys.state)
+
+
+def _marks_of(info: SessionInfo) -> Marks:
+    return Marks(info.revision, info.archived, info.pinned, info.tags)
 
 
 def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:

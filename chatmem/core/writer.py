@@ -11,13 +11,12 @@ from langchain_core.messages import BaseMessage
 from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.codec.messages import is_equal
-from chatmem.core.checks import check_count, to_json
+from chatmem.core.checks import check_count
 from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, name_of
 from chatmem.core.reader import Reader
 from chatmem.core.session import ATTEMPTS, Session, index_keys
-from chatmem.core.state import opened
 from chatmem.core.telemetry import moved
 from chatmem.errors import (
     ChatMemError,
@@ -227,7 +226,7 @@ class Writer:
             done = calls.written(reply)
             if isinstance(done, Written):
                 if done.user and ttl:
-                    await session.run(session.register(done.user, "NX", ttl=ttl))
+                    await session.enter(done, "NX", ttl=ttl)
                 return True
             if done.code == Code.MISSING:
                 return False
@@ -236,86 +235,27 @@ class Writer:
 
     async def clear(self) -> None:
         """Erase the session, and take it off its user's list; see `History.clear`."""
-        session, name = self._session, field(self._session.id)
+        session, name, marked = self._session, field(self._session.id), self._session.is_marked
         command = calls.edit(session.written_keys, session.shared(), b"clear", b"")
         session.next_position = 0
         if session.user is not None:
-            index = index_keys(session.policy, session.user_name)
+            index = index_keys(session.policy, session.user_name, marked=marked)
             time, reply = await session.run(calls.registered(index, name), command)
         else:
             (reply,) = await session.run(command)
         done = calls.written(reply)
         if isinstance(done, Refusal):
             await mend(session, done)
-        elif session.user is None and done.user:
+        elif done.user and (session.user is None or (done.marks and not marked)):
             # The time is read before the session: who writes in between sets another time, and stays on the list.
-            index = index_keys(session.policy, done.user)
+            index = index_keys(session.policy, done.user, marked=marked or bool(done.marks))
             time, counted = await session.run(calls.registered(index, name), session.reads.count().command)
             time = time if counted == [0, 0] else b""
         elif session.user is None:
             return
         if time:
             await session.run(calls.unregister(index, [(time, name)]))
-
-    async def merge(self, title: bytes, values: dict[str, Any], expected_version: int | None) -> None:
-        """Set the title, as `annotate` does, and some keys of the metadata."""
-        session = self._session
-        for _ in range(RESEALS):
-            info, _ = await self.reader.ask(session.reads.info())
-            stored = info.fields[5] or b""
-            metadata = opened(session.sealer, session.id, "metadata", stored) if stored else {}
-            if metadata is None:
-                with session.named:
-                    raise CorruptRecordError("the metadata cannot be read, so nothing can be merged into it")
-            if await self.annotate(title, to_json({**metadata, **values}), expected_version, stored=stored):
-                return
-        with session.named:
-            raise UnavailableError("the metadata changes faster than it can be merged: try again")
-
-    async def annotate(
-        self, title: bytes, metadata: bytes, expected_version: int | None, *, stored: bytes | None = None
-    ) -> bool:
-        """Set title and metadata, each as JSON, or empty to leave it as it is.
-
-        Args:
-            title: the title.
-            metadata: the metadata.
-            expected_version: the version that the session must have; None for any.
-            stored: the metadata as the state must hold it until then, empty for none; None for any.
-
-        Returns:
-            Whether the state held `stored`; if not, nothing was changed.
-
-        Raises:
-            ConflictError: the session is not at the expected version.
-        """
-        session = self._session
-        if session.sealer is not None:
-            title, metadata = session.sealer.seal_text("title", title), session.sealer.seal_text("metadata", metadata)
-        values = [b"=" + value if value else b"" for value in (title, metadata)]
-        values.append(b"" if stored is None else b"=" + stored)
-        for _ in range(ATTEMPTS):
-            call = session.policy.calls.begin(session.keys.messages)
-            try:
-                shared = session.shared(token=call.token, expected_version=expected_version)
-                commands = [calls.edit(session.written_keys, shared, b"update", *values)]
-                if session.user is not None:
-                    commands.append(session.register(session.user_name, "NX", titled=session.policy.publish))
-                reply, *_ = await session.run(*commands)
-            finally:
-                session.policy.calls.end(call)
-            done = calls.written(reply)
-            if isinstance(done, Written):
-                if session.policy.publish and session.user is None and done.user:
-                    await session.run(session.register(done.user, "NX", titled=True))
-                return True
-            if done.code != Code.CONFLICT:
-                await mend(session, done)
-            elif expected_version in (None, done.details[0]):
-                return False
-            else:
-                raise self._error(done, (), expected_version)
-        raise cannot_mend(session)
+        session.know_marks(b"")
 
     async def rewrite(self, messages: Sequence[BaseMessage], removed: Sequence[str] = ()) -> Appended:
         """Bring stored messages up to date. One round trip, atomic.

@@ -8,9 +8,11 @@ from typing import Any, get_args
 
 from langchain_core.messages import BaseMessage, MessageLikeRepresentation, RemoveMessage
 
-from chatmem.core.checks import as_messages, check_count, milliseconds, target, to_json
+from chatmem.core.checks import as_messages, check_count, milliseconds, target
+from chatmem.core.marks import change_of
 from chatmem.core.session import Session
 from chatmem.core.telemetry import observed
+from chatmem.core.updating import Expected, merge_update, update
 from chatmem.core.writer import Known, Writer
 from chatmem.deprecated import renamed_argument
 from chatmem.errors import ConflictError, NotFoundError, NotYoursError
@@ -227,37 +229,57 @@ class Writes:
         title: str | None = None,
         metadata: dict[str, Any] | None = None,
         merge: bool = False,
+        archived: bool | None = None,
+        pinned: bool | None = None,
+        tags: Sequence[str] | None = None,
         expected_version: int | None = None,
-    ) -> None:
-        """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
+        expected_revision: int | None = None,
+    ) -> int:
+        """Set the session's title, metadata, and marks for lists of sessions. Its version stays. Atomic.
+
+        The session keeps its place in the lists. One round trip. With `merge`, one more to read the metadata, and two
+        more each time that other metadata comes in between. One more if the marks of a session with a user change.
 
         Args:
             title: a title for lists of sessions; None keeps the title.
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
-            merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
-                each takes two more round trips for each time that the other was faster.
+            merge: keep the keys of the old metadata that `metadata` does not have, and remove those that are None in
+                `metadata`. Keys are compared at the top level only. Of two calls at once, none undoes the other.
+            archived: whether the session is archived; None keeps that. `sessions` leaves archived sessions out unless
+                asked for them.
+            pinned: whether the session is pinned; None keeps that.
+            tags: at most 50 tags of 1 to 100 characters; they replace the old tags. None keeps the tags. Tags are not
+                encrypted.
             expected_version: the session's version as you know it. It counts changes of the messages only.
+            expected_revision: the session's revision as you know it from `SessionInfo` or an earlier update; 0 for a
+                session that was never updated. It counts updates only.
+
+        Returns:
+            The session's new revision.
 
         Raises:
-            ConflictError: the session is not at `expected_version`. Nothing was changed.
+            ConflictError: the session is not at `expected_version` or `expected_revision`. Nothing was changed.
             CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost a part. Nothing was changed.
-            UnavailableError: the server did not confirm; you can repeat the call.
-            ValueError: `title` is not a string, or `metadata` is not a dict.
+            UnavailableError: the server did not confirm; you can repeat the call. With `merge`, also if others updated
+                the session a hundred times in between.
+            ValueError: an argument is wrong.
         """
         check_count("expected_version", expected_version, least=0)
         if title is not None and not isinstance(title, str):
             raise ValueError(f"title must be a string, or None to keep it, not {type(title).__name__}")
         if metadata is not None and not isinstance(metadata, dict):
             raise ValueError(f"metadata must be a dict, or None to keep it, not {type(metadata).__name__}")
-        with self._session.named:
-            titled, described = (b"" if value is None else to_json(value) for value in (title, metadata))
+        if merge and metadata is None:
+            raise ValueError("merge needs metadata=: the keys to set, and None for those to remove")
+        check_count("expected_revision", expected_revision, least=0)
+        expected = Expected(expected_version, expected_revision)
+        change = change_of(archived, pinned, tags)
         if merge and metadata is not None:
-            await self._writer.merge(titled, metadata, expected_version)
-        else:
-            await self._writer.annotate(titled, described, expected_version)
+            return await merge_update(self._session, self._writer.reader, title, metadata, change, expected)
+        return await update(self._session, title, metadata, change, expected)
 
     @observed
     async def touch(self, *, ttl: float | timedelta | None = None) -> bool:

@@ -13,7 +13,8 @@
 --       13 how many messages to remove first, then their ids
 --       then for each message: its id, empty for none; a digest of id and content, for "add" and encrypted records; its
 --       record
--- Returns {version, first position, last position, duplicates, user}, positions -1 if there are no messages;
+-- Returns {version, first position, last position, duplicates, user}, positions -1 if there are no messages, and "0" and
+--           the session's marks behind them if it has some;
 --         {-1, version} if the session is not at the expected version;
 --         {-2, index} if a message's id is known with other content, or on another branch;
 --         {-3} if the session is another user's, or nobody's;
@@ -50,7 +51,7 @@ local function told(text, duplicates)
     redis.call('HSET', state, 'version', written(version))
   end
   local v, first, last, own = string.match(text, '^(%d+):(-?%d+):(-?%d+):(%d+)')
-  return {tonumber(v), tonumber(first), tonumber(last), duplicates or tonumber(own), owner}
+  return with_marks(session, {tonumber(v), tonumber(first), tonumber(last), duplicates or tonumber(own), owner})
 end
 
 local done, late, others = recall(session.recent, token)
@@ -273,6 +274,7 @@ end
 in_slices('RPUSH', list, records)
 in_slices('HSET', ids, names)
 result[5] = owner
+with_marks(session, result)
 if not writes and not session.exists then
   return result
 end

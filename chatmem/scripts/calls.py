@@ -6,7 +6,7 @@ classes below give the columns of an answer their names.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from enum import IntEnum
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
@@ -55,11 +55,14 @@ class Written(NamedTuple):
     last: int
     """the position of the last message concerned, -1 for none"""
     affected: int
-    """of an append, the number of messages that were there already; of an edit, of those it changed or removed"""
+    """of an append, the number of messages that were there already; of an edit, of those it changed or removed; of an
+    update, the revision"""
     user: bytes
     """the session's user as `keys.user_name` writes it, empty for none"""
     updated: bytes = b"0"
     """of an edit: the time of the write before it, in microseconds since 1970"""
+    marks: bytes = b""
+    """the session's marks, as `core.marks` writes them; empty for none"""
 
 
 class Page(NamedTuple):
@@ -139,6 +142,8 @@ class Info(NamedTuple):
     """the values of `STATE_FIELDS`"""
     ttl: int
     """milliseconds, negative for none"""
+    marks: bytes | None = None
+    """the state's field `marks`, None where there is none"""
 
 
 class Read(NamedTuple, Generic[T]):
@@ -312,15 +317,37 @@ def stage_commit(
     return scripts.STAGE.call(keys, b"commit", *told)
 
 
+Order = Literal["newest", "oldest"]
+"""Which sessions come first, by the time of their last write."""
 How = Literal["CH", "NX", "XX", "TTL"]
 """How a session enters its user's index: added or moved to now, added, moved to now, or given a TTL alone."""
 
 
 def register(
-    keys: Keys, session: bytes, how: How, *, ttl: bytes = b"", now: bytes = b"", titled: bool = False
+    keys: Keys,
+    session: bytes,
+    how: How,
+    *,
+    ttl: bytes = b"",
+    now: bytes = b"",
+    titled: bool = False,
+    marks: bytes | None = None,
 ) -> Command:
-    """Return the command that enters a session in its user's index; `titled`: its title or metadata changed."""
-    return scripts.USER.call(keys, b"add", now, session, ttl, how.encode(), *([b"1"] if titled else ()))
+    """Return the command that enters a session in its user's index.
+
+    Args:
+        keys: the two keys of the index, or all four if the session may have marks; then the log, for callers that
+            publish.
+        session: its id.
+        how: what to do.
+        ttl: milliseconds; empty for none.
+        now: microseconds since 1970; empty for the server's time.
+        titled: whether its title, metadata or marks changed.
+        marks: the session's marks; None for those that the index has.
+    """
+    told = [b"1" if titled else b""] if titled or marks is not None else []
+    told += [] if marks is None else [b"=" + marks]
+    return scripts.USER.call(keys, b"add", now, session, ttl, how.encode(), *told)
 
 
 def registered(keys: Keys, session: bytes) -> Command:
@@ -329,13 +356,39 @@ def registered(keys: Keys, session: bytes) -> Command:
 
 
 def unregister(keys: Keys, sessions: Iterable[tuple[bytes, bytes]]) -> Command:
-    """Return the command that takes sessions, each a time and an id, off a user's index unless their time changed."""
+    """Return the command that takes sessions, each a time and an id, off a user's index unless their time changed.
+
+    The answer is of how many it did so, from the first on, and 1 if the user has marked sessions left.
+    """
     return scripts.USER.call(keys, b"drop", *(value for pair in sessions for value in pair))
 
 
-def list_registered(keys: Keys, after: tuple[bytes, bytes], count: int, first: Literal["newest", "oldest"]) -> Command:
-    """Return the command that lists sessions of a user's index, from behind a time and an id on."""
-    return scripts.USER.call(keys, b"list", *after, b"%d" % count, first.encode())
+def list_registered(
+    keys: Keys, names: Sequence[bytes], after: tuple[bytes, bytes], count: int, first: Order
+) -> Command:
+    """Return the command that lists sessions of a user's index, from behind a time and an id on.
+
+    Args:
+        keys: the two keys of the index, or all four for a list of marked sessions.
+        names: the lists, as `core.marks` names them; an empty name is the index itself.
+        after: the time and the id; both empty for the beginning.
+        count: how many sessions to list at most.
+        first: the order.
+    """
+    told = () if list(names) == [b""] else names
+    return scripts.USER.call(keys, b"list", *after, b"%d" % count, first.encode(), *told)
+
+
+def listed(reply: list[Any], names: Sequence[bytes]) -> Iterator[tuple[bytes, bytes, bytes]]:
+    """Yield a session's id, its time, and the list that it is in, for each that `list_registered` answers."""
+    for name, part in zip(names, [reply] if list(names) == [b""] else reply, strict=True):
+        for session, time in zip(part[::2], part[1::2], strict=True):
+            yield session, time, name
+
+
+def count_registered(keys: Keys, names: Iterable[bytes]) -> Command:
+    """Return the command that counts the sessions in lists; an empty name is the index itself."""
+    return scripts.USER.call(keys, b"count", *names)
 
 
 class News(NamedTuple):

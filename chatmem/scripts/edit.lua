@@ -13,15 +13,19 @@
 --       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
 --                  for each pair its key, "", its value, empty to remove it;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it, 11 "=" and the metadata that the
---                 state must hold until then, empty for any;
+--                 state must hold until then, empty for any; if marks change or a revision is expected, 12 the revision
+--                 that the session must have, empty for any, 13 what changes: "1" or "0" for archived, "." to keep that,
+--                 the same for pinned, then "=" and the tags, absent to keep them;
 --       "clear": 9 the user who must own the session, empty for anyone;
 --       "touch": nothing;
 --       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
 --       "switch", "drop": 9 a branch's number.
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
---         position -1 if there is none;
+--         position -1 if there is none, and the session's marks if it has some; of "update", the revision in place of
+--         messages;
 --           of "branch" and "switch", the number of the branch in place of the position;
---         {-1, version} if the session is not at the expected version, or does not hold the expected metadata;
+--         {-1, version} if the session is not at the expected version, {-1, revision, "revision"} if not at that revision,
+--         {-1, version, "metadata"} if it does not hold the expected metadata;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message, session or branch;
 --         {-5, index} if another message has the id of a given one;
@@ -39,7 +43,7 @@ local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
-  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log')
+  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log', 'marks')
   local sign = redis.pcall('HGET', ids, 'e')
   local owner = not known.err and known[1] or type(sign) == 'string' and owner_in(sign) or nil
   local wanted = how ~= '' and how or user
@@ -56,8 +60,9 @@ if task == 'clear' then
   if log then
     send('')
   end
-  return {not known.err and number_in(known[2]) or 0, -1, -1, type(length) == 'number' and length or 0, owner or '',
-    not known.err and string.match(known[3] or '', '^%d+$') or '0'}
+  return with_marks({marks = not known.err and known[6]}, {not known.err and number_in(known[2]) or 0, -1, -1,
+    type(length) == 'number' and length or 0, owner or '',
+    not known.err and string.match(known[3] or '', '^%d+$') or '0'})
 end
 
 local lists = trimming()
@@ -74,7 +79,7 @@ if late then
 elseif done then
   local v, first, last, changed = string.match(done, '^(%d+):(-?%d+):(-?%d+):(%d+)')
   redis.call('HSET', state, 'version', written(version)) -- WAIT waits for the writes of its own connection
-  return {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated}
+  return with_marks(session, {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated})
 end
 if expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
@@ -362,17 +367,39 @@ function tasks.compact()
   return {version + 1, 0, cut}
 end
 
+-- Returns the marks with a change made to them.
+local function changed_marks(marks, change)
+  local archived, pinned, tags = string.match(marks, '^(a?)(p?)(.*)$')
+  local archive, pin, tag = string.match(change, '^(.)(.)(.*)$')
+  archived = archive == '.' and archived or archive == '1' and 'a' or ''
+  pinned = pin == '.' and pinned or pin == '1' and 'p' or ''
+  return archived .. pinned .. (tag == '' and tags or string.sub(tag, 2))
+end
+
 function tasks.update()
-  if ARGV[11] ~= '' and (redis.call('HGET', state, 'metadata') or '') ~= string.sub(ARGV[11], 2) then
-    return {-1, version}
+  local revision, marks = marks_in(session)
+  if (ARGV[12] or '') ~= '' and tonumber(ARGV[12]) ~= revision then
+    return {-1, revision, 'revision'}
+  elseif ARGV[11] ~= '' and (redis.call('HGET', state, 'metadata') or '') ~= string.sub(ARGV[11], 2) then
+    return {-1, version, 'metadata'}
   end
+  local fields = {}
   for field, value in pairs({title = how, metadata = what}) do
     if value ~= '' then
-      redis.call('HSET', state, field, string.sub(value, 2))
+      add(fields, field, string.sub(value, 2))
       told[#told + 1] = {field}
     end
   end
-  return {version, -1, 1}
+  if (ARGV[13] or '') ~= '' then
+    marks = changed_marks(marks, ARGV[13])
+    told[#told + 1] = {'marks'}
+  elseif #fields == 0 then
+    return {version, -1, revision}
+  end
+  session.marks = written(revision + 1) .. (marks == '' and '' or '/' .. marks)
+  add(fields, 'marks', session.marks)
+  redis.call('HSET', state, unpack(fields))
+  return {version, -1, revision + 1}
 end
 
 function tasks.touch()

@@ -4,7 +4,7 @@ local result = tasks[task]()
 if result[1] < 0 then
   return result
 end
-local reply = {result[1], result[2], result[2], result[3], owner, updated}
+local reply = with_marks(session, {result[1], result[2], result[2], result[3], owner, updated})
 local changed = result[1] > version
 if not session.exists and not changed and task ~= 'update' then
   return reply

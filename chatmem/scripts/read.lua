@@ -17,7 +17,8 @@
 --       "count": returns {0, the number of messages}.
 --       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
 --         created, updated}.
---       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds}.
+--       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds},
+--         and the field "marks" if there is one.
 -- All but "id", "at" and "branches" follow the active branch.
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
@@ -173,7 +174,7 @@ end
 
 function tasks.info()
   local fields = redis.call('HMGET', state, unpack(ARGV, 4))
-  return {0, session.branches and view_of(session).length or length, fields, redis.call('PTTL', state)}
+  return {0, session.branches and view_of(session).length or length, fields, redis.call('PTTL', state), session.marks}
 end
 
 return tasks[how]()

@@ -101,7 +101,7 @@ end
 -- written, and also the field "summary" if that is asked for.
 local function look(user, claim, field)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted')
+    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted', 'marks')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -121,7 +121,8 @@ local function look(user, claim, field)
     epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
     created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
     log = kept[11] and log_key(),
-    branches = branches_in(kept[12]), noted = kept[13], summary = field == 'summary' and kept[14]}
+    branches = branches_in(kept[12]), noted = kept[13], summary = field == 'summary' and kept[14],
+    marks = kept[15] or nil}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -175,6 +176,22 @@ local function deadline_of(session, ttl, restart)
     return now + tonumber(ttl)
   end
   return ends and ends > now and ends or nil
+end
+
+-- Returns the revision of title, metadata and marks, and the marks as user.lua has them: "archived" and so on. The state
+-- holds both in one field, "3/ap,work", from the first change on.
+local function marks_in(session)
+  local revision, marks = string.match(session.marks or '', '^(%d+)/?(.*)$')
+  return number_in(revision) or 0, marks or ''
+end
+
+-- Adds the marks of a session that has some to a reply that ends with its user, or with its user and a time.
+local function with_marks(session, reply)
+  local _, marks = marks_in(session)
+  if marks ~= '' then
+    reply[6], reply[7] = reply[6] or '0', marks
+  end
+  return reply
 end
 
 local function expire_at(deadline, session)

@@ -403,7 +403,7 @@ class History(Branching, Annotating):
         return drive(self._core.count())
 
     def info(self) -> SessionInfo:
-        """Return what is known of the session: count, version, times, TTL, user, title, metadata. One round trip.
+        """Return what is known of the session: count, times, TTL, user, title, metadata, marks. One round trip.
 
         If there is no such session, count and version are 0 and the rest is None or empty.
 
@@ -421,27 +421,56 @@ class History(Branching, Annotating):
         title: str | None = None,
         metadata: dict[str, Any] | None = None,
         merge: bool = False,
+        archived: bool | None = None,
+        pinned: bool | None = None,
+        tags: Sequence[str] | None = None,
         expected_version: int | None = None,
-    ) -> None:
-        """Set the session's title and metadata. Its version stays. One round trip, or two with `merge`.
+        expected_revision: int | None = None,
+    ) -> int:
+        """Set the session's title, metadata, and marks for lists of sessions. Its version stays. Atomic.
+
+        The session keeps its place in the lists. One round trip. With `merge`, one more to read the metadata, and two
+        more each time that other metadata comes in between. One more if the marks of a session with a user change.
 
         Args:
             title: a title for lists of sessions; None keeps the title.
             metadata: anything that JSON can represent; it replaces the old metadata. None keeps the metadata.
-            merge: keep what the old metadata holds under other keys. Of two calls at once, none undoes the other, but
-                each takes two more round trips for each time that the other was faster.
+            merge: keep the keys of the old metadata that `metadata` does not have, and remove those that are None in
+                `metadata`. Keys are compared at the top level only. Of two calls at once, none undoes the other.
+            archived: whether the session is archived; None keeps that. `sessions` leaves archived sessions out unless
+                asked for them.
+            pinned: whether the session is pinned; None keeps that.
+            tags: at most 50 tags of 1 to 100 characters; they replace the old tags. None keeps the tags. Tags are not
+                encrypted.
             expected_version: the session's version as you know it. It counts changes of the messages only.
+            expected_revision: the session's revision as you know it from `SessionInfo` or an earlier update; 0 for a
+                session that was never updated. It counts updates only.
+
+        Returns:
+            The session's new revision.
 
         Raises:
-            ConflictError: the session is not at `expected_version`. Nothing was changed.
+            ConflictError: the session is not at `expected_version` or `expected_revision`. Nothing was changed.
             CorruptRecordError: with `merge`, the old metadata cannot be read. Nothing was changed.
             EncodingError: JSON cannot represent the metadata. Nothing was sent.
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost a part. Nothing was changed.
-            UnavailableError: the server did not confirm; you can repeat the call.
-            ValueError: `title` is not a string, or `metadata` is not a dict.
+            UnavailableError: the server did not confirm; you can repeat the call. With `merge`, also if others updated
+                the session a hundred times in between.
+            ValueError: an argument is wrong.
         """
-        drive(self._core.update(title=title, metadata=metadata, merge=merge, expected_version=expected_version))
+        return drive(
+            self._core.update(
+                title=title,
+                metadata=metadata,
+                merge=merge,
+                archived=archived,
+                pinned=pinned,
+                tags=tags,
+                expected_version=expected_version,
+                expected_revision=expected_revision,
+            )
+        )
 
     def reencrypt(self) -> int:
         """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.

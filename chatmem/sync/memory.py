@@ -13,8 +13,10 @@ from chatmem.codec.encryption import KeyRing
 from chatmem.codec.record import MAX_RECORD_BYTES
 from chatmem.codec.values import OnUnstorable
 from chatmem.core.all_sessions import all_sessions
+from chatmem.core.marks import Wanted
 from chatmem.core.policy import Policy, Refresh
 from chatmem.model import Match, SessionChange, SessionPage
+from chatmem.scripts.calls import Order
 from chatmem.sessions import Sessions
 from chatmem.sync.history import History
 from chatmem.transports.driving import drive, iterate
@@ -114,19 +116,59 @@ class ChatMemory:
         """
         return History(self.core.history(session_id, user, claim=claim, blocking=True))
 
-    def sessions(self, user: str, *, limit: int = 50, before: str | None = None) -> SessionPage:
-        """Return a page of a user's sessions, the last written first. Two round trips.
+    def sessions(
+        self,
+        user: str,
+        *,
+        limit: int = 50,
+        before: str | None = None,
+        archived: bool | None = False,
+        pinned: bool | None = None,
+        tag: str | None = None,
+        title: str | None = None,
+        order: Order = "newest",
+    ) -> SessionPage:
+        """Return a page of a user's sessions, the last written first.
+
+        Two round trips. With `title`, or with `pinned=False`, two for each 100 sessions that are looked at. One more if
+        the list turns out to differ from what the sessions say, which is then set right.
 
         Args:
             user: the user that the sessions belong to.
             limit: return at most this many, from 1 to 1,000.
-            before: the `next` of the page before this one.
+            before: the `next` of the page before this one, which was asked for with the same arguments.
+            archived: return only archived sessions, or only others; None for both.
+            pinned: return only pinned sessions, or only others; None for both.
+            tag: return only sessions with this tag.
+            title: return only sessions whose titles contain this text. Case does not matter.
+            order: "newest" for the last written first, "oldest" for the other way round.
 
         Raises:
             UnavailableError: the server did not answer.
             ValueError: an argument is wrong.
         """
-        return drive(self.core.of_user(user, blocking=True).sessions(limit=limit, before=before))
+        wanted = Wanted(archived, pinned, tag, title)
+        listed = self.core.of_user(user, blocking=True).sessions(limit=limit, before=before, wanted=wanted, first=order)
+        return drive(listed)
+
+    def count(
+        self, user: str, *, archived: bool | None = False, pinned: bool | None = None, tag: str | None = None
+    ) -> int:
+        """Count a user's sessions without reading them. One round trip.
+
+        A session that was deleted by other means than chatmem's counts until a page with it is read.
+
+        Args:
+            user: the user that the sessions belong to.
+            archived: count only archived sessions, or only others; None for both.
+            pinned: count only pinned sessions, or only others; None for both.
+            tag: count only sessions with this tag.
+
+        Raises:
+            UnavailableError: the server did not answer.
+            ValueError: an argument is wrong.
+        """
+        return drive(self.core.of_user(user, blocking=True).count(Wanted(archived, pinned, tag)))
 
     def search(self, user: str, query: str, *, limit: int = 10) -> list[Match]:
         """Search all of a user's sessions; return the best matches first. See `History.search`.

@@ -35,10 +35,12 @@ class NewChat(BaseModel):
     text: Text
 
 
-class Title(BaseModel):
-    """A chat's new title."""
+class Change(BaseModel):
+    """What changes of a chat in the list; what is left out stays."""
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = None
+    archived: bool | None = None
+    pinned: bool | None = None
 
 
 class Question(BaseModel):
@@ -56,10 +58,10 @@ class Again(BaseModel):
 
 
 @router.get("")
-async def chats(user: User, memory: Memory, before: str | None = None) -> ChatList:
-    """Return the user's chats, the one written last first."""
+async def chats(user: User, memory: Memory, before: str | None = None, *, archived: bool = False) -> ChatList:
+    """Return the user's chats, or those that are archived, the one written last first."""
     with arguments_checked():
-        page = await memory.sessions(user, before=before, limit=30)
+        page = await memory.sessions(user, before=before, limit=30, archived=archived)
     return ChatList(chats=[ChatView.of(info) for info in page.sessions], next=page.next)
 
 
@@ -93,9 +95,9 @@ async def read(chat: Chat, before: Annotated[int | None, Query(ge=0)] = None) ->
 
 
 @router.patch("/{session_id}", status_code=204)
-async def rename(chat: Chat, new: Title) -> None:
-    """Give a chat a title."""
-    await chat.history.update(title=new.title)
+async def change(chat: Chat, new: Change) -> None:
+    """Give a chat a title, archive it or pin it."""
+    await chat.history.update(title=new.title, archived=new.archived, pinned=new.pinned)
 
 
 @router.delete("/{session_id}", status_code=204)

@@ -21,13 +21,22 @@ class ChatView(BaseModel):
     title: str
     version: int
     updated_at: datetime | None
+    archived: bool
+    pinned: bool
 
     @classmethod
     def of(cls, info: chatmem.SessionInfo) -> ChatView:
         """Return what is shown of a session."""
         title = _sendable(info.title or "Untitled")
         updated = info.updated_at or info.created_at
-        return cls(session_id=info.session_id, title=title, version=info.version, updated_at=updated)
+        return cls(
+            session_id=info.session_id,
+            title=title,
+            version=info.version,
+            updated_at=updated,
+            archived=info.archived,
+            pinned=info.pinned,
+        )
 
 
 class ChatList(BaseModel):

@@ -16,7 +16,7 @@ from chatmem.cli.commands.doctor import rights
 from chatmem.core.keys import session_keys
 from tests.cli.program import Run, program
 from tests.conftest import start
-from tests.servers import LEAST_RIGHTS, SERVERS, debian_binary, free_port, run_server
+from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, SERVERS, debian_binary, free_port, run_server
 
 
 def rows(done: Any, *checks: str) -> list[dict[str, Any]]:
@@ -110,7 +110,9 @@ class TestServer:
         assert {row["text"].partition(" ")[0] for row in errors} == {"LSET", "ZADD", "TIME", "EVALSHA"}
         assert errors[0]["advice"] == "ACL SETUSER ... +time"
         warned = [row["text"].partition(" ")[0] for row in rows(done, "rights") if row["level"] == "warning"]
-        assert warned == ["SCAN", "MEMORY", "SET", "GET"]
+        lists = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZCARD"]
+        assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET"]
+        assert {f"+{name.lower()}" for name in lists} == set(LIST_RIGHTS.split())
         unknown = [row["check"] for row in rows(done) if row["level"] == "unknown"]
         assert unknown == ["version", "clock", "persistence", "eviction", "sessions"]
 

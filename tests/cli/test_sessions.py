@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ class TestSessions:
             "user": "ann",
             "title": None,
             "metadata": {"k": 1},
+            "archived": False,
+            "pinned": False,
+            "tags": [],
+            "revision": 1,
         }
 
     def test_which(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
@@ -270,3 +275,29 @@ def test_session_keys_are_what_is_scanned(memory: chatmem.sync.ChatMemory, run: 
 
     with Store(server, "chatmem", None) as store:
         assert sorted(store.find()) == ["i", "m", "s"]
+
+
+def test_marks(run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+    """All sessions are listed with their marks; the options choose among them, with and without a user."""
+    for name in ("a", "b", "c"):
+        memory.history(name, user="ann").append("x")
+    memory.history("a", user="ann").update(archived=True, title="Lima")
+    memory.history("b", user="ann").update(pinned=True, tags=["work"])
+    choices: dict[tuple[str, ...], set[str]] = {
+        (): {"a", "b", "c"},
+        ("--archived",): {"a"},
+        ("--not-archived",): {"b", "c"},
+        ("--pinned",): {"b"},
+        ("--tag", "work"): {"b"},
+        ("--title", "LIM"): {"a"},
+    }
+    for options, wanted in choices.items():
+        for user in ([], ["--user", "ann"]):
+            assert set(ids(run("sessions", *user, *options, "--json"))) == wanted
+    assert "pinned, tag work" in run("sessions").output
+    assert run("export", "--output", str(tmp_path / "all.jsonl")).exit_code == 0
+    memory.forget("ann")
+    assert memory.count("ann", archived=None) == 0
+    assert run("import", str(tmp_path / "all.jsonl")).exit_code == 0
+    assert [info.session_id for info in memory.sessions("ann", archived=True, title="lima").sessions] == ["a"]
+    assert [info.session_id for info in memory.sessions("ann", pinned=True, tag="work").sessions] == ["b"]

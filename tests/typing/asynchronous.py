@@ -69,6 +69,9 @@ async def memory(memory: chatmem.ChatMemory) -> None:
     assert_type(memory.changes("alice", timeout=0.1), Changes[SessionChange])
     async for told in memory.changes("alice", after="cursor"):
         assert_type(told.session_id, str | None)
+    assert_type(await memory.sessions("alice", archived=None, pinned=True, tag="work", title="trip"), SessionPage)
+    await memory.sessions("alice", order="last")  # type: ignore[arg-type]
+    assert_type(await memory.count("alice", archived=True, pinned=False, tag="work"), int)
     assert_type(memory.all_sessions("tenant-*"), AsyncIterator[str])
     async for session_id in memory.all_sessions():
         assert_type(session_id, str)
@@ -102,7 +105,8 @@ async def write(history: chatmem.History, message: BaseMessage) -> None:
     assert_type(await history.fork("b"), chatmem.History)
     assert_type(await history.fork("b", up_to=7, expected_version=3), chatmem.History)
     await history.fork("b", up_to=1.5)  # type: ignore[arg-type]
-    await history.update(title="A chat", metadata={"model": "x"})
+    assert_type(await history.update(title="A chat", metadata={"model": "x"}, merge=True, expected_revision=1), int)
+    assert_type(await history.update(archived=True, pinned=False, tags=("work",)), int)
     assert_type(await history.reencrypt(), int)
     assert_type(await history.touch(), bool)
     assert_type(await history.touch(ttl=timedelta(hours=1)), bool)

@@ -67,6 +67,9 @@ def memory(memory: chatmem.sync.ChatMemory) -> None:
     assert_type(memory.changes("alice", timeout=0.1), Iterator[SessionChange])
     for told in memory.changes("alice", after="cursor"):
         assert_type(told.session_id, str | None)
+    assert_type(memory.sessions("alice", archived=None, pinned=True, tag="work", title="trip"), SessionPage)
+    memory.sessions("alice", order="last")  # type: ignore[arg-type]
+    assert_type(memory.count("alice", archived=True, pinned=False, tag="work"), int)
     assert_type(memory.all_sessions("tenant-*"), Iterator[str])
     for session_id in memory.all_sessions():
         assert_type(session_id, str)
@@ -98,7 +101,8 @@ def write(history: chatmem.sync.History, message: BaseMessage) -> None:
     assert_type(history.fork("b"), chatmem.sync.History)
     assert_type(history.fork("b", up_to=7, expected_version=3), chatmem.sync.History)
     history.fork("b", up_to=1.5)  # type: ignore[arg-type]
-    history.update(title="A chat", metadata={"model": "x"})
+    assert_type(history.update(title="A chat", metadata={"model": "x"}, merge=True, expected_revision=1), int)
+    assert_type(history.update(archived=True, pinned=False, tags=("work",)), int)
     assert_type(history.reencrypt(), int)
     assert_type(history.touch(), bool)
     assert_type(history.touch(ttl=timedelta(hours=1)), bool)

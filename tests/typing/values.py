@@ -94,6 +94,10 @@ def session_info(info: chatmem.SessionInfo) -> None:
     assert_type(info.user, str | None)
     assert_type(info.title, str | None)
     assert_type(info.metadata, dict[str, Any])
+    assert_type(info.archived, bool)
+    assert_type(info.pinned, bool)
+    assert_type(info.tags, tuple[str, ...])
+    assert_type(info.revision, int)
 
 
 def session_page(page: chatmem.SessionPage) -> None:

@@ -220,19 +220,24 @@ class _SessionImport:
         return message
 
     def finish(self) -> None:
-        """Store the remaining messages, title and metadata. A session without an owner gets its owner.
+        """Store the remaining messages, title, metadata and marks. A session without an owner gets its owner.
 
         Raises:
             ConflictError: the session holds other messages.
             ValueError: the session belongs to another user.
         """
         self._flush()
-        user, title, metadata = self._head.user, self._head.title, self._head.metadata or None
-        if title is None and not metadata and (user is None or self.stored):
+        head, user, title, metadata = self._head, self._head.user, self._head.title, self._head.metadata or None
+        is_marked = head.archived or head.pinned or head.tags
+        if title is None and not metadata and not is_marked and (user is None or self.stored):
             return
         info = drive(self._core.info())
-        if self.stored or (info.title, info.metadata) == (None, {}):
-            drive(self._core.update(title=title, metadata=metadata))
+        if self.stored or (info.revision == 0 and (info.title, info.metadata) == (None, {})):
+            drive(
+                self._core.update(
+                    title=title, metadata=metadata, archived=head.archived, pinned=head.pinned, tags=head.tags
+                )
+            )
         elif user is not None and info.user is None:
             drive(self._core.update())
 

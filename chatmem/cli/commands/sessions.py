@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -27,11 +27,16 @@ from chatmem.cli.terminal import (
     table,
 )
 from chatmem.cli.wrapping import print_wrapped
+from chatmem.core.marks import Wanted
 
 
-def sessions(store: Store, *, user: str | None, match: str | None, limit: int | None, as_json: bool) -> None:
+def sessions(
+    store: Store, *, user: str | None, match: str | None, wanted: Wanted, limit: int | None, as_json: bool
+) -> None:
     """Print the sessions of a user, or all sessions, most recently written first."""
-    infos = _newest(track(store.chosen(user, match), "reading", store.err), limit)
+    wanted.check()
+    found = track(store.chosen(user, match), "reading", store.err)
+    infos = _newest(filter(wanted.includes, found), limit)
     if as_json:
         for info in infos:
             print_json(as_dict(info))
@@ -54,13 +59,21 @@ def _time(info: SessionInfo) -> float:
     return info.updated_at.timestamp() if info.updated_at else 0.0
 
 
-def _table(infos: Iterable[SessionInfo]) -> Table:
-    listed = table("session", "user", "title", ">messages", ">written", ">expires in")
-    for info in infos:
+def _table(infos: Sequence[SessionInfo]) -> Table:
+    marks = [_marks(info) for info in infos]
+    last = ["marks"] if any(marks) else []
+    listed = table("session", "user", "title", ">messages", ">written", ">expires in", *last)
+    for info, mark in zip(infos, marks, strict=True):
         written = ago(info.updated_at) if info.updated_at else ""
         left = "never" if info.ttl is None else span(info.ttl)
-        add_row(listed, info.session_id, info.user, info.title, f"{info.count:,}", written, left)
+        more = [mark] if any(marks) else []
+        add_row(listed, info.session_id, info.user, info.title, f"{info.count:,}", written, left, *more)
     return listed
+
+
+def _marks(info: SessionInfo) -> str:
+    flags = ["archived"] * info.archived + ["pinned"] * info.pinned
+    return ", ".join([*flags, *(f"tag {tag}" for tag in info.tags)])
 
 
 def _print_block(info: SessionInfo) -> None:
@@ -75,6 +88,8 @@ def _print_block(info: SessionInfo) -> None:
         facts.append(f"user {one_line(info.user)}")
     if info.title:
         facts.append(f"title: {one_line(info.title)}")
+    if marks := _marks(info):
+        facts.append(one_line(marks))
     print_wrapped(out, Text("  " + ", ".join(facts)), indent=2)
 
 

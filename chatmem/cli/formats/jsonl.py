@@ -6,6 +6,7 @@ Each session begins with a line of its own; then comes one line per message, old
      "updated_at": "...", "count": 2}
     {"session": "a", "seq": 0, "id": "m1", "created_at": "...", "type": "human", "text": "Hi", "record": "AQIA..."}
 
+A session that is archived, pinned or tagged has `archived`, `pinned` or `tags` too.
 `ttl` is in seconds from the export. `record` is the message as chatmem stores it (docs/format.md), in base64, but
 neither compressed nor encrypted; `import` reads nothing else of the line. The other fields are for people and other
 programs.
@@ -21,6 +22,7 @@ from typing import Any, NamedTuple
 from chatmem import Entry, SessionInfo
 from chatmem.codec import record
 from chatmem.codec.record import Encoded
+from chatmem.core.marks import change_of
 from chatmem.search import text_of
 
 FORMAT = 1
@@ -40,6 +42,9 @@ class Head(NamedTuple):
     created: int | None
     updated: int | None
     """`created` and `updated` are in microseconds since 1970."""
+    archived: bool | None = None
+    pinned: bool | None = None
+    tags: tuple[str, ...] | None = None
 
 
 NO_HEAD = Head(None, None, None, None, None, None)
@@ -47,6 +52,7 @@ NO_HEAD = Head(None, None, None, None, None, None)
 
 def head_line(info: SessionInfo) -> dict[str, Any]:
     """Return the first line of a session."""
+    marks = {"archived": info.archived, "pinned": info.pinned, "tags": list(info.tags)}
     return {
         "chatmem": FORMAT,
         "session": info.session_id,
@@ -57,6 +63,7 @@ def head_line(info: SessionInfo) -> dict[str, Any]:
         "created_at": info.created_at and info.created_at.isoformat(),
         "updated_at": info.updated_at and info.updated_at.isoformat(),
         "count": info.count,
+        **{name: value for name, value in marks.items() if value},
     }
 
 
@@ -73,7 +80,16 @@ def read_head(row: Mapping[str, Any]) -> Head:
     if ttl is not None and ttl <= 0:
         raise LineError('"ttl" must be above 0, or null')
     created, updated = (_time(_field(row, name, str)) for name in ("created_at", "updated_at"))
-    return Head(user or None, title, _field(row, "metadata", dict), ttl, created, updated)
+    return Head(user or None, title, _field(row, "metadata", dict), ttl, created, updated, *_marks(row))
+
+
+def _marks(row: Mapping[str, Any]) -> tuple[bool | None, bool | None, tuple[str, ...] | None]:
+    archived, pinned, tags = (row.get(name) for name in ("archived", "pinned", "tags"))
+    try:
+        change_of(archived, pinned, tags)
+    except ValueError as error:
+        raise LineError(str(error)) from None
+    return archived, pinned, None if tags is None else tuple(tags)
 
 
 def _field(row: Mapping[str, Any], name: str, kind: Any) -> Any:

@@ -13,6 +13,7 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.base import Command
 
 _EMPTY = b"return 0"
+_MARKED = "archived, pinned and tagged sessions, and memory.count"
 
 
 def needed_commands(first: bytes, second: bytes) -> Iterator[Command]:
@@ -51,6 +52,9 @@ def _optional_commands(key: bytes) -> Iterator[tuple[Command, str]]:
     """Yield a call of each command that only some features need, and the feature."""
     yield ("SCAN", b"0", b"COUNT", b"1"), "commands that work on all sessions"
     yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
+    for name in ("ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"):
+        yield (name, key, b"-", b"-"), _MARKED
+    yield ("ZCARD", key), _MARKED
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
 
