@@ -150,6 +150,5 @@ def test_no_import_circles() -> None:
 
 @pytest.mark.parametrize("module", FILES)
 def test_no_file_is_long(module: str) -> None:
-    """At most 400 lines, docstrings included. Those of the synchronous `History` are copies, so it may be longer."""
-    most = 500 if module == "chatmem.sync.history" else 400
-    assert len(FILES[module].read_text().splitlines()) <= most
+    """At most 400 lines, docstrings included."""
+    assert len(FILES[module].read_text().splitlines()) <= 400

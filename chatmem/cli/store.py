@@ -19,7 +19,8 @@ from chatmem.core.state import to_info
 from chatmem.core.writer import Writer
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.history import History
-from chatmem.scripts.calls import Info, Reads, refusal
+from chatmem.scripts.answers import Info, refusal
+from chatmem.scripts.calls import Reads
 from chatmem.sessions import Sessions
 from chatmem.sync import ChatMemory
 from chatmem.transports.driving import drive

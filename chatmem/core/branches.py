@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from chatmem.codec import record
 from chatmem.model import Branch, Entry, Siblings
-from chatmem.scripts.calls import Branches
+from chatmem.scripts.answers import Branches
 
 _NOTHING = -1
 """The position that branches share if they share none."""

@@ -14,8 +14,8 @@ from chatmem.core.reader import ENTRIES_PER_CALL, Reader
 from chatmem.core.session import Session
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.model import Entry
-from chatmem.scripts import calls
-from chatmem.scripts.calls import Code
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Code
 from chatmem.transports.base import Command
 
 Copy = Callable[[Entry, bytes], Encoded]
@@ -127,7 +127,7 @@ async def _commit(
             await fork.run(fork.register(fork.user_name, "CH"))
     finally:
         policy.calls.end(call)
-    refusal = calls.refusal(reply)
+    refusal = answers.refusal(reply)
     if refusal is None:
         return True
     with fork.named:

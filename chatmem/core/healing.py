@@ -13,8 +13,8 @@ from chatmem.core.keys import field
 from chatmem.core.session import Session
 from chatmem.errors import NotYoursError, TornSessionError, UnavailableError
 from chatmem.model import Entry
-from chatmem.scripts import calls
-from chatmem.scripts.calls import Code, Refusal
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Code, Refusal
 
 RECORDS_PER_CALL = 256
 """How many records a rebuild reads at a time."""
@@ -83,9 +83,9 @@ async def _rebuild(session: Session, part: bytes, user: bytes) -> None:
                 after, None, RECORDS_PER_CALL, newest=False, size=BYTES_PER_CALL, all_branches=True
             ).command
         )
-        if calls.refusal(reply):
+        if answers.refusal(reply):
             return
-        page = calls.Page(*reply[1:])
+        page = answers.Page(*reply[1:])
         entries, more = await decoder.entries(page.elements, page.first), bool(page.more)
         times += [record.from_datetime(entry.created_at) for entry in entries if entry.created_at is not None]
         times = [min(times), max(times)] if times else []

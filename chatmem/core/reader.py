@@ -17,8 +17,9 @@ from chatmem.core.steps import STEP_CHARACTERS
 from chatmem.core.window import Selection, Window
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match
-from chatmem.scripts import calls
-from chatmem.scripts.calls import Ends, Page, Read
+from chatmem.scripts import answers
+from chatmem.scripts.answers import Ends, Page
+from chatmem.scripts.calls import Read
 from chatmem.search import Best, Query, text_of
 from chatmem.transports.base import Command
 
@@ -62,7 +63,7 @@ class Reader:
         """
         for _ in range(ATTEMPTS):
             reply, *others = await self.session.read(read.command, *commands)
-            refusal = calls.refusal(reply)
+            refusal = answers.refusal(reply)
             if refusal is None:
                 return read.answer(reply[1:]), others
             await mend(self.session, refusal)

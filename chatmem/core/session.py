@@ -20,8 +20,9 @@ from chatmem.core.keys import (
 from chatmem.core.marks import text_of
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, UnavailableError
-from chatmem.scripts import calls
-from chatmem.scripts.calls import How, Refusal, Shared, Written
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Refusal, Written
+from chatmem.scripts.calls import How, Shared
 from chatmem.transports.base import Command, Transport
 
 ATTEMPTS = 10
@@ -91,7 +92,7 @@ class Session:
         if self.user is not None:
             extra.append(self.register(self.user_name, "TTL"))
         replies = await self.run(*commands, *extra)
-        touched = calls.written(replies[len(commands)])
+        touched = answers.written(replies[len(commands)])
         if self.user is not None:
             await self.check_marks(touched, replies[-1], "TTL")
         elif isinstance(touched, Written) and touched.user:
@@ -151,12 +152,12 @@ class Session:
             (reply,) = await self.confirmed(command)
         elif self.user is not None and how is not None:
             reply, listed = await self.send(command, self.register(self.user_name, how, now=now))
-            done = calls.written(reply)
+            done = answers.written(reply)
             await self.check_marks(done, listed, how, now=now)
             return done
         else:
             (reply,) = await self.send(command)
-        done = calls.written(reply)
+        done = answers.written(reply)
         if how is not None and isinstance(done, Written) and done.user:
             await self.enter(done, how, now=now)
         return done

@@ -7,8 +7,8 @@ from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import log_of
 from chatmem.core.session import ATTEMPTS, Session
 from chatmem.model import Change
-from chatmem.scripts import calls
-from chatmem.scripts.calls import News
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import News
 
 
 class SessionChanges(Changes[Change]):
@@ -43,7 +43,7 @@ class SessionChanges(Changes[Change]):
         read = calls.changes(keys, session.user_name, session.claim, since=self._known, after=after)
         for _ in range(ATTEMPTS):
             (reply,) = await session.run(read.command)
-            refusal = calls.refusal(reply)
+            refusal = answers.refusal(reply)
             if refusal is None:
                 return read.answer(reply[1:])
             await mend(session, refusal)

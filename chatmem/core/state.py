@@ -14,7 +14,7 @@ from chatmem.core.policy import Policy
 from chatmem.core.session import sealer_of
 from chatmem.errors import CorruptRecordError
 from chatmem.model import SessionInfo
-from chatmem.scripts.calls import Info
+from chatmem.scripts.answers import Info
 
 _logger = logging.getLogger("chatmem")
 

@@ -10,8 +10,8 @@ from chatmem.core.reader import Reader
 from chatmem.core.session import ATTEMPTS, Session
 from chatmem.core.state import metadata_in
 from chatmem.errors import ConflictError, UnavailableError
-from chatmem.scripts import calls
-from chatmem.scripts.calls import Code, Refusal, Written
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Code, Refusal, Written
 
 MERGES = 100
 """How often metadata is merged anew because other metadata came in between."""
@@ -80,7 +80,7 @@ async def _update(session: Session, told: list[bytes], change: bytes, expected: 
             reply, *listed = await session.run(*commands)
         finally:
             session.policy.calls.end(call)
-        done = calls.written(reply)
+        done = answers.written(reply)
         if isinstance(done, Refusal):
             if done.code == Code.CONFLICT and done.details[1:] == (b"metadata",):
                 return done

@@ -10,7 +10,7 @@ from chatmem.core.keys import name_of, user_keys, user_log
 from chatmem.core.policy import Policy
 from chatmem.model import SessionChange
 from chatmem.scripts import calls
-from chatmem.scripts.calls import UserNews
+from chatmem.scripts.answers import UserNews
 from chatmem.transports.base import Transport
 
 _MOST = 1000

@@ -28,8 +28,9 @@ from chatmem.core.telemetry import observed
 from chatmem.core.user_changes import UserChanges
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.model import Match, SessionChange, SessionInfo, SessionPage
-from chatmem.scripts import calls
-from chatmem.scripts.calls import STATE_FIELDS, Info, Order, Page
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Info, Page
+from chatmem.scripts.calls import STATE_FIELDS, Order
 from chatmem.search import Best, Query
 from chatmem.transports.base import Command, Transport
 
@@ -146,7 +147,7 @@ class UserIndex:
         are_left = await self._drop(listed)
         for one in sessions:
             one.know_marks(b"")
-        return sum(calls.refusal(reply) is None for reply in replies), are_left
+        return sum(answers.refusal(reply) is None for reply in replies), are_left
 
     @observed
     async def search(self, query: str, *, limit: int) -> list[Match]:
@@ -167,7 +168,7 @@ class UserIndex:
             replies = await self._run([page.command for page in pages])
         except CorruptRecordError:  # of one of them
             return [None] * len(readers)
-        return [None if calls.refusal(reply) else Page(*reply[1:]) for reply in replies]
+        return [None if answers.refusal(reply) else Page(*reply[1:]) for reply in replies]
 
     async def _search_one(self, reader: Reader, page: Page | None, wanted: Query, best: Best[Match]) -> None:
         try:

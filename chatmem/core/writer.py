@@ -27,8 +27,9 @@ from chatmem.errors import (
     UnavailableError,
 )
 from chatmem.model import Appended, Edited, Entry, Switched
-from chatmem.scripts import calls
-from chatmem.scripts.calls import Code, How, Part, Refusal, Shared, Written
+from chatmem.scripts import answers, calls
+from chatmem.scripts.answers import Code, Refusal, Written
+from chatmem.scripts.calls import How, Part, Shared
 from chatmem.transports.base import Command
 
 RESEALS = 100
@@ -223,7 +224,7 @@ class Writer:
         session = self._session
         for _ in range(ATTEMPTS):
             (reply,) = await session.run(calls.edit(session.written_keys, session.shared(ttl=ttl), b"touch"))
-            done = calls.written(reply)
+            done = answers.written(reply)
             if isinstance(done, Written):
                 if done.user and ttl:
                     await session.enter(done, "NX", ttl=ttl)
@@ -243,7 +244,7 @@ class Writer:
             time, reply = await session.run(calls.registered(index, name), command)
         else:
             (reply,) = await session.run(command)
-        done = calls.written(reply)
+        done = answers.written(reply)
         if isinstance(done, Refusal):
             await mend(session, done)
         elif done.user and (session.user is None or (done.marks and not marked)):

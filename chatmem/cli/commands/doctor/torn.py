@@ -9,7 +9,8 @@ from chatmem.cli.store import Store
 from chatmem.core.healing import mend
 from chatmem.core.keys import session_keys
 from chatmem.errors import ChatMemError, UnavailableError
-from chatmem.scripts.calls import Code, Reads, Refusal, refusal
+from chatmem.scripts.answers import Code, Refusal, refusal
+from chatmem.scripts.calls import Reads
 from chatmem.transports.driving import drive
 
 _REBUILDS = "--fix rebuilds it from the messages, as the next write does; see eviction above"
