@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
 from chatmem.core.annotating import Annotating
+from chatmem.core.annotations import resealed
 from chatmem.core.branching import Branching
 from chatmem.core.checks import check_count, target
 from chatmem.core.forking import build, slices
 from chatmem.core.policy import Policy
-from chatmem.core.reader import ENTRIES_PER_CALL, Reader
+from chatmem.core.reader import ENTRIES_PER_CALL, Reader, Slice
 from chatmem.core.reading import Reads
 from chatmem.core.session import ATTEMPTS, Session
 from chatmem.core.telemetry import observed
@@ -18,6 +21,7 @@ from chatmem.core.writing import Writes
 from chatmem.deprecated import renamed_argument
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.model import Entry
+from chatmem.scripts.calls import Part
 from chatmem.transports.base import Transport
 
 
@@ -80,7 +84,9 @@ class History(Reads, Writes, Branching, Annotating):
 
     @observed
     async def reencrypt(self) -> int:
-        """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.
+        """Encrypt with the memory's newest key whatever another key encrypted, or none, all branches included.
+
+        Title, metadata, annotations and summary are encrypted anew, too.
 
         Positions, ids and times stay. One round trip for each 256 messages, and one for each message that is encrypted
         anew. If others write meanwhile, more round trips read those messages again.
@@ -116,8 +122,23 @@ class History(Reads, Writes, Branching, Annotating):
                 else:
                     count += 1
             else:
+                await self._reencrypt_annotations(part)
                 more, after = part.more, part.entries[-1].seq if part.entries else after
+        summary = await self.summary()
+        if summary is not None and summary.up_to is not None:
+            with suppress(ConflictError):  # somebody else has stored another one
+                await self.summarize(up_to=summary.up_to, summary=summary.messages)
         return count
+
+    async def _reencrypt_annotations(self, part: Slice) -> None:
+        for entry, text in zip(part.entries, part.page.annotations, strict=bool(part.page.annotations)):
+            if parts := resealed(self._session, text, entry.seq):
+                await self._annotate_again(entry.seq, parts)
+
+    async def _annotate_again(self, seq: int, parts: list[Part]) -> None:
+        with suppress(NotFoundError):  # somebody else has removed the message
+            where = target("message", seq)
+            await self._writer.edit(b"annotate", *where, places=[seq], how=None, pack=lambda _: parts)
 
     async def _reencrypt_one(self, entry: Entry, element: bytes, version: int) -> int:
         """Encrypt one message anew; return the session's new version."""

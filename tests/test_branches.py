@@ -13,7 +13,8 @@ from tests import providers
 from tests.branch_model import BranchModel
 from tests.conftest import Connect
 
-KEYS = chatmem.KeyRing({"k1": bytes(range(32))})
+OLD, NEW = {"k1": bytes(range(32))}, {"k2": bytes(32)}
+KEYS = chatmem.KeyRing(OLD)
 STEPS = 40
 SEALED: dict[str, Any] = {"encryption": KEYS}
 WAYS: list[dict[str, Any]] = [{}, {"max_messages": 5}, SEALED, {**SEALED, "compression": "zstd"}]
@@ -217,3 +218,21 @@ async def test_random_operations(connect: Connect, seed: int) -> None:
     for _ in range(STEPS):
         await walk.step()
         await walk.check()
+
+
+async def test_new_keys(connect: Connect) -> None:
+    """Branches, summary and annotations are encrypted anew, and are the same after that."""
+    ways: list[tuple[dict[str, Any], dict[str, bytes], dict[str, bytes]]] = [
+        ({}, OLD, OLD),
+        (SEALED, {**OLD, **NEW}, NEW),
+    ]
+    for before, after, only in ways:
+        walk = Walk(connect(**before).history("new keys"), random.Random(1), None)
+        for _ in range(STEPS):
+            await walk.step()
+        walk.history = connect(encryption=chatmem.KeyRing(after)).history("new keys")
+        await walk.history.reencrypt()
+        await walk.check()
+        walk.history = connect(encryption=chatmem.KeyRing(only, read_plain=False)).history("new keys")
+        await walk.check()
+        await walk.history.clear()

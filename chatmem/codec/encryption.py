@@ -82,7 +82,9 @@ class KeyRing:
         """the first bytes of everything that it seals"""
         self.read_plain = read_plain
         """whether to read data that are not encrypted"""
-        self._digest_key = hashlib.sha256(b"chatmem digest" + keys[self.newest.decode()]).digest()
+        newest = self.newest.decode()
+        names = [newest, *(name for name in keys if name != newest)]
+        self._digest_keys = [hashlib.sha256(b"chatmem digest" + keys[name]).digest() for name in names]
 
     def __repr__(self) -> str:
         return f"KeyRing({[name.decode() for name in self._ciphers]})"
@@ -115,7 +117,11 @@ class KeyRing:
 
         Without the key, nobody can guess contents and compare.
         """
-        return hashlib.blake2b(digest, digest_size=6, key=self._digest_key).hexdigest().encode() if digest else b""
+        return _keyed(digest, self._digest_keys[0]) if digest else b""
+
+    def old_digests(self, digest: bytes) -> list[bytes]:
+        """Return what `digest` returned while an older key of the ring was the newest."""
+        return [_keyed(digest, key) for key in self._digest_keys[1:]]
 
     def cipher(self, name: bytes, place: bytes | None) -> AESGCM:
         """Return the cipher of a session; without `place`, that of the ring's own key.
@@ -191,6 +197,10 @@ class Sealer:
         head, nonce, sealed = _parts(binascii.a2b_base64(text[1:], strict_mode=True), 0)
         context = name.encode() if head[0] & _BOUND else b"%b:%b" % (name.encode(), self._session)
         return _opened(self._cipher(head), nonce, sealed, head + context)
+
+
+def _keyed(digest: bytes, key: bytes) -> bytes:
+    return hashlib.blake2b(digest, digest_size=6, key=key).hexdigest().encode()
 
 
 def _parts(data: bytes, at: int) -> tuple[bytes, bytes, bytes]:

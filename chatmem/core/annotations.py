@@ -41,9 +41,29 @@ def sealed(session: Session, pairs: Iterable[tuple[bytes, bytes]], position: int
     for key, value in pairs:
         if session.sealer is None:
             yield Part(key, b"", value)
+            continue
+        ring = session.sealer.ring
+        text = b"[%b,%b]" % (key, value) if value else b""
+        yield Part(ring.digest(key), b"", session.sealer.seal_text(_name(position), text))
+        for old in (key, *ring.old_digests(key)):  # what was stored in plain text, or with an older key
+            yield Part(old, b"", b"")
+
+
+def resealed(session: Session, text: bytes, position: int) -> list[Part]:
+    """Return what encrypts stored annotations with the newest key, if they are still the stored ones then."""
+    parts = list[Part]()
+    for line in text.splitlines():
+        stored, _, value = line.partition(b"\t")
+        try:
+            key, found = _opened(session, stored, value, position)
+        except ValueError:  # it stays as it is
+            continue
+        new, *_others = sealed(session, encoded({key: found}), position)
+        if stored == new.id:
+            parts.append(Part(stored, value, new.record))
         else:
-            text = b"[%b,%b]" % (key, value) if value else b""
-            yield Part(session.sealer.ring.digest(key), b"", session.sealer.seal_text(_name(position), text))
+            parts += [new, Part(stored, value, b"")]
+    return parts
 
 
 def annotated(session: Session, entry: Entry, text: bytes) -> Entry:

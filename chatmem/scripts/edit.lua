@@ -11,7 +11,7 @@
 --       "summarize": 9 and 10 as above: the last message that the summary speaks of, 11 and 12 empty, then for each of its
 --                  messages "", "", the record;
 --       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
---                  for each pair its key, "", its value, empty to remove it;
+--                  for each pair its key, the value that must be stored, empty for any, its value, empty to remove it;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it, 11 "=" and the metadata that the
 --                 state must hold until then, empty for any; if marks change or a revision is expected, 12 the revision
 --                 that the session must have, empty for any, 13 what changes: "1" or "0" for archived, "." to keep that,

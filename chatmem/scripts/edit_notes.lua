@@ -44,6 +44,11 @@ function tasks.annotate()
   local field = 'a' .. written(position)
   local keys, values = pairs_in(session.index ~= NO_INDEX and redis.call('HGET', ids, field) or '')
   for at = HEAD + 1, #ARGV, 3 do
+    if ARGV[at + 1] ~= '' and ARGV[at + 1] ~= values[ARGV[at]] then
+      return {version, -1, 0}
+    end
+  end
+  for at = HEAD + 1, #ARGV, 3 do
     if not values[ARGV[at]] then
       keys[#keys + 1] = ARGV[at]
     end

@@ -50,7 +50,9 @@ class History(Reads, Writes, Branching, Annotating):
         return History(drive(self._core.fork(new_session_id, up_to=up_to, expected_version=expected_version)))
 
     def reencrypt(self) -> int:
-        """Encrypt with the memory's newest key whatever another key encrypted, or none; title and metadata too.
+        """Encrypt with the memory's newest key whatever another key encrypted, or none, all branches included.
+
+        Title, metadata, annotations and summary are encrypted anew, too.
 
         Positions, ids and times stay. One round trip for each 256 messages, and one for each message that is encrypted
         anew. If others write meanwhile, more round trips read those messages again.
