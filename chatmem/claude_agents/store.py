@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _SESSIONS_PER_PAGE = 1000
 _SUBPATH = "claude_agents_subpath:"
-"""The beginning of the metadata keys that name the transcripts of subagents: true for those that there are."""
+"""The beginning of the metadata keys that name the transcripts of subagents."""
 
 
 class ChatmemSessionStore:
@@ -149,7 +149,7 @@ class ChatmemSessionStore:
         """
         subpath, subpaths = _subpath(key), await self._subpaths(key)
         if subpath in subpaths:
-            await self._main(key).update(metadata={_SUBPATH + str(subpath): False}, merge=True)
+            await self._main(key).update(metadata={_SUBPATH + str(subpath): None}, merge=True)
         for one in subpaths if subpath is None else ():
             await self._of(key, one).clear()
         await self._history(key).clear()
@@ -178,7 +178,7 @@ class ChatmemSessionStore:
 
     async def _subpaths(self, key: SessionKey | SessionListSubkeysKey) -> list[str]:
         metadata = (await self._main(key).info()).metadata
-        return [name.removeprefix(_SUBPATH) for name, there in metadata.items() if name.startswith(_SUBPATH) and there]
+        return [name.removeprefix(_SUBPATH) for name in metadata if name.startswith(_SUBPATH)]
 
     async def _sessions(self, project_key: str) -> dict[str, SessionInfo]:
         """Return what is known of a project's sessions, by their ids in the SDK."""
