@@ -73,6 +73,15 @@ class Page(NamedTuple):
     """for each element its annotation, empty for none; nothing where there are none at all"""
 
 
+class Checked(NamedTuple):
+    """The answer to `check`."""
+
+    life: bytes
+    """the name of the session's life; empty if there is no session, or one of an early release"""
+    branched: int
+    """1 if the session has branches, else 0"""
+
+
 class Found(NamedTuple):
     """The answer to `message`."""
 

@@ -4,7 +4,7 @@
 -- name, with the id of the change before it, so that a listener knows whether it missed one.
 -- An entry of a session's log is "version kind first last", with positions, -1 for none. An entry of a user's log is
 -- "time kind session", see user.lua.
-local log = string.match(KEYS[#KEYS], '}:c$') and KEYS[#KEYS]
+local log = string.sub(KEYS[#KEYS], -3) == '}:c' and KEYS[#KEYS]
 local LOGGED = 1000 -- changes that a log keeps, roughly
 
 -- Sends a text to those who listen now. Servers before Redis 7 have no sharded channels.

@@ -68,9 +68,9 @@ class BlockingSubscription:
         return message
 
     def _begin(self) -> None:
-        client = self._clients.enter()
+        opened = self._clients.enter()
         try:
-            connection = self._connection = _connection(client, self._channel)
+            connection = self._connection = _connection(opened.client, self._channel)
         finally:
             self._clients.leave()
         connection.retry = Retry(NoBackoff(), 0)
