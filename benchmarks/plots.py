@@ -17,7 +17,10 @@ mpl.use("Agg")
 mpl.rcParams.update(
     {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
 )
-PALETTE = ("#d1242f", "#57606a", "#1a7f37", "#ff8f73", "#afb8c1", "#0969da", "#8250df", "#bf8700", "#f2b5d4")
+PALETTE = (
+    *("#d1242f", "#1a7f37", "#57606a", "#0550ae", "#24292f", "#ff8f73"),
+    *("#f2b5d4", "#afb8c1", "#0969da", "#8250df", "#bf8700"),
+)
 COLOURS = dict(zip((row.name for row in ROWS), PALETTE, strict=True))
 
 

@@ -54,7 +54,7 @@ def _metric(figures: dict[str, list[Figures]], name: str, metric: str) -> dict[s
     ratios = {
         base: statistics.median(ours / theirs[metric] for ours, theirs in zip(values, figures[base], strict=True))
         for base in BASES
-        if base in figures and all(one[metric] for one in figures[base])
+        if base in figures and all(one.get(metric) for one in figures[base])
     }
     return {"median": middle, "q1": low, "q3": high, "ratio_to": ratios}
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import redis
 
-from benchmarks.systems.base import TTL_SECONDS
+from benchmarks.systems.base import TTL_SECONDS, cluster_and_url
 
 TEMPLATE = "template-0000000000"
 
@@ -27,7 +27,8 @@ class Stage:
             url: a database that is empty, since this class empties it.
             documents: whether sessions are JSON documents which hold the session's name as well.
         """
-        self._redis = redis.Redis.from_url(url)
+        self._is_cluster, address = cluster_and_url(url)
+        self._redis: Any = (redis.RedisCluster if self._is_cluster else redis.Redis).from_url(address)
         self._documents = documents
         if self._redis.dbsize():
             raise RuntimeError("the database is not empty; a benchmark empties it, so give it one of its own")
@@ -78,12 +79,13 @@ class Stage:
         return self._names
 
     def server_cpu(self) -> float:
-        """Return the seconds of CPU that the server has used; 0 where it does not tell."""
+        """Return the seconds of CPU that the server, or a cluster's masters, have used; 0 where it does not tell."""
         try:
             info: dict[str, Any] = self._redis.info("cpu")
         except redis.RedisError:
             return 0.0
-        return float(info.get("used_cpu_user", 0) + info.get("used_cpu_sys", 0))
+        nodes: list[dict[str, float]] = list(info.values()) if self._is_cluster else [info]
+        return float(sum(one.get("used_cpu_user", 0) + one.get("used_cpu_sys", 0) for one in nodes))
 
     def close(self) -> None:
         """Empty the database and close the connection."""
