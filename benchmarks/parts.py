@@ -47,10 +47,10 @@ class Sampler:
         signal.setitimer(signal.ITIMER_VIRTUAL, EVERY, EVERY)
 
     def stop(self) -> dict[str, float]:
-        """Return what part of the samples each part has."""
+        """Return what part of the samples each part has. Without a sample, all is the client's."""
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
-        total = self._counted.total() or 1
-        return {name: self._counted[name] / total for name in SAMPLED}
+        counted = self._counted or Counter({SAMPLED[-1]: 1})
+        return {name: counted[name] / counted.total() for name in SAMPLED}
 
     def __enter__(self) -> Self:
         self._counts = True

@@ -188,4 +188,5 @@ def _print(
         cells = [cell(system, column) for column in columns]
         if not set(cells) <= {"-", "- / -"}:
             table.add_row(system, *cells)
-    console.print(table)
+    if table.row_count:
+        console.print(table)

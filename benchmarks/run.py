@@ -20,7 +20,7 @@ from benchmarks.environments import AbsentError
 from benchmarks.process import Process, start_up
 from benchmarks.rounds import Figures, alternate, summary
 from benchmarks.scenarios import SIZES, Size, scenarios
-from benchmarks.setting import corpus_file, database, machine, redis_stack, server
+from benchmarks.setting import corpus_file, database, drawn, machine, redis_stack, server
 from benchmarks.systems import BY_NAME, ROWS, Row
 from benchmarks.systems.base import cluster_and_url
 from tests.clusters import cluster
@@ -100,6 +100,8 @@ class Run:
     def _alternate(
         self, name: str, ask: dict[str, Callable[[], Figures]], rounds: int, request: dict[str, Any]
     ) -> None:
+        if not ask:
+            return
         started = time.monotonic()
         figures, absent = alternate(ask, rounds=rounds, shuffle=self._shuffle)
         self._result["scenarios"][name] = {"request": request, "systems": summary(figures), "absent": absent}
@@ -138,17 +140,8 @@ def main() -> None:
     file = asked.output / f"{asked.size}{'-cluster' if asked.cluster else ''}.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)
-    plots = [] if asked.only else _plots(result, asked.output)
+    plots = [] if asked.only else drawn("draw", result, asked.output)
     print(f"written: {', '.join(map(str, [file, *plots]))}")
-
-
-def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
-    try:
-        from benchmarks.plots import draw  # noqa: PLC0415 - matplotlib may be absent
-    except ModuleNotFoundError as error:
-        print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
-        return []
-    return draw(result, folder)
 
 
 if __name__ == "__main__":

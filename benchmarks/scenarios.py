@@ -63,9 +63,7 @@ USUAL = Size(
     passes=100,
 )
 SIZES = {
-    "smoke": replace(
-        USUAL, rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, passes=1
-    ),
+    "smoke": replace(USUAL, rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, passes=1),
     "quick": USUAL,
     "full": replace(USUAL, rounds=10, sessions=100, starts=7, long_rounds=3),
 }

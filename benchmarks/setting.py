@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -66,6 +67,17 @@ def corpus_file() -> Iterator[Path]:
         file = Path(folder, "corpus.json")
         file.write_text(json.dumps([message_to_dict(one) for one in chain.from_iterable(conversations().values())]))
         yield file
+
+
+def drawn(how: str, result: dict[str, Any], folder: Path) -> list[Path]:
+    """Let a function of `benchmarks.plots` draw a result; return the files, none if matplotlib is absent."""
+    try:
+        from benchmarks import plots  # noqa: PLC0415 - matplotlib may be absent
+    except ModuleNotFoundError as error:
+        print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
+        return []
+    files: list[Path] = getattr(plots, how)(result, folder)
+    return files
 
 
 def database(url: str, number: int) -> str:

@@ -28,7 +28,7 @@ class System:
         self._reader = hiredis.Reader(notEnoughData=self)
         self._unsent: list[bytes] = []
         self._waiting: list[tuple[asyncio.Future[list[Any]], int]] = []
-        self._socket.sendall(hiredis.pack_command(("SELECT", address.path.strip("/"))))
+        self._socket.sendall(_packed(("SELECT", address.path.strip("/"))))
         self._reply()
 
     def prepare(self, messages: Sequence[Message]) -> list[Any]:
@@ -58,7 +58,7 @@ class System:
     async def _ask(self, *commands: tuple[Any, ...]) -> list[Any]:
         loop = asyncio.get_running_loop()
         future: asyncio.Future[list[Any]] = loop.create_future()
-        self._unsent += map(hiredis.pack_command, commands)
+        self._unsent += map(_packed, commands)
         self._waiting.append((future, len(commands)))
         if len(self._waiting) == 1:
             loop.call_soon(self._exchange)
@@ -81,3 +81,7 @@ class System:
 
 def _key(session: str) -> str:
     return f"alone:{session}"
+
+
+_packed: Any = hiredis.pack_command
+"""Packs one command. Its annotations are of a tuple of one word."""
