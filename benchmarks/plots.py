@@ -29,14 +29,15 @@ COLOURS = dict(zip((row.name for row in ROWS), PALETTE, strict=True))
 
 
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw all plots of `run`; return their files."""
-    size = result["size"]
-    return [
-        _turns(result, folder / f"{size}-turn.png"),
-        _at_once(result, folder / f"{size}-at-once.png"),
-        _operations(result, folder / f"{size}-operations.png"),
-        _parts(result, folder / f"{size}-parts.png"),
-    ]
+    """Draw the plots of `run` for which it measured enough; return their files."""
+    plots = {
+        "turn": ("turn/1000", _turns),
+        "at-once": ("at_once/200", _at_once),
+        "operations": ("start", _operations),
+        "parts": ("application/50", _parts),
+    }
+    size, measured = result["size"], result["scenarios"]
+    return [plot(result, folder / f"{size}-{name}.png") for name, (last, plot) in plots.items() if last in measured]
 
 
 def save(figure: Any, file: Path, machine: dict[str, Any]) -> Path:

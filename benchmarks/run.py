@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--url", help="a Redis server whose databases 1 to 15 are empty; by default one is started")
     parser.add_argument("--search-url", help="Redis Stack, empty, for langchain-redis; by default one is started")
     parser.add_argument("--cluster", action="store_true", help=f"turns on a cluster of three masters: {IN_CLUSTERS}")
-    parser.add_argument("--only", default="", metavar="A,B", help="only scenarios whose names begin so; no plots")
+    parser.add_argument("--only", default="", metavar="A,B", help="only scenarios whose names begin so")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
     parser.set_defaults(size="full")
     asked = parser.parse_args()
@@ -137,10 +137,11 @@ def main() -> None:
         run = Run(SIZES[asked.size], rows, url, asked.search_url, stack.enter_context(corpus_file()), only)
         result = {"size": asked.size, **run.measure()}
     asked.output.mkdir(parents=True, exist_ok=True)
-    file = asked.output / f"{asked.size}{'-cluster' if asked.cluster else ''}.json"
+    name = asked.only.replace(",", "-").replace("/", "")
+    file = asked.output / ("cluster.json" if asked.cluster else f"{asked.size}{'-' * bool(name)}{name}.json")
     file.write_text(json.dumps(result, indent=1) + "\n")
     report.show(result)
-    plots = [] if asked.only else drawn("draw", result, asked.output)
+    plots = [] if asked.cluster else drawn("draw", result, asked.output)
     print(f"written: {', '.join(map(str, [file, *plots]))}")
 
 

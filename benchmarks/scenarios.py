@@ -22,7 +22,9 @@ class Scenario:
 
     def fits(self, row: Row) -> bool:
         """Return whether this is asked of a system."""
-        return not (self.asynchronous_only and not row.asynchronous) and not (self.tail_only and not row.reads_tail)
+        if self.asynchronous_only and not row.asynchronous:
+            return False
+        return not (self.tail_only and not row.reads_tail) and not (self.do == "application" and row.needs_search)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def test_turns_on_a_cluster(tmp_path: Path) -> None:
     """Three masters without replicas serve chatmem and redis-py's cluster client."""
     arguments = ["--smoke", "--cluster", "--systems", "chatmem,redis-py", "--output", str(tmp_path)]
     subprocess.run([sys.executable, "-m", "benchmarks.run", *arguments], cwd=ROOT, check=True)
-    result = json.loads((tmp_path / "smoke-cluster.json").read_text())
+    result = json.loads((tmp_path / "cluster.json").read_text())
     assert set(result["scenarios"]) == {"turn/50", "at_once/10", "at_once/50"}
     for scenario in result["scenarios"].values():
         assert set(scenario["systems"]) == {"chatmem", "redis-py"}
