@@ -11,10 +11,13 @@ from typing import Self
 SAMPLED = ("parse", "decode", "encode", "event loop", "client")
 """The parts of user time that samples tell apart. The event loop's is what tasks, futures and its transports take, and
 the client's all the rest, the program's own coroutines included."""
+COLLECTOR = "collector"
+"""The part of a sample that had to wait for a collection to end. It does not count: collections are timed."""
 PLACES = (
     ("transports/multiplexed.py:MultiplexedConnection.data_received", "parse"),
     ("/redis/_parsers/", "parse"),
     ("systems/by_hand.py:System._reply", "parse"),
+    ("worker.py:Measured._note_collection", COLLECTOR),
     ("codec/plain.py:decode_messages", "decode"),
     ("core/decoder.py:", "decode"),
     ("codec/record.py:encode", "encode"),
@@ -49,6 +52,7 @@ class Sampler:
     def stop(self) -> dict[str, float]:
         """Return what part of the samples each part has. Without a sample, all is the client's."""
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        del self._counted[COLLECTOR]
         counted = self._counted or Counter({SAMPLED[-1]: 1})
         return {name: counted[name] / counted.total() for name in SAMPLED}
 
