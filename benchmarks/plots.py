@@ -31,13 +31,13 @@ COLOURS = dict(zip((row.name for row in ROWS), PALETTE, strict=True))
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
     """Draw the plots of `run` for which it measured enough; return their files."""
     plots = {
-        "turn": ("turn/1000", _turns),
-        "at-once": ("at_once/200", _at_once),
-        "operations": ("start", _operations),
-        "parts": ("application/50", _parts),
+        "turn": ({"turn/10", "turn/50"}, _turns),
+        "at-once": ({"turn/50", "at_once/10", "at_once/50"}, _at_once),
+        "operations": ({"read/50", "append/50", "memory", "start"}, _operations),
+        "parts": ({"application/50"}, _parts),
     }
-    size, measured = result["size"], result["scenarios"]
-    return [plot(result, folder / f"{size}-{name}.png") for name, (last, plot) in plots.items() if last in measured]
+    size, measured = result["size"], set(result["scenarios"])
+    return [plot(result, folder / f"{size}-{name}.png") for name, (needed, plot) in plots.items() if needed <= measured]
 
 
 def save(figure: Any, file: Path, machine: dict[str, Any]) -> Path:
