@@ -18,7 +18,7 @@ from langchain_core.messages import BaseMessage
 import chatmem
 import chatmem.sync
 from benchmarks.setting import server
-from chatmem.codec import record
+from chatmem.codec import plain, record
 from chatmem.codec.compression import Compression, compression_of
 from tests.samples import conversations
 
@@ -74,7 +74,7 @@ def times(messages: list[BaseMessage], ways: dict[str, Compression | None]) -> d
             encoded = time.process_time()
             elements = [b"0:" + one for one in records]
             copied = time.process_time()
-            record.decode_messages(elements)
+            plain.decode_messages(elements)
             decoded = time.process_time()
             encoding, decoding = ((took / len(timed) * 1e6) for took in (encoded - start, decoded - copied))
             best[name] = (min(best[name][0], encoding), min(best[name][1], decoding))

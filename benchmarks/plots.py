@@ -10,25 +10,34 @@ from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from benchmarks.report import MICRO, MILLI, Column, numbers, throughput, value
+from benchmarks.report import MICRO, MILLI, Column, numbers, parts, throughput, value
 from benchmarks.systems import ROWS
 
 mpl.use("Agg")
 mpl.rcParams.update(
     {"font.size": 9, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.3}
 )
-PALETTE = ("#d1242f", "#57606a", "#1a7f37", "#ff8f73", "#afb8c1", "#0969da", "#8250df", "#bf8700", "#f2b5d4")
+PALETTE = (
+    *("#d1242f", "#1a7f37", "#57606a", "#0550ae", "#24292f", "#ff8f73"),
+    *("#f2b5d4", "#afb8c1", "#0969da", "#8250df", "#bf8700"),
+)
+LEAST = "hiredis"
+"""The system that does the least a turn can take."""
+STALL = 5
+"""Milliseconds that one command may keep the server."""
 COLOURS = dict(zip((row.name for row in ROWS), PALETTE, strict=True))
 
 
 def draw(result: dict[str, Any], folder: Path) -> list[Path]:
-    """Draw all plots of `run`; return their files."""
-    size = result["size"]
-    return [
-        _turns(result, folder / f"{size}-turn.png"),
-        _at_once(result, folder / f"{size}-at-once.png"),
-        _operations(result, folder / f"{size}-operations.png"),
-    ]
+    """Draw the plots of `run` for which it measured enough; return their files."""
+    plots = {
+        "turn": ({"turn/10", "turn/50"}, _turns),
+        "at-once": ({"turn/50", "at_once/10", "at_once/50"}, _at_once),
+        "operations": ({"read/50", "append/50", "memory", "start"}, _operations),
+        "parts": ({"application/50"}, _parts),
+    }
+    size, measured = result["size"], set(result["scenarios"])
+    return [plot(result, folder / f"{size}-{name}.png") for name, (needed, plot) in plots.items() if needed <= measured]
 
 
 def save(figure: Any, file: Path, machine: dict[str, Any]) -> Path:
@@ -55,6 +64,45 @@ def draw_scaling(result: dict[str, Any], folder: Path) -> list[Path]:
         axes.set_title(title, loc="left")
     grid[0].legend(frameon=False, fontsize=8)
     return [save(figure, folder / "scaling.png", result["machine"])]
+
+
+def draw_stalls(result: dict[str, Any], folder: Path) -> list[Path]:
+    """Draw the plot of `stalls`; return its file."""
+    figure, grid = plt.subplots(1, 2, figsize=(13, 4.8), sharey=True)
+    for axes, of in zip(grid, ("messages", "sessions of a user"), strict=True):
+        table = {int(length): found for length, found in result[f"milliseconds by {of}"].items()}
+        names = list(dict.fromkeys(name for found in table.values() for name in found))
+        for name, colour in zip(names, mpl.color_sequences["tab20"], strict=False):
+            points = [(length, found[name]) for length, found in table.items() if name in found]
+            axes.plot(*zip(*points, strict=True), marker="o", markersize=3, color=colour, label=name)
+        axes.axhline(STALL, color="#24292f", linestyle="--", linewidth=1)
+        axes.set(xscale="log", yscale="log", xlabel=of, ylabel="ms")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.legend(frameon=False, fontsize=6, loc="upper left", bbox_to_anchor=(1, 1))
+    grid[0].set_title(f"The longest time that one command keeps the server (dashed: {STALL} ms)", loc="left")
+    return [save(figure, folder / "stalls.png", result["machine"])]
+
+
+def _parts(result: dict[str, Any], file: Path) -> Path:
+    """Draw the CPU of a turn by parts, of systems that one thread serves, and where the least of all ends."""
+    figure, grid = plt.subplots(1, 2, figsize=(12, 3.8), sharey=True)
+    for axes, prefix, title in zip(grid, ("", "frozen_"), ("as it is", "with gc.freeze()"), strict=True):
+        named = parts(prefix)
+        names = [name for name in result["systems"] if value(result, named[-1][1], name) is not None]
+        left = dict.fromkeys(names, 0.0)
+        for (part, column), colour in zip(named, mpl.color_sequences["tab10"], strict=False):
+            widths = {name: value(result, column, name) or 0.0 for name in names}
+            axes.barh(names, list(widths.values()), left=list(left.values()), color=colour, label=part)
+            left = {name: left[name] + widths[name] for name in names}
+        if least := left.get(LEAST):
+            axes.axvline(least, color="#24292f", linestyle="--", linewidth=1)
+            for name, total in left.items():
+                axes.text(total, names.index(name), f" {total / least:.1f}x", va="center", fontsize=7)
+        axes.set(title=f"CPU a turn, us, {title}", xlim=(0, 1.1 * max(left.values(), default=1)))
+        axes.grid(visible=False, axis="y")
+    grid[0].invert_yaxis()
+    grid[1].legend(frameon=False, fontsize=7)
+    return save(figure, file, result["machine"])
 
 
 def _turns(result: dict[str, Any], file: Path) -> Path:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+
+from benchmarks.parts import SAMPLED
 
 MICRO = 1e6
 MILLI = 1e3
@@ -22,12 +24,14 @@ class Column:
     scenario: str
     metric: str = "p50"
     factor: float = MICRO
+    beside: str | None = None
+    """A metric that stands behind it, after a stroke."""
 
 
 def value(result: dict[str, Any], column: Column, system: str, part: str = "median") -> float | None:
     """Return what a system has in a column, in the column's unit; None where it was not measured."""
-    measured = result["scenarios"].get(column.scenario, {"systems": {}})["systems"].get(system)
-    return None if measured is None else float(measured[column.metric][part]) * column.factor
+    measured = result["scenarios"].get(column.scenario, {"systems": {}})["systems"].get(system, {})
+    return float(measured[column.metric][part]) * column.factor if column.metric in measured else None
 
 
 def ratio(result: dict[str, Any], column: Column, system: str, base: str) -> float | None:
@@ -44,7 +48,12 @@ def numbers(result: dict[str, Any], prefix: str) -> list[int]:
 
 def turns(result: dict[str, Any]) -> list[Column]:
     """Return the latency of a turn alone, by the length of the history."""
-    return [Column(f"{n:,} messages", f"turn/{n}") for n in numbers(result, "turn")]
+    return [Column(f"{n:,} messages", f"turn/{n}", beside="p99") for n in numbers(result, "turn")]
+
+
+def waiting(result: dict[str, Any]) -> list[Column]:
+    """Return the latency of turns at once, by their number."""
+    return [Column(f"{n:,} at once", f"at_once/{n}", beside="p99") for n in numbers(result, "at_once")]
 
 
 def throughput(result: dict[str, Any], metric: str, factor: float) -> list[Column]:
@@ -62,23 +71,37 @@ def application(metric: str, factor: float) -> list[Column]:
     ]
 
 
-def alone(result: dict[str, Any]) -> list[Column]:
-    """Return the operations by themselves, and what a session and a process cost."""
+def parts(prefix: str = "") -> list[tuple[str, Column]]:
+    """Return the parts of a turn's CPU, of 50 turns at once in a chat server's process, with what they are."""
+    heads = {"server_cpu": "server", "kernel": "kernel", "collector": "collector", **dict.fromkeys(SAMPLED, "")}
     return [
-        *(Column(f"read {n:,}, us", f"read/{n}") for n in numbers(result, "read")),
-        Column("append 2, us", "append/50"),
-        *(Column(f"last 20 of {n:,}, us", f"last20/{n}") for n in numbers(result, "last20")),
+        (head or metric, Column(head or metric, "application/50", prefix + metric)) for metric, head in heads.items()
+    ]
+
+
+def alone(result: dict[str, Any]) -> list[Column]:
+    """Return the operations by themselves."""
+    return [
+        *(Column(f"read {n:,}, us", f"read/{n}", beside="p99") for n in numbers(result, "read")),
+        Column("append 2, us", "append/50", beside="p99"),
+        *(Column(f"last 20 of {n:,}, us", f"last20/{n}", beside="p99") for n in numbers(result, "last20")),
+    ]
+
+
+def held() -> list[Column]:
+    """Return what a session and a new process take."""
+    return [
         Column("server bytes a message", "memory", "bytes", 1),
         Column("import, ms", "start", "import", MILLI),
         Column("first turn, ms", "start", "first_turn", MILLI),
+        Column("memory of the process, MB", "start", "resident", 1e-6),
     ]
 
 
 def beside() -> list[Column]:
     """Return the appends with and without large reads beside them."""
     return [
-        Column(f"{metric}, {words}, us", scenario, metric)
-        for metric in ("p50", "p99")
+        Column(f"{words}, us", scenario, beside="p99")
         for words, scenario in (("alone", "appends_alone"), ("beside 5 MB reads", "appends_beside_reads"))
     ]
 
@@ -87,7 +110,8 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     """Print all tables."""
     console = console or Console(width=250)
     console.print(", ".join(f"{key} {text}" for key, text in result["machine"].items()))
-    _table(console, result, "A turn alone, us (median; in brackets its quartiles)", turns(result), quartiles=True)
+    _table(console, result, "A turn alone, us: median / 99th percentile", turns(result))
+    _table(console, result, "A turn among others, us: median / 99th percentile", waiting(result))
     _table(console, result, "Turns a second, 50 messages of history", throughput(result, "per_second", 1))
     _table(console, result, "Client CPU a turn, us", throughput(result, "cpu", MICRO))
     _table(console, result, "Server CPU a turn, us", throughput(result, "server_cpu", MICRO))
@@ -95,8 +119,11 @@ def show(result: dict[str, Any], console: Console | None = None) -> None:
     _table(console, result, "Client CPU a turn in that process, us", application("cpu", MICRO))
     _table(console, result, "The garbage collector's part of it, us", application("collector", MICRO))
     _table(console, result, "The collector's longest pause, ms", application("longest_pause", MILLI))
-    _table(console, result, "One operation", alone(result))
-    _table(console, result, "Small appends, one after another", beside())
+    _table(console, result, "CPU a turn by parts in that process, us", [column for _, column in parts()])
+    _table(console, result, "The same with gc.freeze(), us", [column for _, column in parts("frozen_")])
+    _table(console, result, "One operation: median / 99th percentile", alone(result))
+    _table(console, result, "Small appends, one after another: median / 99th percentile", beside())
+    _table(console, result, "What a session and a new process take", held())
     _ratios(console, result, "chatmem")
     _ratios(console, result, "chatmem sync")
     for name, reason in {**result["absent"], **_failures(result)}.items():
@@ -111,15 +138,12 @@ def _failures(result: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def _table(
-    console: Console, result: dict[str, Any], title: str, columns: Sequence[Column], *, quartiles: bool = False
-) -> None:
+def _table(console: Console, result: dict[str, Any], title: str, columns: Sequence[Column]) -> None:
     def cell(system: str, column: Column) -> str:
-        middle = value(result, column, system)
-        if middle is None:
-            return "-"
-        low, high = (value(result, column, system, part) for part in ("q1", "q3"))
-        return f"{middle:,.0f} [{low:,.0f}-{high:,.0f}]" if quartiles else f"{middle:,.0f}"
+        found = [value(result, column, system)]
+        if column.beside is not None:
+            found.append(value(result, replace(column, metric=column.beside), system))
+        return " / ".join("-" if one is None else f"{one:,.0f}" for one in found)
 
     _print(console, title, result, columns, cell)
 
@@ -162,6 +186,7 @@ def _print(
         table.add_column(column.heading, justify="right", no_wrap=True)
     for system in result["systems"]:
         cells = [cell(system, column) for column in columns]
-        if set(cells) != {"-"}:
+        if not set(cells) <= {"-", "- / -"}:
             table.add_row(system, *cells)
-    console.print(table)
+    if table.row_count:
+        console.print(table)

@@ -40,7 +40,7 @@ def alternate(
 
 
 def summary(figures: dict[str, list[Figures]]) -> dict[str, Any]:
-    """Return, for each system and metric, the median, quartiles, and median ratio to the bases' in the same round."""
+    """Return, for each system and metric, median, quartiles, extremes, and median ratio to the bases' in the round."""
     return {
         name: {metric: _metric(figures, name, metric) for metric in rounds[0]}
         for name, rounds in figures.items()
@@ -54,9 +54,9 @@ def _metric(figures: dict[str, list[Figures]], name: str, metric: str) -> dict[s
     ratios = {
         base: statistics.median(ours / theirs[metric] for ours, theirs in zip(values, figures[base], strict=True))
         for base in BASES
-        if base in figures and all(one[metric] for one in figures[base])
+        if base in figures and all(one.get(metric) for one in figures[base])
     }
-    return {"median": middle, "q1": low, "q3": high, "ratio_to": ratios}
+    return {"median": middle, "q1": low, "q3": high, "min": min(values), "max": max(values), "ratio_to": ratios}
 
 
 def _quartiles(values: Sequence[float]) -> list[float]:

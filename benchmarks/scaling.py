@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.environments import AbsentError
 from benchmarks.process import Process
 from benchmarks.rounds import Figures, alternate, summary
-from benchmarks.setting import corpus_file, database, machine, server
+from benchmarks.setting import corpus_file, database, drawn, machine, server
 from benchmarks.systems import BY_NAME, ROWS, Row
 
 RESULTS = Path(__file__).parent / "results"
@@ -91,16 +91,7 @@ def main() -> None:
     asked.output.mkdir(parents=True, exist_ok=True)
     file = asked.output / "scaling.json"
     file.write_text(json.dumps(result, indent=1) + "\n")
-    print(f"written: {', '.join(map(str, [file, *_plots(result, asked.output)]))}")
-
-
-def _plots(result: dict[str, Any], folder: Path) -> list[Path]:
-    try:
-        from benchmarks.plots import draw_scaling  # noqa: PLC0415 - matplotlib may be absent
-    except ModuleNotFoundError as error:
-        print(f"no plots: {error}; pip install -r benchmarks/requirements.txt", file=sys.stderr)
-        return []
-    return draw_scaling(result, folder)
+    print(f"written: {', '.join(map(str, [file, *drawn('draw_scaling', result, asked.output)]))}")
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from benchmarks.systems import Row
@@ -22,7 +22,9 @@ class Scenario:
 
     def fits(self, row: Row) -> bool:
         """Return whether this is asked of a system."""
-        return not (self.asynchronous_only and not row.asynchronous) and not (self.tail_only and not row.reads_tail)
+        if self.asynchronous_only and not row.asynchronous:
+            return False
+        return not (self.tail_only and not row.reads_tail) and not (self.do == "application" and row.needs_search)
 
 
 @dataclass(frozen=True)
@@ -39,23 +41,33 @@ class Size:
     large: int
     """Messages of the session that is read again and again beside small appends: 5 MB in `quick` and `full`."""
     starts: int
+    long_rounds: int
+    """Rounds of turns in a chat server's process."""
     passes: int
-    """How often 50 turns at once are taken in a chat server's process. A full garbage collection comes by once in some
-    4,000 turns."""
+    """How often 50 turns at once are taken in each of them. A full garbage collection comes by once in some 4,000
+    turns."""
 
 
 HISTORIES = (10, 50, 200, 1000)
-AT_ONCE = (10, 50, 200)
+MOST_THREADS = 200
+AT_ONCE = (10, 50, 200, 1000)
 LONG = 100_000
 LARGE = 8200
+USUAL = Size(
+    rounds=4,
+    sessions=30,
+    histories=HISTORIES,
+    at_once=AT_ONCE,
+    long=LONG,
+    large=LARGE,
+    starts=1,
+    long_rounds=1,
+    passes=100,
+)
 SIZES = {
-    "smoke": Size(rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, starts=1, passes=1),
-    "quick": Size(
-        rounds=4, sessions=30, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=1, passes=100
-    ),
-    "full": Size(
-        rounds=10, sessions=100, histories=HISTORIES, at_once=AT_ONCE, long=LONG, large=LARGE, starts=7, passes=200
-    ),
+    "smoke": replace(USUAL, rounds=1, sessions=2, histories=(10, 50), at_once=(10, 50), long=200, large=200, passes=1),
+    "quick": USUAL,
+    "full": replace(USUAL, rounds=10, sessions=100, starts=7, long_rounds=3),
 }
 
 
@@ -66,7 +78,7 @@ def scenarios(size: Size) -> Iterator[Scenario]:
         yield Scenario(f"turn/{history}", {"action": "turn", "history": history, "sessions": few})
     for at_once in size.at_once:
         request = {"action": "turn", "history": 50, "sessions": max(size.sessions, at_once), "at_once": at_once}
-        yield Scenario(f"at_once/{at_once}", request)
+        yield Scenario(f"at_once/{at_once}", request, asynchronous_only=at_once > MOST_THREADS)
         if at_once == 50:
             yield Scenario(f"at_once_seen/{at_once}", {**request, "seen": True})
     for history in sorted({50, max(size.histories)}):

@@ -6,15 +6,15 @@ this is timed. Where a round only reads, its sessions are renamed, which is as g
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
-from itertools import count
 from typing import Any
 
 import redis
 
-from benchmarks.systems.base import TTL_SECONDS
+from benchmarks.systems.base import TTL_SECONDS, cluster_and_url
 
-TEMPLATE = "template-0000000000"
+TEMPLATE = "template-000000000000000"
 
 
 class Stage:
@@ -27,11 +27,11 @@ class Stage:
             url: a database that is empty, since this class empties it.
             documents: whether sessions are JSON documents which hold the session's name as well.
         """
-        self._redis = redis.Redis.from_url(url)
+        self._is_cluster, address = cluster_and_url(url)
+        self._redis: Any = (redis.RedisCluster if self._is_cluster else redis.Redis).from_url(address)
         self._documents = documents
         if self._redis.dbsize():
             raise RuntimeError("the database is not empty; a benchmark empties it, so give it one of its own")
-        self._numbers = count()
         self._dumps: dict[bytes, bytes] = {}
         self._names: list[str] = []
 
@@ -78,12 +78,15 @@ class Stage:
         return self._names
 
     def server_cpu(self) -> float:
-        """Return the seconds of CPU that the server has used; 0 where it does not tell."""
+        """Return the seconds of CPU that the server, or a cluster's masters, have used; 0 where it does not tell."""
         try:
-            info: dict[str, Any] = self._redis.info("cpu")
+            if self._is_cluster:
+                nodes: list[dict[str, float]] = list(self._redis.info("cpu", target_nodes="primaries").values())
+            else:
+                nodes = [self._redis.info("cpu")]
         except redis.RedisError:
             return 0.0
-        return float(info.get("used_cpu_user", 0) + info.get("used_cpu_sys", 0))
+        return float(sum(one.get("used_cpu_user", 0) + one.get("used_cpu_sys", 0) for one in nodes))
 
     def close(self) -> None:
         """Empty the database and close the connection."""
@@ -91,7 +94,8 @@ class Stage:
         self._redis.close()
 
     def _name(self) -> str:
-        return f"session-{next(self._numbers):011}"
+        """Return a name as long as the template's, which no other worker of a cluster draws."""
+        return f"session-{secrets.token_hex(8)}"
 
     def _keys(self) -> list[bytes]:
         return list(self._redis.scan_iter(match=f"*{TEMPLATE}*", count=1000))

@@ -19,7 +19,7 @@ import redis
 from langchain_core.messages import HumanMessage, SystemMessage
 
 import chatmem
-from benchmarks.setting import machine, server
+from benchmarks.setting import drawn, machine, server
 
 RESULTS = Path(__file__).parent / "results"
 STEPS = (1_000, 10_000, 100_000, 1_000_000)
@@ -178,6 +178,7 @@ def main() -> None:
     parser.add_argument("--url", help="a server whose data may go; by default a new one")
     parser.add_argument("--most", type=int, default=STEPS[-1], help="messages in the longest session")
     parser.add_argument("--sessions", type=int, default=SESSIONS, help="sessions of the user with the longest list")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the result and the plot")
     given = parser.parse_args()
     with ExitStack() as stack:
         url = stack.enter_context(server(given.url))
@@ -187,12 +188,14 @@ def main() -> None:
         users = {n: asyncio.run(of_user(url, clock, n)) for n in STEPS if n <= given.sessions}
         about = machine(url)
     result = {"machine": about, "milliseconds by messages": lengths, "milliseconds by sessions of a user": users}
-    (RESULTS / "stalls.json").write_text(json.dumps(result, indent=1) + "\n")
+    given.output.mkdir(parents=True, exist_ok=True)
+    (given.output / "stalls.json").write_text(json.dumps(result, indent=1) + "\n")
     for title, table in (("messages", lengths), ("sessions of a user", users)):
         columns = list(table)
         print(f"{title:34}" + "".join(f"{column:>12,}" for column in columns))
         for name in dict.fromkeys(name for column in table.values() for name in column):
             print(f"{name:34}" + "".join(f"{table[column].get(name, float('nan')):12.2f}" for column in columns))
+    drawn("draw_stalls", result, given.output)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""What a new process pays before its first answer: `python -m benchmarks.startup SYSTEM URL CORPUS`, one JSON line."""
+"""What a new process takes for its first answer: `python -m benchmarks.startup SYSTEM URL CORPUS`, one JSON line."""
 
 from __future__ import annotations
 
 import asyncio
 import importlib
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -22,8 +23,14 @@ async def _first_turn(system: Any, new: list[Any]) -> float:
     return took
 
 
+def resident() -> int:
+    """Return the memory that this process holds now, in bytes; 0 if the system does not tell."""
+    pages = Path("/proc/self/statm")
+    return int(pages.read_text().split()[1]) * resource.getpagesize() if pages.exists() else 0
+
+
 def main() -> None:
-    """Import the system and open its client, do its first turn, print both times in seconds."""
+    """Import the system, open its client, do its first turn; print both times in seconds, the memory held in bytes."""
     name, url, corpus = sys.argv[1:]
     row = BY_NAME[name]
     messages = next(Corpus(Path(corpus)).pairs())
@@ -31,14 +38,16 @@ def main() -> None:
     system: Any = importlib.import_module(f"benchmarks.systems.{row.module}").System()
     system.open(url)  # chatmem loads its modules when they are first used
     imported = time.perf_counter() - start
-    new = system.prepare(messages)
+    held = resident()
+    new = system.prepare(messages)  # for redis-py, chatmem makes them, which is no part of this
+    held -= resident()
     if row.asynchronous:
         first = asyncio.run(_first_turn(system, new))
     else:
         start = time.perf_counter()
         system.turn("startup", new)
         first = time.perf_counter() - start
-    print(json.dumps({"import": imported, "first_turn": first}))
+    print(json.dumps({"import": imported, "first_turn": first, "resident": held + resident()}))
 
 
 if __name__ == "__main__":

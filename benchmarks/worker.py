@@ -11,10 +11,11 @@ import json
 import math
 import os
 import platform
+import resource
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
@@ -23,6 +24,7 @@ from typing import IO, Any
 
 from benchmarks.corpus import Corpus
 from benchmarks.drivers import AsyncDriver, Call, ThreadDriver
+from benchmarks.parts import Sampler
 from benchmarks.stage import Stage
 from benchmarks.systems import BY_NAME, Row
 
@@ -66,6 +68,7 @@ class Worker:
         passes: int = 1,
         others: int = 0,
         skip: int = 0,
+        parts: bool = False,
     ) -> dict[str, Any]:
         """Time an action once on each of the sessions.
 
@@ -81,9 +84,10 @@ class Worker:
             passes: how many times all of this is done.
             others: how many more sessions lie in the server.
             skip: how many messages of the corpus the histories leave out at its beginning.
+            parts: whether to tell what the main thread spends its user time on.
         """
         self._make_template(history, others, skip)
-        measured = Measured(self._stage.server_cpu)
+        measured = Measured(self._stage.server_cpu, Sampler() if parts else None)
         names = self._stage.copies(sessions)
         for number in range(passes):
             if number:
@@ -97,15 +101,16 @@ class Worker:
     def application(self, **request: Any) -> dict[str, float]:
         """Time a round in a process that has imported what a chat server imports, without and with `gc.freeze`.
 
-        The imports cannot be undone, so later rounds of other scenarios have them too.
+        The imports cannot be undone, so later rounds of other scenarios have them too. Where one thread does all the
+        work, the figures have its parts.
         """
         for name in APPLICATION:
             with suppress(ModuleNotFoundError):  # a peer's environment has other packages
                 importlib.import_module(name)
-        usual = self.round(**request)
+        usual = self.round(**request, parts=self._row.asynchronous)
         gc.collect()
         gc.freeze()
-        frozen = self.round(**request)
+        frozen = self.round(**request, parts=self._row.asynchronous)
         gc.unfreeze()
         return {**usual, **{f"frozen_{metric}": value for metric, value in frozen.items()}}
 
@@ -157,30 +162,34 @@ class Worker:
 class Measured:
     """Adds up wall time, CPU of this process with all its threads and of the server, and the collector's time."""
 
-    def __init__(self, server_cpu: Callable[[], float]) -> None:
+    def __init__(self, server_cpu: Callable[[], float], sampler: Sampler | None = None) -> None:
         self._server_cpu = server_cpu
+        self._sampler = sampler
         self._took: list[float] = []
         self._pauses: list[float] = []
-        self._collecting_since = 0.0
-        self._wall = self._cpu = self._server = 0.0
+        self._collecting_since = self._collector_since = 0.0
+        self._wall = self._cpu = self._kernel = self._server = self._collector = 0.0
 
     def run(self, what: Callable[[], list[float]]) -> None:
         """Run it and add what it took."""
         if not self._took:
             gc.collect()  # what the preparation left is not this round's; once, as it costs more than a small pass
         gc.callbacks.append(self._note_collection)
-        server, wall, cpu = self._server_cpu(), time.perf_counter(), time.process_time()
-        self._took += what()
+        server, wall, cpu, kernel = self._server_cpu(), time.perf_counter(), time.process_time(), _kernel_seconds()
+        with self._sampler or nullcontext():
+            self._took += what()
         gc.callbacks.remove(self._note_collection)
         self._wall += time.perf_counter() - wall
         self._cpu += time.process_time() - cpu
+        self._kernel += _kernel_seconds() - kernel
         self._server += self._server_cpu() - server
 
     def _note_collection(self, phase: str, _info: dict[str, int]) -> None:
         if phase == "start":
-            self._collecting_since = time.perf_counter()
+            self._collecting_since, self._collector_since = time.perf_counter(), time.thread_time()
         else:
             self._pauses.append(time.perf_counter() - self._collecting_since)
+            self._collector += time.thread_time() - self._collector_since
 
     def result(self) -> dict[str, float]:
         """Return the figures of a call."""
@@ -190,10 +199,23 @@ class Measured:
             "p99": _quantile(self._took, 0.99),
             "per_second": number / self._wall,
             "cpu": self._cpu / number,
-            "collector": sum(self._pauses) / number,
+            "kernel": self._kernel / number,
+            "collector": self._collector / number,
             "longest_pause": max(self._pauses, default=0.0),
             "server_cpu": self._server / number,
+            **self._parts(),
         }
+
+    def _parts(self) -> dict[str, float]:
+        """Return the parts of user time; a sample cannot come while the collector runs."""
+        if self._sampler is None:
+            return {}
+        user = max(self._cpu - self._kernel - self._collector, 0.0) / len(self._took)
+        return {name: share * user for name, share in self._sampler.stop().items()}
+
+
+def _kernel_seconds() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_stime
 
 
 def _quantile(values: list[float], share: float) -> float:

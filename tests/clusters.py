@@ -78,19 +78,19 @@ class Node:
 
 
 class Cluster:
-    """Six nodes; the first three are masters."""
+    """Six nodes, of which the first three are masters, or three masters without replicas."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, replicas: bool = True) -> None:
         """Start them, with options beside those of a cluster."""
         self.nodes: list[Node] = []
         try:
-            self._form(folder, *options)
+            self._form(folder, 6 if replicas else 3, *options)
         except BaseException:
             self.close()
             raise
 
-    def _form(self, folder: Path, *options: str) -> None:
-        for number in range(6):
+    def _form(self, folder: Path, count: int, *options: str) -> None:
+        for number in range(count):
             self.nodes.append(Node(folder / str(number), *options))
         masters, replicas = self.nodes[:3], self.nodes[3:]
         borders = [SLOTS * part // 3 for part in range(4)]
@@ -99,11 +99,11 @@ class Cluster:
             master.run("CLUSTER", "ADDSLOTSRANGE", borders[index], borders[index + 1] - 1)
         for other in self.nodes[1:]:
             self.nodes[0].meet(other)
-        wait_until(lambda: all(node.is_ready(6) for node in self.nodes[:3]), seconds=30)
-        for replica, master in zip(replicas, masters, strict=True):
+        wait_until(lambda: all(node.is_ready(count) for node in masters), seconds=30)
+        for replica, master in zip(replicas, masters, strict=False):
             wait_until(partial(replica.knows, master))
             replica.run("CLUSTER", "REPLICATE", master.id)
-        wait_until(lambda: all(node.is_ready(6) for node in self.nodes), seconds=30)
+        wait_until(lambda: all(node.is_ready(count) for node in self.nodes), seconds=30)
         wait_until(lambda: all(node.run("ROLE")[3] == "connected" for node in replicas), seconds=30)
 
     @property
@@ -139,7 +139,7 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(*, replicas: bool = True) -> Iterator[Cluster]:
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="chatmem-", ignore_cleanup_errors=True))
-        yield stack.enter_context(closing(Cluster(Path(folder))))
+        yield stack.enter_context(closing(Cluster(Path(folder), replicas=replicas)))

@@ -33,6 +33,8 @@ ROWS = (
         note="with a dictionary trained on other conversations; the dictionary's own 64 KB are not counted",
     ),
     Row("redis-py", "redis_async", True, ("redis", "hiredis"), note="moves the bytes of chatmem's records undecoded"),
+    Row("valkey-glide", "glide", True, ("valkey-glide",), note="as redis-py, on one client with a core in Rust"),
+    Row("hiredis", "by_hand", True, ("hiredis",), note="the least: what all want at once goes out in one write"),
     Row(
         "openai-agents",
         "openai_session",

@@ -61,6 +61,11 @@ class SyncSystem(Protocol):
     def close(self) -> None: ...
 
 
+def cluster_and_url(url: str) -> tuple[bool, str]:
+    """Return whether the URL is a cluster's, and the URL of the server, or of a node, as redis-py spells it."""
+    return url.startswith("redis+cluster://"), url.replace("redis+cluster://", "redis://", 1)
+
+
 def slices(messages: list[Any]) -> list[list[Any]]:
     """Return the messages in portions that one call takes."""
     return [messages[i : i + SLICE] for i in range(0, len(messages), SLICE)]

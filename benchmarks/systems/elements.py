@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import redis
 from langchain_core.messages import messages_from_dict
 
 import chatmem.sync
 from benchmarks.corpus import Message
-from benchmarks.systems.base import slices
+from benchmarks.systems.base import cluster_and_url, slices
 
 SCRATCH = "scratch"
 
 
 def elements(url: str, messages: Sequence[Message]) -> list[bytes]:
     """Let chatmem store the messages and return what then stands in the server."""
-    with chatmem.sync.connect(url) as memory, redis.Redis.from_url(url) as client:
+    cluster, address = cluster_and_url(url)
+    opened: Any = (redis.RedisCluster if cluster else redis.Redis).from_url(address)
+    with chatmem.sync.connect(url) as memory, opened as client:
         history = memory.history(SCRATCH)
         for some in slices(messages_from_dict(list(messages))):
             history.append(*some)

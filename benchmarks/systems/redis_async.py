@@ -8,7 +8,7 @@ from typing import Any
 import redis.asyncio
 
 from benchmarks.corpus import Message
-from benchmarks.systems.base import CONNECTIONS, LAST, TTL_SECONDS, slices
+from benchmarks.systems.base import CONNECTIONS, LAST, TTL_SECONDS, cluster_and_url, slices
 
 
 class System:
@@ -16,7 +16,9 @@ class System:
 
     def open(self, url: str) -> None:
         self._url = url
-        self._redis = redis.asyncio.Redis.from_url(url, max_connections=CONNECTIONS)
+        cluster, address = cluster_and_url(url)
+        client: Any = redis.asyncio.RedisCluster if cluster else redis.asyncio.Redis
+        self._redis = client.from_url(address, max_connections=CONNECTIONS)
 
     def prepare(self, messages: Sequence[Message]) -> list[Any]:
         from benchmarks.systems.elements import elements  # noqa: PLC0415 - chatmem is no part of this system's start
