@@ -493,7 +493,7 @@ async def test_what_a_session_without_marks_costs(url: str, prefix: str) -> None
         memory.sessions("alice")
         calls = [(int(sent[2]), len(sent) - 3 - int(sent[2])) for sent in wire.sent if sent[0] == b"EVALSHA"]
         # append.lua and user.lua, edit.lua and user.lua, read.lua twice or three times, edit.lua and user.lua, user.lua
-        assert calls == [(3, 16), (2, 5), (3, 15), (2, 5), (3, 4), (3, 5), (3, 9), (3, 10), (2, 5), (2, 5)]
+        assert calls == [(3, 16), (2, 5), (3, 15), (2, 5), (3, 4), (3, 5), (3, 9), (3, 11), (2, 5), (2, 5)]
         keys = session_keys(prefix, "a")
         append = next(sent for sent in wire.sent if sent[0] == b"EVALSHA")
         append[3 + len(keys)] = b"other:1:1"  # the token of another process
