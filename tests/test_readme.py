@@ -135,7 +135,7 @@ class TestFastAPI:
         with chatmem.sync.connect(server, ttl=600) as memory, back_end(server) as client:
             memory.history("a", user=owner).append("Secret plans", ("ai", "Noted"))
             before = memory.history("a").info()
-            for method, path, query in (
+            calls: list[tuple[str, str, dict[str, str | int]]] = [
                 ("GET", "/chats/a", {}),
                 ("GET", "/chats/a", {"before": 1}),
                 ("POST", "/chats/a", {"text": "x"}),
@@ -145,7 +145,8 @@ class TestFastAPI:
                 ("PUT", "/chats/a/messages/0/rating", {"rating": "up"}),
                 ("PATCH", "/chats/a", {"title": "x"}),
                 ("DELETE", "/chats/a", {}),
-            ):
+            ]
+            for method, path, query in calls:
                 answer = client.request(method, path, params=query, headers={"x-user": "bob"})
                 assert (answer.status_code, answer.json()) == (404, {"detail": "NotFoundError"}), (method, path)
             assert client.get("/chats", headers={"x-user": "bob"}).json() == {"sessions": [], "next": None}
