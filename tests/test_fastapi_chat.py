@@ -288,6 +288,36 @@ class TestChanging:
         assert user.http.post(f"/chats/{chat}/regenerate", json=body).status_code == 404
         assert len(user.texts(chat)) == 2
 
+    def test_edit_a_question(self, user: User) -> None:
+        """The old question and its answer are kept, also if the edit is sent again; a switch shows them."""
+        chat, again = user.new(), str(uuid.uuid4())
+        for text in ("I am Alice.", "What is my name?"):
+            user.ask(chat, text)
+        before = user.texts(chat)
+        user.ask(chat, "I am Bob.", after=-1, id=again)
+        user.ask(chat, "I am Bob.", after=-1, id=again)
+        assert len(user.texts(chat)) == 2
+        assert user.ask(chat, "What is my name?") == "Your name is Bob."
+        siblings = user.page(chat)["messages"][0]["siblings"]
+        assert siblings == {"index": 1, "branches": [0, 1]}
+        assert user.http.put(f"/chats/{chat}/branch", json={"branch": 0}).status_code == 204
+        assert user.texts(chat) == before
+        for branch, status in ((99, 404), (-1, 422)):
+            assert user.http.put(f"/chats/{chat}/branch", json={"branch": branch}).status_code == status
+
+    def test_rate_an_answer(self, user: User) -> None:
+        """The chat keeps its version, so that no other tab reads it anew for that."""
+        chat = user.new()
+        user.ask(chat, "I am Alice.")
+        version = user.page(chat)["chat"]["version"]
+        for rating in ("up", "down", None):
+            assert user.http.put(f"/chats/{chat}/messages/1/rating", json={"rating": rating}).status_code == 204
+            page = user.page(chat)
+            assert [one["rating"] for one in page["messages"]] == [None, rating]
+            assert page["chat"]["version"] == version
+        assert user.http.put(f"/chats/{chat}/messages/1/rating", json={"rating": "?"}).status_code == 422
+        assert user.http.put(f"/chats/{chat}/messages/99/rating", json={"rating": "up"}).status_code == 404
+
     def test_rename_and_delete(self, user: User) -> None:
         chat, kept = user.new("One"), user.new("Two")
         assert user.http.patch(f"/chats/{chat}", json={"title": " New "}).status_code == 204

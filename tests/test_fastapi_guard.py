@@ -315,6 +315,8 @@ class TestOwners:
                 ("GET", "/messages", None),
                 ("POST", "/messages", message),
                 ("POST", "/regenerate", {"question": 0, "version": 1}),
+                ("PUT", "/branch", {"branch": 0}),
+                ("PUT", "/messages/0/rating", {"rating": "up"}),
                 ("PATCH", "", {"title": "x"}),
                 ("DELETE", "", None),
             ):

@@ -100,11 +100,34 @@ class TestFastAPI:
                 (0, "human"),
             ]
             assert page["next"] is None
+            assert page["entries"][0]["siblings"] == {"index": 1, "branches": [0, 1]}
             with redis.Redis.from_url(server) as raw:
                 assert all(raw.ttl(key) > 89 * 86_400 for key in raw.scan_iter())
                 client.delete("/chats/a")
                 client.delete("/chats/b")
                 assert list(raw.scan_iter()) == []
+
+    def test_versions_and_ratings(self, server: str) -> None:
+        """An edited question has the old one as its sibling, a switch is the way back, and pages have ratings."""
+        with back_end(server) as client:
+            for text in ("Hi", "Lima?"):
+                client.post("/chats/a", params={"text": text})
+            edited = client.post("/chats/a", params={"text": "Rome?", "after": 1}).json()
+            assert edited == {"seq": 5, "text": "I was sent 3 messages."}
+            assert client.put("/chats/a/messages/5/rating", params={"rating": "up"}).status_code == 200
+            answer, question, *_ = client.get("/chats/a").json()["entries"]
+            assert answer["annotations"] == {"rating": "up"}
+            assert (question["message"]["content"], question["siblings"]["index"]) == ("Rome?", 1)
+            client.put("/chats/a/branch", params={"branch": question["siblings"]["branches"][0]})
+            shown = [one["message"]["content"] for one in client.get("/chats/a").json()["entries"]]
+            assert shown == ["I was sent 3 messages.", "Lima?", "I was sent 1 messages.", "Hi"]
+            client.post("/chats/a", params={"text": "Hello", "after": -1})
+            assert len(client.get("/chats/a").json()["entries"]) == 2
+            client.put("/chats/a/messages/5/rating")
+            client.put("/chats/a/branch", params={"branch": 1})
+            assert not client.get("/chats/a").json()["entries"][0]["annotations"]
+            for path in ("branch?branch=99", "messages/99/rating?rating=up"):
+                assert client.put(f"/chats/a/{path}").status_code == 404
 
     @pytest.mark.parametrize("owner", ["alice", None])
     def test_what_is_anothers_or_nobodys(self, server: str, owner: str | None) -> None:
@@ -112,14 +135,18 @@ class TestFastAPI:
         with chatmem.sync.connect(server, ttl=600) as memory, back_end(server) as client:
             memory.history("a", user=owner).append("Secret plans", ("ai", "Noted"))
             before = memory.history("a").info()
-            for method, path, query in (
+            calls: list[tuple[str, str, dict[str, str | int]]] = [
                 ("GET", "/chats/a", {}),
                 ("GET", "/chats/a", {"before": 1}),
                 ("POST", "/chats/a", {"text": "x"}),
+                ("POST", "/chats/a", {"text": "x", "after": 0}),
                 ("POST", "/chats/a/regenerate", {"after": 0}),
+                ("PUT", "/chats/a/branch", {"branch": 0}),
+                ("PUT", "/chats/a/messages/0/rating", {"rating": "up"}),
                 ("PATCH", "/chats/a", {"title": "x"}),
                 ("DELETE", "/chats/a", {}),
-            ):
+            ]
+            for method, path, query in calls:
                 answer = client.request(method, path, params=query, headers={"x-user": "bob"})
                 assert (answer.status_code, answer.json()) == (404, {"detail": "NotFoundError"}), (method, path)
             assert client.get("/chats", headers={"x-user": "bob"}).json() == {"sessions": [], "next": None}
@@ -153,7 +180,9 @@ class TestFastAPI:
             *(("GET", f"/chats?before={cursor}") for cursor in ("zzz", "%00", "%FF", "MTo=", "e30=", "1", "")),
             *(("GET", f"/chats/a?before={cursor}") for cursor in ("zzz", "-1", "1.5", "", "nan", "9" * 5000)),
             *(("POST", f"/chats/a/regenerate?after={cursor}") for cursor in ("zzz", "-1", "1e400")),
-            *(("POST", "/chats/a"), ("PATCH", "/chats/a")),
+            *(("PUT", f"/chats/a/branch?branch={branch}") for branch in ("zzz", "-1", "")),
+            *(("PUT", f"/chats/a/messages/0/rating?rating={rating}") for rating in ("", "1")),
+            *(("POST", "/chats/a"), ("POST", "/chats/a?text=x&after=-2"), ("PATCH", "/chats/a")),
         ],
     )
     def test_wrong_arguments(self, server: str, method: str, path: str) -> None:

@@ -15,6 +15,7 @@ import chatmem
 import chatmem.sync
 from chatmem.core.window import without_halves
 from tests.exchanges import calls_of, conversations, halves, numbered
+from tests.providers import check
 
 
 def ids(messages: list[lc.BaseMessage]) -> list[str | None]:
@@ -89,6 +90,29 @@ class TestContract:
         await history.append(lc.ToolMessage("r", tool_call_id="1"))
         assert [m.type for m in await history.window(messages=10)] == ["human", "ai", "tool", "tool"]
         assert [m.type for m in await history.window(messages=2, start_on=None)] == []
+
+    async def test_what_follows_a_summary(self, history: chatmem.History) -> None:
+        """It may begin with an answer or a call, unless a limit leaves a gap, or the summary is no turn of the user."""
+        call = lc.AIMessage("", tool_calls=[{"name": "f", "args": {}, "id": "c"}])
+        await history.append(lc.SystemMessage("be kind"), "q0", call, lc.ToolMessage("r", tool_call_id="c"))
+        await history.append(("ai", "a"), "q1", ("ai", "a1"))
+        await history.summarize(up_to=1, summary=[lc.HumanMessage("sum", id="sum")])
+        whole = ["be kind", "sum", "", "r", "a", "q1", "a1"]
+        for limits in ({}, {"messages": 7}, {"tokens": 1000}, {"turns": 3}, {"token_counter": words, "tokens": 1000}):
+            window = await history.window(**limits)
+            assert [m.content for m in window] == whole
+            check(window)
+        for limits in ({"messages": 6}, {"turns": 1}, {"messages": 5, "token_counter": words}):
+            assert [m.content for m in await history.window(**limits)] == ["be kind", "sum", "q1", "a1"]
+        for limits in ({"tokens": 1}, {"messages": 1}, {"tokens": 1, "token_counter": words}):
+            assert [m.content for m in await history.window(**limits)] == ["be kind", "sum"]
+        await history.append(*(text for i in range(300) for text in (f"q{i + 2}", ("ai", f"a{i + 2}"))))
+        window = await history.window()
+        assert len(window) == 607
+        assert window[:7] == (await history.window(tokens=100_000))[:7]
+        assert [m.content for m in window[:7]] == whole
+        await history.summarize(up_to=1, summary=[lc.SystemMessage("sum", id="sum")])
+        assert [m.content for m in (await history.window())[:3]] == ["be kind", "sum", "q1"]
 
     async def test_a_damaged_record(self, history: chatmem.History, raw: Any, prefix: str, caplog: Any) -> None:
         """It is left out, with its exchange, and the rest is there."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.session import ATTEMPTS, Session
 from chatmem.core.steps import STEP_CHARACTERS
+from chatmem.core.telemetry import observed
 from chatmem.core.window import Selection, Window
 from chatmem.errors import CorruptRecordError, UnavailableError
 from chatmem.model import Entry, Match
@@ -125,17 +126,28 @@ class Reader:
         (elements,) = await self.session.read(self._range_command(last))
         return elements  # type: ignore[no-any-return]
 
-    async def window(self, wanted: Window, *, keep_system: bool) -> list[BaseMessage]:
-        """Return the messages of a window; see `History.window`."""
+    @observed
+    async def window(
+        self, wanted: Window, *, keep_system: bool = True, mark: Callable[[BaseMessage], BaseMessage] | None = None
+    ) -> list[BaseMessage]:
+        """Return the messages of a window; see `History.window`.
+
+        Args:
+            wanted: the limits.
+            keep_system: as for `History.window`.
+            mark: returns a message of the stored summary in the form that the window is to hold.
+        """
         size = wanted.first_slice()
         for _ in range(ATTEMPTS):
-            chosen = await self._choose(wanted, size, keep_system=keep_system)
+            chosen = await self._choose(wanted, size, keep_system, mark)
             if chosen is not None:
                 return await chosen.messages(self.session.transport.checkpoint)
         with self.session.named:
             raise UnavailableError("the session changes faster than a window of it can be read: try again")
 
-    async def _choose(self, wanted: Window, size: int, *, keep_system: bool) -> Selection | None:
+    async def _choose(
+        self, wanted: Window, size: int, keep_system: bool, mark: Callable[[BaseMessage], BaseMessage] | None
+    ) -> Selection | None:
         """Read backwards until a window is full. Return None if the session was edited meanwhile."""
         decoder = self.decoder
         ends, tail = await self._ends(size)
@@ -143,11 +155,12 @@ class Reader:
         pinned = await decoder.entries(ends.head)
         if not keep_system:
             pinned = [one for one in pinned if not isinstance(one.message, SystemMessage)]
+        summary = decoder.readable(await decoder.entries(ends.summary))
         if ends.summary:  # it speaks of what a compaction put at the head, too
             pinned = [one for one in pinned if isinstance(one.message, SystemMessage)]
-            pinned += await decoder.entries(ends.summary)
         entries, known = await decoder.entries(tail), {one.seq for one in pinned}
-        chosen, more = wanted.select(pinned=decoder.readable(pinned)), ends.length > size
+        chosen = wanted.select([*decoder.readable(pinned), *(map(mark, summary) if mark else summary)])
+        more = ends.length > size
 
         def left() -> list[BaseMessage]:
             return decoder.readable([one for one in entries if one.seq not in known and one.seq > summarized])
@@ -160,6 +173,7 @@ class Reader:
             if not older.entries or older.entries[0].seq >= entries[0].seq:  # positions that something else wrote
                 break
             entries, more = older.entries, older.more
+        chosen.is_behind_summary = bool(summary) and (not more or entries[0].seq <= summarized)
         return chosen
 
     async def _ends(self, last: int) -> tuple[Ends, Sequence[bytes]]:

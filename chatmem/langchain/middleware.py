@@ -40,6 +40,8 @@ class HistoryMiddleware(AgentMiddleware[AgentState[Any], Any]):
     - A message that another middleware changed after it was stored replaces the stored one.
     - A message that another middleware inserted is inserted.
     - A message that another middleware removed from the state stays in the memory.
+    - A summary that SummarizationMiddleware put in place of messages is stored as `History.summarize` does, in one more
+      round trip. The next run begins with it. If a newer summary was stored meanwhile, that one stays.
 
     A model's answer is stored when its tools are about to run, or when the run ends, so after all other hooks. Put this
     middleware first, so that its own `after_agent` runs last.

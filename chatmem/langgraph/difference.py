@@ -24,6 +24,8 @@ Known = Mapping[str, str]
 
 _TEMPORARY_ID = "chatmem-stored-"
 """The beginning of the ids that messages stored without an id get in a state. States in checkpoints hold such ids."""
+_SUMMARY_ID = "chatmem-summary-"
+"""The beginning of the ids that messages of a stored summary get in a state. States in checkpoints hold such ids."""
 
 
 class Difference(NamedTuple):
@@ -83,9 +85,36 @@ def has_temporary_id(message: BaseMessage) -> bool:
     return id_of(message).startswith(_TEMPORARY_ID)
 
 
+def summary_id(name: str) -> str:
+    """Return the id that a message of a stored summary gets in a state, given the id that it is stored with."""
+    return f"{_SUMMARY_ID}{name}"
+
+
+def is_stored_summary(message: BaseMessage) -> bool:
+    """Return whether a message was loaded as part of a stored summary."""
+    return id_of(message).startswith(_SUMMARY_ID)
+
+
 def is_summary(message: BaseMessage) -> bool:
-    """Return whether LangChain's SummarizationMiddleware made a message in place of others; it is not stored."""
+    """Return whether a message stands for others, so that it is not stored as a message.
+
+    It is part of a stored summary, or LangChain's SummarizationMiddleware made it.
+    """
+    if is_stored_summary(message):
+        return True
     return isinstance(message, HumanMessage) and message.additional_kwargs.get("lc_source") == "summarization"
+
+
+def boundary(messages: Sequence[BaseMessage], known: Known) -> str | None:
+    """Return the id of the last stored message that a summary stands for; None if there is none that has an id.
+
+    Args:
+        messages: the messages that the state keeps behind the summary.
+        known: the stored messages.
+    """
+    rank = {name: place for place, name in enumerate(known)}
+    first = min((rank[id_of(one)] for one in messages if id_of(one) in rank), default=len(rank))
+    return next((name for name in reversed([*known][:first]) if not name.startswith(_TEMPORARY_ID)), None)
 
 
 def unstored(messages: Iterable[BaseMessage], known: Known) -> list[BaseMessage]:

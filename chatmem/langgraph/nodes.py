@@ -64,6 +64,9 @@ class HistoryNodes:
     - A message that a node changed replaces the stored one.
     - A message that a node inserted is inserted.
     - A message that a node removed from the state stays in the memory.
+    - A summary that a node put in place of messages, marked as LangChain marks its own, is stored as
+      `History.summarize` does, in one more round trip. The next run begins with it. If a newer summary was stored
+      meanwhile, that one stays.
 
     Each message is stored once, even if the run is interrupted or repeated after an error.
 

@@ -6,7 +6,7 @@ of their content, so a save writes only what differs from that.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypedDict, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, RemoveMessage, ToolMessage
@@ -23,6 +23,7 @@ from chatmem.langgraph.difference import (
     full_difference,
     has_temporary_id,
     id_of,
+    is_stored_summary,
     is_summary,
     unstored,
     with_dropped,
@@ -31,6 +32,7 @@ from chatmem.langgraph.difference import (
     write_without_id,
 )
 from chatmem.langgraph.runs import Run, current_run
+from chatmem.langgraph.summaries import NewSummary, as_summary, names_of_stored, new_summaries
 from chatmem.sessions import Memory
 from chatmem.transports.driving import drive
 
@@ -58,6 +60,8 @@ class Saved(TypedDict, total=False):
     """the older checkpoint that the run began at"""
     left: list[str]
     """the ids of stored messages on the branch that the run abandons; the next write removes them"""
+    summary: list[str]
+    """the ids in a state of the messages of the stored summary, as they were last loaded or stored"""
 
 
 class StateHistory:
@@ -73,9 +77,9 @@ class StateHistory:
         token_counter: TokenCounter,
         start_on: StartOn,
     ) -> None:
-        limits = {"messages": messages, "turns": turns, "tokens": tokens}
-        self._window: dict[str, Any] = {**limits, "token_counter": token_counter, "start_on": start_on}
-        Window(**self._window)  # checks the arguments
+        self._window = Window(
+            messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on
+        )
         self._memory = memory
 
     def run(self) -> Run:
@@ -132,12 +136,16 @@ class StateHistory:
     async def _load(
         self, run: Run, state: Mapping[str, Any], abandoned: list[str], *, open_end: bool, blocking: bool = False
     ) -> dict[str, Any]:
-        history = self._memory.core.history(run.session_id, run.user, blocking=blocking)
+        core, session = self._memory.core, (run.session_id, run.user)
+        history = core.history(*session, blocking=blocking)
         saved, own = _saved(state), _checked(state["messages"])
-        stored = [with_id(one) for one in await history.window(**self._window) if one.id not in abandoned]
+        window = await core.reader(*session, blocking=blocking).window(self._window, mark=as_summary)
+        stored = [with_id(one) for one in window if one.id not in abandoned]
+        if abandoned and not _meets(stored, own):  # the summary speaks of the branch that the run abandons
+            stored = [one for one in stored if not is_stored_summary(one)]
         new = _new(own, {id_of(one) for one in stored}, saved, back=bool(abandoned))
         stored += await _answered_calls(history, stored, new)
-        known = digests(stored)
+        known = digests(one for one in stored if not is_stored_summary(one))
         messages = _sendable([*_as_in_state(stored, known, own, saved), *new], open_end=open_end)
         update = Saved(
             known=known,
@@ -146,6 +154,7 @@ class StateHistory:
             sent=False,
             branch=requested_checkpoint(),
             left=abandoned,
+            summary=names_of_stored(stored),
         )
         messages = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages]
         _hide_from_message_streams(messages)
@@ -172,12 +181,16 @@ class StateHistory:
             found = full_difference(messages, known)
         else:
             found = difference(messages, known, saved.get("old", 0), acted=saved.get("sent", False))
-        if found.is_empty:
+        summary = NewSummary.of(state["messages"], _new_summaries(messages, saved), found.known)
+        if found.is_empty and summary is None:
             return None
         core, session = self._memory.core, (run.session_id, run.user)
+        history = core.history(*session, blocking=blocking)
         await write(core.writer(*session, blocking=blocking), found, abandoned)
-        await write_without_id(core.history(*session, blocking=blocking), found, known)
-        return {SAVED: Saved(known=found.known, old=found.old, seen=[], sent=sent, branch=branch, left=[])}
+        await write_without_id(history, found, known)
+        names = saved.get("summary", []) if summary is None else await summary.store(history)
+        update = Saved(known=found.known, old=found.old, seen=[], sent=sent, branch=branch, left=[], summary=names)
+        return {SAVED: update}
 
 
 def _abandoned_branch(state: Mapping[str, Any]) -> AbandonedBranch | None:
@@ -213,7 +226,7 @@ def _new(own: Sequence[BaseMessage], stored: set[str], saved: Saved, *, back: bo
     known = stored if back else stored | saved.get("known", {}).keys()
     last = max((at for at, one in enumerate(own) if id_of(one) in known or has_temporary_id(one)), default=-1)
     new = [*(one for one in _dropped(own, saved) if id_of(one) not in stored), *own[last + 1 :]]
-    return [one for one in new if not (saved and is_summary(one))]
+    return [one for one in new if back or not (saved and is_summary(one))]
 
 
 def _dropped(messages: Sequence[BaseMessage], saved: Saved) -> list[BaseMessage]:
@@ -250,18 +263,23 @@ def _as_in_state(
     """Return the stored messages with what the state made of them: changes since they were stored, and summaries."""
     before = saved.get("known", {})
     mine = {id_of(one): one for one in own}
-    now = digests(mine[id_of(one)] for one in stored if id_of(one) in mine)
+    now = digests(mine[name] for name in known if name in mine)
     changed = {name for name, one in now.items() if one != known[name] and before.get(name, known[name]) == known[name]}
     messages = [mine[id_of(one)] if id_of(one) in changed else one for one in stored]
     summaries = _new_summaries(own, saved) if saved and now else []
-    if not summaries:
+    if not summaries or names_of_stored(stored) != saved.get("summary", []):  # another one was stored meanwhile
         return messages
-    return [*summaries, *(one for one in messages if id_of(one) in mine or id_of(one) not in before)]
+    left = (one for one in messages if not is_stored_summary(one))
+    return [*summaries, *(one for one in left if id_of(one) in mine or id_of(one) not in before)]
+
+
+def _meets(stored: Iterable[BaseMessage], own: Iterable[BaseMessage]) -> bool:
+    """Return whether the state holds a stored message."""
+    return not {id_of(one) for one in own}.isdisjoint(id_of(one) for one in stored if not is_stored_summary(one))
 
 
 def _new_summaries(messages: Sequence[BaseMessage], saved: Saved) -> list[BaseMessage]:
-    """Return the summaries that are not stored. One that somebody stored is a message like any other."""
-    return [one for one in messages if is_summary(one) and id_of(one) not in saved.get("known", {})]
+    return new_summaries(messages, saved.get("known", {}), saved.get("summary", ()))
 
 
 def _sendable(messages: list[BaseMessage], *, open_end: bool) -> list[BaseMessage]:

@@ -254,6 +254,9 @@ for at = 14, HEAD do
       branching().forget(tree, gone, index)
       branching().keep(session, tree)
     end
+    if gone <= (end_of(redis.call('HGET', state, 'summary')) or -1) then
+      redis.call('HDEL', state, 'summary') -- it speaks of what is not there any more, or not in that place
+    end
     redis.call('HDEL', ids, 'm' .. ARGV[at])
     redis.call('HSET', ids, 't', written(position))
     writes, session.edited = true, version + 1

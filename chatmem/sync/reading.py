@@ -68,7 +68,8 @@ class Reads:
                 "approximate", which counts characters.
             keep_system: put the system message at the head of the conversation first, if there is one.
             start_on: the type or class of message, or several, that the window begins with behind the head; None for
-                any. Anthropic and Gemini accept only windows that begin with a human message.
+                any. Anthropic and Gemini accept only windows that begin with a human message. What follows a stored
+                summary without a gap may begin with any.
 
         Raises:
             NotYoursError: the session does not belong to this history's user.

@@ -1,4 +1,4 @@
-"""The chats of the signed-in user: list, open, send, regenerate, rename, delete, search.
+"""The chats of the signed-in user: list, open, send, edit, regenerate, rate, rename, delete, search.
 
 Whatever may fail with a status of its own is done in dependencies: once an answer is streamed, its status is sent.
 """
@@ -8,12 +8,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing
-from typing import Annotated
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Depends, HTTPException, Query
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 from langchain_core.messages import BaseMessage, HumanMessage
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel, Field, NonNegativeInt, StringConstraints
 
 import chatmem
 
@@ -48,6 +48,8 @@ class Question(BaseModel):
 
     id: uuid.UUID
     text: Text
+    after: Annotated[int | None, Field(ge=-1)] = None
+    """for an edited question, the position of the message before the old one, -1 for none; the old one is kept"""
 
 
 class Again(BaseModel):
@@ -55,6 +57,18 @@ class Again(BaseModel):
 
     question: int
     version: int
+
+
+class Rating(BaseModel):
+    """What the user thinks of an answer."""
+
+    rating: Literal["up", "down"] | None
+
+
+class Shown(BaseModel):
+    """The branch that the user wants to see, one of a message's siblings."""
+
+    branch: NonNegativeInt
 
 
 @router.get("")
@@ -94,6 +108,18 @@ async def read(chat: Chat, before: Annotated[int | None, Query(ge=0)] = None) ->
     return MessagePage(messages=messages, next=page.next, chat=ChatView.of(chat.info))
 
 
+@router.put("/{session_id}/branch", status_code=204)
+async def switch(chat: Chat, shown: Shown) -> None:
+    """Show another version of an edited question, and what follows it."""
+    await chat.history.switch(shown.branch)
+
+
+@router.put("/{session_id}/messages/{seq}/rating", status_code=204)
+async def rate(chat: Chat, seq: NonNegativeInt, rating: Rating) -> None:
+    """Rate an answer, or take the rating back."""
+    await chat.history.annotate(seq, rating.model_dump())
+
+
 @router.patch("/{session_id}", status_code=204)
 async def change(chat: Chat, new: Change) -> None:
     """Give a chat a title, archive it or pin it."""
@@ -107,7 +133,9 @@ async def delete(history: Remains) -> None:
 
 
 async def _asked(question: Question, chat: Chat, model: Model) -> AsyncIterator[Events]:
-    """Store a question and the place of its answer, in one step and once."""
+    """Store a question and the place of its answer, in one step and once; an edited one begins a branch."""
+    if question.after is not None and await chat.history.get(str(question.id)) is None:
+        await chat.history.branch(after=question.after)
     asked, place = HumanMessage(question.text, id=str(question.id)), empty_answer()
     prompt = [*await _prompt(chat.history), asked]
     done = await chat.history.append(asked, place, idempotency_key=f"question {asked.id}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -47,13 +48,18 @@ class ChatList(BaseModel):
 
 
 class MessageView(BaseModel):
-    """A message. `kind` is LangChain's type, or "error" for a record that cannot be read."""
+    """A message. `kind` is LangChain's type, or "error" for a record that cannot be read.
+
+    `siblings` are the versions of an edited question, by the branches that show them.
+    """
 
     seq: int
     kind: str
     text: str
     created_at: datetime | None
     finished: bool
+    rating: Any = None
+    siblings: chatmem.Siblings | None = None
 
     @classmethod
     def of(cls, entry: chatmem.Entry) -> MessageView:
@@ -65,6 +71,8 @@ class MessageView(BaseModel):
             text=_sendable(message.text) if message else "This message cannot be read.",
             created_at=entry.created_at,
             finished=message is None or is_finished(message),
+            rating=entry.annotations.get("rating"),
+            siblings=entry.siblings,
         )
 
 

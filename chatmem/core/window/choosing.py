@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
-from langchain_core.messages import BaseMessage, ToolMessage
+from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
 
 from chatmem.core.checks import check_count
 from chatmem.core.window.exchanges import Exchanges
@@ -74,7 +74,11 @@ class Window:
 
 
 class Selection:
-    """Chooses a window, walking back through a conversation in slices, so that each message is looked at once."""
+    """Chooses a window, walking back through a conversation in slices, so that each message is looked at once.
+
+    Attributes:
+        is_behind_summary: whether the pinned messages end with a summary of everything before the messages taken.
+    """
 
     def __init__(self, window: Window, pinned: list[BaseMessage]) -> None:
         self._window = window
@@ -87,7 +91,8 @@ class Selection:
         if self._tokens is not None and self._pinned:
             self._tokens = max(self._tokens - window.count(self._pinned), 0)
         self._size = self._counted = 0  # messages taken, and how many of them were last counted against `tokens`
-        self._full = False
+        self._full = self._cut = False
+        self.is_behind_summary = False
 
     def take(self, messages: list[BaseMessage]) -> bool:
         """Take the messages directly before those taken so far, about a thousand at most.
@@ -100,10 +105,12 @@ class Selection:
         part = self._exchanges.mend(messages)
         if self._room is not None:
             self._full = len(part) >= self._room
+            self._cut = len(part) > self._room
             part = part[max(len(part) - self._room, 0) :]
             self._room -= len(part)
         if self._tokens is not None and self._window.adds_up:
             fitting, tokens = last_within(part, self._tokens, self._window.count)
+            self._cut = self._cut or fitting < len(part)
             self._full = self._full or fitting < len(part)
             part = part[len(part) - fitting :]
             self._tokens -= tokens
@@ -156,7 +163,13 @@ class Selection:
         return 0 if self._window.tokens is None else self._window.count(messages) - self._window.tokens
 
     def _start(self, chosen: list[BaseMessage], first: int) -> int:
-        """Return the index of the first message that may begin the window. Without its call, a tool result may not."""
+        """Return the index of the first message that may begin the window. Without its call, a tool result may not.
+
+        Nothing is left out between a summary that begins as a request must, and the message that follows it.
+        """
+        summarized = self.is_behind_summary and bool(self._pinned) and not isinstance(self._pinned[-1], SystemMessage)
+        if first == 0 and summarized and not self._cut:
+            return 0
         for index in range(first, len(chosen)):
             if not isinstance(chosen[index], ToolMessage) and self._window.may_start_on(chosen[index]):
                 return index
