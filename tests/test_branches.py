@@ -217,3 +217,33 @@ async def test_random_operations(connect: Connect, seed: int) -> None:
     for _ in range(STEPS):
         await walk.step()
         await walk.check()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_forks(connect: Connect, seed: int) -> None:
+    """A fork has the annotations of what it copies, and the summary if that speaks of nothing else."""
+    options = WAYS[seed % len(WAYS)]
+    memory = connect(**options)
+    rng = random.Random(seed)
+    walk = Walk(memory.history(f"forked {seed}", user="alice"), rng, options.get("max_messages"))
+    for number in range(STEPS // 4):
+        for _ in range(4):
+            await walk.step()
+        model, place = walk.model, rng.randrange(len(walk.model.shown) + 1)
+        copied = model.shown[:place] or model.shown
+        up_to = copied[-1] if place and copied else None
+        if not copied:
+            continue
+        fork = await walk.history.fork(f"fork {seed} {number}", up_to=up_to)
+        entries = [entry async for entry in fork.entries()]
+        expected = [(place, model.log[seq], model.notes.get(seq, {})) for place, seq in enumerate(copied)]
+        assert [(one.seq, one.message and one.message.text, one.annotations) for one in entries] == expected
+        assert [branch.id for branch in await fork.branches()] == [0]
+        summary = await fork.summary()
+        if model.boundary is None or not model.is_summarized or model.boundary > copied[-1]:
+            assert summary is None
+            continue
+        known = sum(seq <= model.boundary for seq in copied)
+        assert summary is not None
+        assert summary.up_to == (known - 1 if known else None)
+        assert [one.text for one in summary.messages] == model.summary
