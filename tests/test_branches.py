@@ -22,16 +22,18 @@ WAYS: list[dict[str, Any]] = [{}, {"max_messages": 5}, SEALED, {**SEALED, "compr
 class Walk:
     """Random operations on a session, each done to the model too."""
 
-    def __init__(self, history: chatmem.History, rng: random.Random, most: int | None) -> None:
+    def __init__(
+        self, history: chatmem.History, rng: random.Random, most: int | None, model: BranchModel | None = None
+    ) -> None:
         self.history, self.rng, self.most = history, rng, most
-        self.model = BranchModel()
+        self.model = model or BranchModel()
         self.asked: list[tuple[Any, ...]] = []
         """what was done, to be read where the test fails"""
-        self._texts = 0
+        self._texts, self._name = 0, "u" if model else "t"
 
     def _text(self) -> str:
         self._texts += 1
-        return f"t{self._texts}"
+        return f"{self._name}{self._texts}"
 
     def _messages(self) -> list[lc.BaseMessage]:
         """Return one to three questions, or a question and a tool exchange."""

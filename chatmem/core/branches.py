@@ -52,8 +52,12 @@ class _Fork(NamedTuple):
     """the position at which the second goes on, if it does"""
 
 
-def parsed(text: bytes) -> Tree:
+def parsed(text: bytes, last: float = math.inf) -> Tree:
     """Return the branches of a session that has several.
+
+    Args:
+        text: the branches, as scripts keep them.
+        last: the position at which the range without an end is to end.
 
     Raises:
         ValueError: chatmem did not write the text.
@@ -63,7 +67,8 @@ def parsed(text: bytes) -> Tree:
     for part in parts:
         number, created, updated, *ranges = part.split(" ")
         pairs = [one.split("-") for one in ranges[0].split(",") if one] if ranges else []
-        shown = [(int(first), float(last) if last else math.inf) for first, last in pairs]
+        shown = [(int(first), int(end) if end else last) for first, end in pairs]
+        shown = [(first, end) for first, end in shown if first <= end]
         branches.append(Shown(int(number), int(created), int(updated), shown))
     active, following = head.split(" ")
     return Tree(int(active), int(following), branches)

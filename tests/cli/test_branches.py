@@ -1,0 +1,174 @@
+"""The command line on sessions with branches, summaries and annotations."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core import messages as lc
+
+import chatmem
+import chatmem.sync
+from tests.cli.program import Run
+from tests.test_branches import Walk
+
+KEY = "A" * 43 + "="
+
+
+@pytest.fixture
+def branched(memory: chatmem.sync.ChatMemory) -> chatmem.sync.History:
+    """A session with two branches behind the first message, a summary and an annotation."""
+    history = memory.history("b", user="alice")
+    history.append(lc.SystemMessage("s"), lc.HumanMessage("old", id="m1"), ("ai", "one"))
+    history.branch(after=0)
+    history.append("new", ("ai", "two"), "more")
+    history.annotate(4, {"rating": 1, "note": "g\xfct"})
+    history.summarize(up_to=4, summary=["so far"])
+    return history
+
+
+class TestExportAndImport:
+    @pytest.mark.parametrize("seed", range(6))
+    async def test_random_sessions(
+        self, run: Run, server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+    ) -> None:
+        """Whatever was done to a session, import restores all that can be read, and the session goes on as before."""
+        options: dict[str, Any] = {}
+        if seed % 3 == 1:
+            options = {"max_messages": 5}
+        elif seed % 3 == 2:
+            options = {"encryption": chatmem.KeyRing.parse(f"k1={KEY}")}
+            monkeypatch.setenv("CHATMEM_KEYS", f"k1={KEY}")
+        rng, most = random.Random(seed), options.get("max_messages")
+        async with chatmem.connect(server, **options) as memory:
+            walk = Walk(memory.history("walk", user="alice"), rng, most)
+            for number in range(6):
+                for _ in range(6):
+                    await walk.step()
+                file, copy = str(tmp_path / f"{number}.jsonl"), f"{number}-walk"
+                assert run("export", "walk", "--output", file).exit_code == 0
+                done = run("import", file, "--prefix-session", f"{number}-")
+                messages = len(walk.model.log)
+                assert done.exit_code == 0, done.output
+                if not messages:
+                    continue
+                restored = Walk(memory.history(copy, user="alice"), rng, most, walk.model.copy())
+                await restored.check()
+                if len(walk.model.branches) > 1 or walk.model.boundary is not None:
+                    assert await _branches(memory, copy) == await _branches(memory, "walk")
+                version = (await restored.history.info()).version
+                again = run("import", file, "--prefix-session", f"{number}-")
+                assert (again.exit_code, again.output) == (0, "0 conversations, 0 messages stored, 1 already there\n")
+                assert (await restored.history.info()).version == version
+                await restored.check()
+                for _ in range(5):
+                    await restored.step()
+                    await restored.check()
+
+    def test_the_file(self, run: Run, branched: chatmem.sync.History) -> None:
+        """The first line has branches and the summary, a message's line its annotations; other lines have neither."""
+        head, *lines = map(json.loads, run("export", "b").output.splitlines())
+        assert [(one["id"], one["active"], one["shows"]) for one in head["branches"]] == [
+            (0, False, [[0, 2]]),
+            (1, True, [[0, 0], [3, 5]]),
+        ]
+        assert (head["next_branch"], head["count"]) == (2, 4)
+        assert (head["summary"]["up_to"], head["summary"]["text"]) == (4, "so far")
+        assert [line["seq"] for line in lines] == [0, 1, 2, 3, 4, 5]
+        plain = ["session", "seq", "id", "created_at", "type", "text", "record"]
+        assert [list(line) for line in lines if line["seq"] != 4] == [plain] * 5
+        assert (list(lines[4]), lines[4]["annotations"]) == ([*plain, "annotations"], {"rating": 1, "note": "g\xfct"})
+
+    def test_sessions_without_any(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
+        """The lines of a session that never had branches, a summary or annotations have no such fields."""
+        memory.history("plain").append("a")
+        head, line = map(json.loads, run("export", "plain").output.splitlines())
+        fields = ["chatmem", "session", "user", "title", "metadata", "ttl", "created_at", "updated_at", "count"]
+        assert list(head) == fields
+        assert list(line) == ["session", "seq", "id", "created_at", "type", "text", "record"]
+
+    @pytest.mark.parametrize("form", ["markdown", "openai", "langchain"])
+    def test_other_formats(self, run: Run, branched: chatmem.sync.History, form: str) -> None:
+        """They show the active branch."""
+        output = run("export", "b", "--format", form).output
+        assert "new" in output
+        assert "old" not in output
+
+    def test_into_itself(self, run: Run, branched: chatmem.sync.History, tmp_path: Path) -> None:
+        """The session that was exported is the same, whatever was added; one that lacks messages is not changed."""
+        file = str(tmp_path / "b.jsonl")
+        run("export", "b", "--output", file)
+        branched.switch(0)
+        branched.append("later")
+        version = branched.info().version
+        done = run("import", file)
+        assert (done.exit_code, done.output) == (0, "0 conversations, 0 messages stored, 1 already there\n")
+        branched.delete(5)
+        done = run("import", file)
+        assert done.exit_code == 1
+        assert "session 'b' holds other messages; one with branches is restored only where there is none" in done.output
+        assert branched.info().version == version + 1
+
+    def test_of_another_user(self, run: Run, branched: chatmem.sync.History, tmp_path: Path) -> None:
+        """It is named, and its messages go nowhere."""
+        file = tmp_path / "b.jsonl"
+        run("export", "b", "--output", str(file))
+        file.write_text(file.read_text().replace('"user": "alice"', '"user": "bob"'))
+        done = run("import", str(file))
+        assert done.exit_code == 1
+        assert "0 messages stored, 1 skipped" in done.output
+
+    def test_annotations_of_later_messages(self, run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+        """A message gets the file's annotations unless it has some: those of a user stay."""
+        file, history = str(tmp_path / "a.jsonl"), memory.history("a")
+        history.append("a", "b")
+        run("export", "a", "--output", file)
+        run("import", file, "--prefix-session", "x-")
+        history.append("c")
+        for position in (0, 1, 2):
+            history.annotate(position, {"n": position})
+        run("export", "a", "--output", file)
+        copy = memory.history("x-a")
+        copy.annotate(1, {"mine": True})
+        assert run("import", file, "--prefix-session", "x-").output == "1 conversation, 1 message stored\n"
+        expected: list[dict[str, Any]] = [{"n": 0}, {"mine": True}, {"n": 2}]
+        assert [entry.annotations for entry in copy.entries()] == expected
+        assert "1 already there" in run("import", file, "--prefix-session", "x-").output
+        assert [entry.annotations for entry in copy.entries()] == expected
+
+    @pytest.mark.parametrize(
+        ("old", "new", "problem"),
+        [
+            ('"shows": [[0, 2]]', '"shows": [[2, 0]]', "ranges of positions"),
+            ('"shows": [[0, 2]]', '"shows": [[0, 2.5]]', "ranges of positions"),
+            ('"shows": [[0, 2]]', '"shows": [5]', "ranges of positions"),
+            ('"active": true', '"active": false', "one of them"),
+            ('"id": 1, "active"', '"id": 0, "active"', "one of them"),
+            ('"id": 1, "active"', '"id": -1, "active"', "out of range"),
+            ('"branches": [', '"branches": [7, ', "list of objects"),
+            ('"records": [', '"records": ["!", ', "base64"),
+            ('"seq": 5', '"seq": 1', "above the last"),
+            ('"seq": 5', '"seq": null', "above the last"),
+        ],
+    )
+    def test_damaged_files(
+        self, run: Run, branched: chatmem.sync.History, tmp_path: Path, old: str, new: str, problem: str
+    ) -> None:
+        """What is wrong is named, and nothing of the session is stored."""
+        file = tmp_path / "b.jsonl"
+        run("export", "b", "--output", str(file))
+        text = file.read_text()
+        assert text.count(old) == 1
+        file.write_text(text.replace(old, new))
+        done = run("import", str(file), "--prefix-session", "x-")
+        assert done.exit_code == 1
+        assert problem in done.output
+        assert "0 messages stored" in done.output
+
+
+async def _branches(memory: chatmem.ChatMemory, session: str) -> list[Any]:
+    branches = await memory.history(session).branches()
+    return [(one.id, one.active, one.created_at, one.updated_at) for one in branches]
