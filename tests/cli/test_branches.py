@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import redis
 from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
+from chatmem.core.keys import session_keys
 from tests.cli.program import Run
 from tests.test_branches import Walk
 
@@ -167,6 +169,84 @@ class TestExportAndImport:
         assert done.exit_code == 1
         assert problem in done.output
         assert "0 messages stored" in done.output
+
+
+class TestShow:
+    def test_siblings_and_annotations(self, run: Run, branched: chatmem.sync.History) -> None:
+        """The active branch, what else was said in a message's place, and what is kept beside it."""
+        lines = run("show", "b").output.splitlines()
+        assert [line.split()[0] for line in lines[::2]] == ["0", "3", "4", "*", "5"]
+        assert lines[2].endswith("human (2 of 2: branches 0, 1)")
+        assert lines[6:8] == ["     * rating: 1", '     * note: "g\xfct"']
+        assert run("show", "b", "--last", "3").output.splitlines() == lines[2:]
+
+    def test_another_branch(self, run: Run, branched: chatmem.sync.History) -> None:
+        """It is shown without a switch."""
+        rows = [json.loads(line) for line in run("show", "b", "--branch", "0", "--json").output.splitlines()]
+        assert [(row["seq"], row["siblings"]) for row in rows] == [
+            (0, None),
+            (1, {"index": 0, "branches": [0, 1]}),
+            (2, None),
+        ]
+        assert [row["annotations"] for row in rows] == [{}, {}, {}]
+        shown = run("show", "b", "--branch", "0", "--last", "1").output
+        assert shown.split()[0] == "2"
+        assert [one.id for one in branched.branches() if one.active] == [1]
+        for session, branch in (("b", "7"), ("nothing", "1")):
+            wrong = run("show", session, "--branch", branch)
+            assert (wrong.exit_code, f"no branch {branch} in session" in wrong.output) == (1, True)
+
+    def test_control_characters(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
+        """Annotations cannot control the terminal."""
+        memory.history("a").append("x")
+        memory.history("a").annotate(0, {"\x1b[2J": "\x1b\x9b"})
+        assert not {"\x1b", "\x9b"} & {*run("show", "a").output}
+
+
+class TestCounts:
+    def test_the_active_branch_counts(
+        self, run: Run, memory: chatmem.sync.ChatMemory, branched: chatmem.sync.History
+    ) -> None:
+        """The list of a user's sessions says what `info` says, for sessions with and without branches."""
+        memory.history("plain", user="alice").append("a", "b")
+        memory.history("empty", user="alice").append("a")
+        memory.history("empty").branch(after=-1)
+        counts = {"b": 4, "plain": 2, "empty": 0}
+        assert {one.session_id: one.count for one in memory.sessions("alice").sessions} == counts
+        for options in (["--user", "alice"], []):
+            rows = [json.loads(line) for line in run("sessions", "--json", *options).output.splitlines()]
+            assert {row["session_id"]: row["count"] for row in rows} == counts
+        assert json.loads(run("stats", "--json").output)["messages"] == 6
+
+
+class TestDoctor:
+    def test_branches_without_messages(
+        self, run: Run, memory: chatmem.sync.ChatMemory, branched: chatmem.sync.History, server: str
+    ) -> None:
+        """A branch that shows positions without a message, branches that are lost, and those that cannot be read."""
+        assert "branches" not in run("doctor").output
+        branched.switch(0)
+        assert "branches" not in run("doctor").output
+        state = session_keys("chatmem", "b").state.decode()
+        with redis.Redis.from_url(server) as raw:
+            text = raw.hget(state, "branches").decode()
+            raw.hset(state, "branches", text.replace("3-5", "9-11,13-13"))
+            (found,) = _problems(run)
+            assert (found["session"], found["level"]) == ("b", "error")
+            assert "branch 1 shows positions 9 to 11, position 13, where there is no message" in found["text"]
+            raw.hset(state, "branches", text.replace("3-5", "3-x"))
+            (found,) = _problems(run)
+            assert "its branches are not readable" in found["text"]
+            raw.hdel(state, "branches")
+            (found,) = _problems(run)
+            assert "which branches it has is lost" in found["text"]
+
+
+def _problems(run: Run) -> list[dict[str, Any]]:
+    done = run("doctor", "--json")
+    assert done.exit_code == 1
+    rows = [json.loads(line) for line in done.output.splitlines()]
+    return [row for row in rows if row["check"] == "branches"]
 
 
 async def _branches(memory: chatmem.ChatMemory, session: str) -> list[Any]:
