@@ -13,6 +13,11 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
+from chatmem.cli.formats.jsonl import NO_HEAD, Line
+from chatmem.cli.importing import MESSAGES, RestoredImport
+from chatmem.cli.store import Store
+from chatmem.codec import record
+from chatmem.core.branches import Shown, Tree
 from chatmem.core.keys import session_keys
 from tests.cli.program import Run
 from tests.test_branches import Walk
@@ -98,6 +103,46 @@ class TestExportAndImport:
         output = run("export", "b", "--format", form).output
         assert "new" in output
         assert "old" not in output
+
+    def test_a_long_session(self, run: Run, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
+        """It is sent in several parts, and appears with the last one; its times and its time to live stay."""
+        file, history = str(tmp_path / "long.jsonl"), memory.history("long", user="alice")
+        history.append(*(lc.HumanMessage(str(place), id=f"m{place}") for place in range(1200)))
+        history.branch(after=800)
+        history.append("other")
+        for position in (0, 499, 500, 1199, 1200):
+            history.annotate(position, {"n": position})
+        history.update(title="Long")
+        history.touch(ttl=1000)
+        run("export", "long", "--output", file)
+        assert run("import", file, "--prefix-session", "x-").output == "1 conversation, 1,201 messages stored\n"
+        copy, info, told = memory.history("x-long", user="alice"), history.info(), memory.history("x-long").info()
+        assert list(copy.entries(all_branches=True)) == list(history.entries(all_branches=True))
+        assert copy.branches() == history.branches()
+        assert (told.title, told.created_at, told.updated_at) == ("Long", info.created_at, info.updated_at)
+        assert told.ttl == pytest.approx(1000, abs=60)
+        assert {one.session_id for one in memory.sessions("alice").sessions} == {"long", "x-long"}
+        assert copy.append(lc.HumanMessage("0", id="m0")).duplicates == 1
+
+    def test_a_session_that_appears_meanwhile(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
+        """It stays as it is; and if what was sent has expired, no part of it appears."""
+        tree = Tree(0, 2, [Shown(0, 0, 0, [(0, 1)]), Shown(1, 0, 0, [(0, 0)])])
+        lines = [Line(record.encode(lc.HumanMessage(str(place)), 0, 0), place, {}) for place in range(MESSAGES + 1)]
+        with Store(server, "chatmem", None) as store, redis.Redis.from_url(server) as raw:
+            work = RestoredImport(store, "a", NO_HEAD._replace(branches=tree), exists=False)
+            for line in lines:
+                work.add(line)
+            memory.history("a").append("mine")
+            with pytest.raises(chatmem.ConflictError, match="session 'a' was begun meanwhile: import the file again"):
+                work.finish()
+            assert [one.text for one in memory.history("a").messages()] == ["mine"]
+            work = RestoredImport(store, "b", NO_HEAD._replace(branches=tree), exists=False)
+            for line in lines:
+                work.add(line)
+            raw.flushdb()
+            with pytest.raises(chatmem.UnavailableError, match="what was sent of session 'b' has expired"):
+                work.finish()
+            assert memory.history("b").count() == 0
 
     def test_into_itself(self, run: Run, branched: chatmem.sync.History, tmp_path: Path) -> None:
         """The session that was exported is the same, whatever was added; one that lacks messages is not changed."""
