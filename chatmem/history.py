@@ -51,8 +51,9 @@ class History(Reads, Writes, Branching, Annotating):
         """Copy the conversation, or its beginning, into a new session of the same user.
 
         The copy shows the conversation at one moment, and is stored as a whole or not at all. Its positions begin at
-        0; ids and times stay. You can repeat a fork after an error. It takes two round trips for each 256 messages or
-        1 MB; a longer copy is built aside, so nobody else has to wait for it.
+        0; ids, times and annotations stay, and so does the summary if it speaks only of what is copied. You can repeat
+        a fork after an error. It takes two round trips for each 256 messages or 1 MB, and one more if there is a
+        summary; a longer copy is built aside, so nobody else has to wait for it.
 
         Args:
             new_session_id: the id of the new session, which must not exist.

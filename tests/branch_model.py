@@ -41,6 +41,25 @@ class BranchModel:
             return self.boundary is not None
         return self.boundary == -1 or self.boundary in self.shown
 
+    def copy(self) -> BranchModel:
+        """Return the same session with positions from 0 on, without gaps."""
+        place = {seq: at for at, seq in enumerate(sorted(self.log))}
+        boundary = self.boundary
+        if boundary is not None and boundary >= 0 and (self.following == 1 or boundary in place):
+            boundary = sum(seq <= boundary for seq in place) - 1
+        elif boundary != -1:
+            boundary = None
+        return BranchModel(
+            log={place[seq]: text for seq, text in self.log.items()},
+            branches={number: [place[seq] for seq in shown] for number, shown in self.branches.items()},
+            active=self.active,
+            following=self.following,
+            next=len(place),
+            notes={place[seq]: note for seq, note in self.notes.items()},
+            boundary=boundary,
+            summary=self.summary,
+        )
+
     def append(self, texts: list[str], most: int | None) -> None:
         """Append messages to the active branch, then keep its last `most`."""
         for text in texts:

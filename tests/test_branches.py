@@ -23,16 +23,18 @@ WAYS: list[dict[str, Any]] = [{}, {"max_messages": 5}, SEALED, {**SEALED, "compr
 class Walk:
     """Random operations on a session, each done to the model too."""
 
-    def __init__(self, history: chatmem.History, rng: random.Random, most: int | None) -> None:
+    def __init__(
+        self, history: chatmem.History, rng: random.Random, most: int | None, model: BranchModel | None = None
+    ) -> None:
         self.history, self.rng, self.most = history, rng, most
-        self.model = BranchModel()
+        self.model = model or BranchModel()
         self.asked: list[tuple[Any, ...]] = []
         """what was done, to be read where the test fails"""
-        self._texts = 0
+        self._texts, self._name = 0, "u" if model else "t"
 
     def _text(self) -> str:
         self._texts += 1
-        return f"t{self._texts}"
+        return f"{self._name}{self._texts}"
 
     def _messages(self) -> list[lc.BaseMessage]:
         """Return one to three questions, or a question and a tool exchange."""
@@ -236,3 +238,33 @@ async def test_new_keys(connect: Connect) -> None:
         walk.history = connect(encryption=chatmem.KeyRing(only, read_plain=False)).history("new keys")
         await walk.check()
         await walk.history.clear()
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_forks(connect: Connect, seed: int) -> None:
+    """A fork has the annotations of what it copies, and the summary if that speaks of nothing else."""
+    options = WAYS[seed % len(WAYS)]
+    memory = connect(**options)
+    rng = random.Random(seed)
+    walk = Walk(memory.history(f"forked {seed}", user="alice"), rng, options.get("max_messages"))
+    for number in range(STEPS // 4):
+        for _ in range(4):
+            await walk.step()
+        model, place = walk.model, rng.randrange(len(walk.model.shown) + 1)
+        copied = model.shown[:place] or model.shown
+        up_to = copied[-1] if place and copied else None
+        if not copied:
+            continue
+        fork = await walk.history.fork(f"fork {seed} {number}", up_to=up_to)
+        entries = [entry async for entry in fork.entries()]
+        expected = [(place, model.log[seq], model.notes.get(seq, {})) for place, seq in enumerate(copied)]
+        assert [(one.seq, one.message and one.message.text, one.annotations) for one in entries] == expected
+        assert [branch.id for branch in await fork.branches()] == [0]
+        summary = await fork.summary()
+        if model.boundary is None or not model.is_summarized or model.boundary > copied[-1]:
+            assert summary is None
+            continue
+        known = sum(seq <= model.boundary for seq in copied)
+        assert summary is not None
+        assert summary.up_to == (known - 1 if known else None)
+        assert [one.text for one in summary.messages] == model.summary

@@ -161,6 +161,9 @@ def sessions(
 def show(
     session: Session,
     last: Annotated[int | None, typer.Option(metavar="N", min=1, help="Only the last N messages.")] = None,
+    branch: Annotated[
+        int | None, typer.Option(metavar="N", min=0, help="This branch; by default the active one.")
+    ] = None,
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
     url: Url = None,
@@ -169,7 +172,7 @@ def show(
     from chatmem.cli.commands.show import show as print_session
 
     with opened(url, prefix) as store:
-        print_session(store, session, last=last, as_json=as_json)
+        print_session(store, session, last=last, branch=branch, as_json=as_json)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from chatmem.cli.terminal import Problems, console
 from chatmem.core.keys import session_keys
 from chatmem.core.policy import Policy
 from chatmem.core.reader import Reader
+from chatmem.core.session import Session
 from chatmem.core.state import to_info
 from chatmem.core.writer import Writer
 from chatmem.errors import ChatMemError, UnavailableError
@@ -84,6 +85,11 @@ class Store:
     def writer(self, session: str, *, user: str | None = None, ttl: float | None = None) -> Writer:
         """Return what writes to a session below the level of `History`; the arguments are those of `core`."""
         return self._sessions(ttl).writer(session, user, claim=user is not None, blocking=True)
+
+    def session(self, session: str, *, user: str | None = None, ttl: float | None = None) -> Session:
+        """Return the session that `writer` would write to."""
+        sessions = self._sessions(ttl)
+        return Session(sessions.transport(blocking=True), sessions.policy, session, user, claim=user is not None)
 
     def _sessions(self, ttl: float | None) -> Sessions:
         if ttl is None:

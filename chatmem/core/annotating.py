@@ -10,14 +10,11 @@ from langchain_core.messages import MessageLikeRepresentation
 from chatmem.core.annotations import encoded, sealed
 from chatmem.core.checks import as_messages, target
 from chatmem.core.reader import Reader
-from chatmem.core.session import Session
+from chatmem.core.session import FIRST_OF_SUMMARY, Session
 from chatmem.core.telemetry import observed
 from chatmem.core.writer import Writer
 from chatmem.errors import ConflictError, NotFoundError, NotYoursError
 from chatmem.model import Edited, Summary
-
-_FIRST_OF_SUMMARY = 2**48
-"""A summary's messages are counted from here, so that encrypted ones cannot be taken for messages of the session."""
 
 
 class Annotating:
@@ -65,7 +62,7 @@ class Annotating:
         if isinstance(summary, str) or not isinstance(summary, Sequence) or not summary:
             raise ValueError("summary must be a list of messages, at least one")
         parts = await self._writer.encode(as_messages("summary", summary))
-        places = range(_FIRST_OF_SUMMARY, _FIRST_OF_SUMMARY + len(parts))
+        places = range(FIRST_OF_SUMMARY, FIRST_OF_SUMMARY + len(parts))
         try:
             return await self._writer.edit(
                 b"summarize", *where, parts=parts, places=places, expected_version=expected_version, how=None

@@ -66,6 +66,11 @@ def resealed(session: Session, text: bytes, position: int) -> list[Part]:
     return parts
 
 
+def packed(session: Session, values: Mapping[str, Any], position: int) -> bytes:
+    """Return annotations as scripts keep them; with encryption, encrypted for the message at a position."""
+    return b"".join(b"%b\t%b\n" % (part.id, part.record) for part in sealed(session, encoded(values), position))
+
+
 def annotated(session: Session, entry: Entry, text: bytes) -> Entry:
     """Return an entry with its annotations; those that cannot be read are left out, with a warning."""
     values = {}

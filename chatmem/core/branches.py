@@ -7,6 +7,7 @@ range begins and ends with a message's position, except that the active branch's
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
@@ -19,11 +20,25 @@ _NOTHING = -1
 """The position that branches share if they share none."""
 
 
-class _Branch(NamedTuple):
+class Shown(NamedTuple):
+    """A branch, and what it shows."""
+
     number: int
     created: int
     updated: int
+    """`created` and `updated` are in microseconds since 1970."""
     ranges: Sequence[tuple[int, float]]
+    """the first and the last position of each range; the last one may be infinite"""
+
+
+class Tree(NamedTuple):
+    """The branches of a session."""
+
+    active: int
+    """the number of the active one"""
+    following: int
+    """the number of the next new one"""
+    branches: list[Shown]
 
 
 class _Fork(NamedTuple):
@@ -37,16 +52,59 @@ class _Fork(NamedTuple):
     """the position at which the second goes on, if it does"""
 
 
-def _parsed(text: bytes) -> tuple[int, list[_Branch]]:
-    """Return the number of the active branch, and all branches."""
+def parsed(text: bytes, last: float = math.inf) -> Tree:
+    """Return the branches of a session that has several.
+
+    Args:
+        text: the branches, as scripts keep them.
+        last: the position at which the range without an end is to end.
+
+    Raises:
+        ValueError: chatmem did not write the text.
+    """
     head, *parts = text.decode().split("|")
     branches = []
     for part in parts:
         number, created, updated, *ranges = part.split(" ")
         pairs = [one.split("-") for one in ranges[0].split(",") if one] if ranges else []
-        shown = [(int(first), float(last) if last else math.inf) for first, last in pairs]
-        branches.append(_Branch(int(number), int(created), int(updated), shown))
-    return int(head.split(" ")[0]), branches
+        shown = [(int(first), int(end) if end else last) for first, end in pairs]
+        shown = [(first, end) for first, end in shown if first <= end]
+        branches.append(Shown(int(number), int(created), int(updated), shown))
+    active, following = head.split(" ")
+    return Tree(int(active), int(following), branches)
+
+
+def written(tree: Tree) -> bytes:
+    """Return branches as scripts keep them."""
+    texts = [f"{tree.active} {tree.following}"]
+    for one in tree.branches:
+        ranges = (f"{first}-{last:.0f}" if last < math.inf else f"{first}-" for first, last in one.ranges)
+        texts.append(f"{one.number} {one.created} {one.updated} {','.join(ranges)}")
+    return "|".join(texts).encode()
+
+
+def moved(tree: Tree, positions: Sequence[int]) -> Tree:
+    """Return the branches of a copy that holds the messages of these positions, counted from 0 on.
+
+    Args:
+        tree: the branches.
+        positions: those of all messages that are copied, in ascending order.
+    """
+    branches = []
+    for one in tree.branches:
+        ranges: list[tuple[int, float]] = []
+        for first, last in one.ranges:
+            low, high = bisect_left(positions, first), bisect_right(positions, last) - 1
+            if low <= high and ranges and ranges[-1][1] == low - 1:
+                ranges[-1] = (ranges[-1][0], high)
+            elif low <= high:
+                ranges.append((low, high))
+        if one.number == tree.active:
+            following = len(positions)
+            begins = ranges.pop()[0] if ranges and ranges[-1][1] == following - 1 else following
+            ranges.append((begins, math.inf))
+        branches.append(one._replace(ranges=ranges))
+    return tree._replace(branches=branches)
 
 
 def _fork(ours: Sequence[tuple[int, float]], theirs: Sequence[tuple[int, float]]) -> _Fork:
@@ -75,7 +133,7 @@ def listed(answer: Branches) -> list[Branch]:
     if not answer.branches:
         only = Branch(0, True, None, answer.last, created, updated)
         return [only] if answer.last >= 0 else []
-    active, branches = _parsed(answer.branches)
+    active, _, branches = parsed(answer.branches)
     found = []
     for one in branches:
         forks = [_fork(one.ranges, other.ranges) for other in branches if other.number < one.number]
@@ -97,15 +155,15 @@ def _head(ranges: Sequence[tuple[int, float]], last: int) -> int | None:
     return ends[-1] if ends else None
 
 
-def with_siblings(entries: list[Entry], before: int, text: bytes) -> list[Entry]:
+def with_siblings(entries: list[Entry], before: int, tree: Tree) -> list[Entry]:
     """Return neighbouring entries of the active branch, with the siblings of those that have any.
 
     Args:
         entries: oldest first.
         before: the position of the message before the first one; -1 for none.
-        text: the branches, as scripts keep them.
+        tree: the branches.
     """
-    number, branches = _parsed(text)
+    number, _, branches = tree
     active = next(one for one in branches if one.number == number)
     others = sorted((one for one in branches if one is not active), key=lambda one: one.updated)
     forks = [(one, _fork(active.ranges, one.ranges)) for one in others]

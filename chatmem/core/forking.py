@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import NamedTuple
 
 from chatmem.codec.record import Encoded
-from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.healing import mend
-from chatmem.core.keys import aside, field, unescape
+from chatmem.core.keys import field, unescape
 from chatmem.core.reader import ENTRIES_PER_CALL, Reader
 from chatmem.core.session import Session
+from chatmem.core.staging import Beside, Staged, Staging
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError
 from chatmem.model import Entry
-from chatmem.scripts import answers, calls
-from chatmem.scripts.answers import Code
-from chatmem.transports.base import Command
+from chatmem.scripts.answers import Code, Refusal
 
 Copy = Callable[[Entry, bytes], Encoded]
 """Returns a stored message, from its entry and its element, as it is stored in the fork."""
+
+
+class _Summary(NamedTuple):
+    """The stored summary of what is copied."""
+
+    last: int
+    """the position up to which it speaks, -1 if those messages are gone"""
+    messages: list[tuple[Entry, bytes]]
+    """the entries, and what they were decoded from"""
 
 
 class Slice(NamedTuple):
@@ -33,6 +39,7 @@ class Slice(NamedTuple):
     """the version of the session's last change that was not an append"""
     pinned: int
     """the position before which the messages stand that a compaction put at the head"""
+    summary: _Summary | None
 
 
 async def slices(reader: Reader, up_to: str | int | None, expected_version: int | None) -> AsyncIterator[Slice]:
@@ -42,14 +49,16 @@ async def slices(reader: Reader, up_to: str | int | None, expected_version: int 
         ConflictError: the session is not at `expected_version`.
         NotFoundError: there is no message `up_to`.
     """
-    session, after, more = reader.session, -1, True
+    session, after, more, summary = reader.session, -1, True, None
     while more:
-        page, _ = await reader.ask(session.reads.page(after, None, ENTRIES_PER_CALL, newest=False, size=BYTES_PER_CALL))
+        part = await reader.slice(after, None, ENTRIES_PER_CALL, newest=False)
+        page, entries, more = part.page, part.entries, part.more
         if after < 0 and expected_version is not None and page.version != expected_version:
             with session.named:
                 what = f"the session is at version {page.version}, not at {expected_version}: read it again, then fork"
                 raise ConflictError(what, expected=expected_version, actual=page.version)
-        entries, more = await reader.decoder.entries(page.elements, page.first), bool(page.more)
+        if after < 0 and page.summarized:
+            summary = await _summary(reader)
         ends = [index for index, entry in enumerate(entries) if up_to is not None and up_to in (entry.seq, entry.id)]
         if ends:
             entries, more = entries[: ends[0] + 1], False
@@ -57,9 +66,20 @@ async def slices(reader: Reader, up_to: str | int | None, expected_version: int 
             with session.named:
                 raise NotFoundError(f"the session holds no message {up_to!r}")
         user = unescape(page.user) if page.user else session.user
-        yield Slice(entries, page.elements, more, user, page.edited, page.pinned)
+        yield Slice(entries, page.elements, more, user, page.edited, page.pinned, summary)
         if entries:
             after = entries[-1].seq
+
+
+async def _summary(reader: Reader) -> _Summary | None:
+    """Return the summary of the active branch, if there is one that can be read."""
+    answer, _ = await reader.ask(reader.session.reads.summary())
+    if answer.last is None:
+        return None
+    entries = await reader.decoder.entries(answer.elements)
+    if any(entry.message is None for entry in entries):
+        return None
+    return _Summary(answer.last, list(zip(entries, answer.elements, strict=True)))
 
 
 async def build(source: AsyncIterator[Slice], session: Session, new_id: str, copy: Copy) -> Session | None:
@@ -72,29 +92,43 @@ async def build(source: AsyncIterator[Slice], session: Session, new_id: str, cop
         ConflictError: there is a session with the new id.
         UnavailableError: what was built aside has disappeared.
     """
-    name, position, edited, pinned = secrets.token_hex(4).encode(), 0, None, 0
+    staging, edited, pinned, summarized = None, None, 0, 0
     async for part in source:
         if edited not in (None, part.edited):
             return None
         edited = part.edited
         pinned = pinned or sum(entry.seq < part.pinned for entry in part.entries)
-        fork = Session(session.transport, session.policy, new_id, part.user)
-        keys = (*fork.keys, *aside(fork.keys, name), *fork.written_keys[len(fork.keys) :])
-        command = calls.stage_add(keys, position, pinned, _copies(part, position, fork, copy))
-        position += len(part.entries)
+        summarized += sum(part.summary is not None and entry.seq <= part.summary.last for entry in part.entries)
+        staging = staging or Staging(Session(session.transport, session.policy, new_id, part.user))
+        commands = staging.add(_copies(part, copy), pinned)
         if part.more:
-            await fork.send(command)
-        elif await _commit(fork, keys, command, _idempotency_key(session, part), position, pinned):
-            return fork
+            await staging.session.send(*commands)
+            continue
+        key, beside = _idempotency_key(session, part), _beside(part, summarized, copy)
+        refusal = await staging.commit(commands, idempotency_key=key, pinned=pinned, beside=beside)
+        if refusal is None:
+            return staging.session
+        await _refused(staging.session, refusal)
     return None
 
 
-def _copies(part: Slice, position: int, fork: Session, copy: Copy) -> Iterator[bytes]:
-    """Yield id and record of each message, encrypted for its new position if the memory has keys."""
-    for place, (entry, element) in enumerate(zip(part.entries, part.elements, strict=False), position):
+def _copies(part: Slice, copy: Copy) -> Iterator[Staged]:
+    for entry, element in zip(part.entries, part.elements, strict=False):
         one = copy(entry, element)
-        unreadable = entry.message is None
-        yield from (one.id, one.record if fork.sealer is None or unreadable else fork.sealer.seal(one.record, place))
+        yield Staged(one.id, one.record, entry.annotations, is_readable=entry.message is not None)
+
+
+def _beside(end: Slice, summarized: int, copy: Copy) -> Beside:
+    """Return what the fork has beside messages: the summary, if it speaks of nothing that is not copied.
+
+    Args:
+        end: the last part.
+        summarized: of how many of the copied messages the summary speaks.
+        copy: returns a message as it is stored in the fork.
+    """
+    if end.summary is None or not end.entries or end.summary.last > end.entries[-1].seq:
+        return Beside()
+    return Beside(summarized=summarized - 1, summary=[copy(*one).record for one in end.summary.messages])
 
 
 def _idempotency_key(session: Session, end: Slice) -> bytes:
@@ -103,33 +137,8 @@ def _idempotency_key(session: Session, end: Slice) -> bytes:
     return field(f"fork of {session.id!r}, edited at {end.edited}, up to {last}")
 
 
-async def _commit(
-    fork: Session, keys: Sequence[bytes], command: Command, idempotency_key: bytes, count: int, pinned: int
-) -> bool:
-    """Send the last slice and put the fork in its place. Return False if it has to be built again."""
-    policy = fork.policy
-    call = policy.calls.begin(fork.keys.messages)
-    try:
-        commit = calls.stage_commit(
-            keys,
-            call.token,
-            ttl=policy.ttl_argument,
-            user=fork.user_name,
-            idempotency_key=idempotency_key,
-            count=count,
-            pinned=pinned,
-        )
-        commands = [command, commit]
-        if fork.user is not None and policy.wait is None:
-            commands.append(fork.register(fork.user_name, "CH"))
-        _, reply, *_ = await fork.confirmed(*commands)
-        if fork.user is not None and policy.wait is not None:
-            await fork.run(fork.register(fork.user_name, "CH"))
-    finally:
-        policy.calls.end(call)
-    refusal = answers.refusal(reply)
-    if refusal is None:
-        return True
+async def _refused(fork: Session, refusal: Refusal) -> None:
+    """Raise what a refusal to put the fork in its place means, or mend what is there so that it can be built again."""
     with fork.named:
         if refusal.code == Code.CONFLICT:
             version = refusal.details[0]
@@ -138,4 +147,3 @@ async def _commit(
         if refusal.code == Code.MISSING:
             raise UnavailableError("what was copied so far has disappeared (it expired, or was evicted): fork again")
     await mend(fork, refusal)
-    return False

@@ -27,6 +27,8 @@ from chatmem.transports.base import Command, Transport
 
 ATTEMPTS = 10
 """How often an operation starts over because the session was torn, or changed while it was read."""
+FIRST_OF_SUMMARY = 2**48
+"""A summary's messages are counted from here, so that encrypted ones cannot be taken for messages of the session."""
 
 
 class _Named:

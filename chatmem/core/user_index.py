@@ -242,17 +242,28 @@ class UserIndex:
                 return [error]
             middle = len(session_ids) // 2
             return await self._replies(session_ids[:middle]) + await self._replies(session_ids[middle:])
-        return [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
+        found = [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
+        await self._count_branched(session_ids, found)
+        return found
+
+    async def _count_branched(self, session_ids: list[str], found: list[Any]) -> None:
+        """Add the number of messages that the active branch shows to the replies of sessions with branches."""
+        branched = [at for at, (_, fields, _) in enumerate(found) if fields[-1] is not None]
+        keys = [session_keys(self._policy.prefix, session_ids[at]) for at in branched]
+        replies = await self._run([calls.Reads(one, b"", b"").count().command for one in keys])
+        for at, reply in zip(branched, replies, strict=True):
+            if answers.refusal(reply) is None:
+                found[at].append(reply[1])
 
     def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
         """Return what is known of a session; None, with a warning, if that cannot be read."""
         try:
             if isinstance(reply, CorruptRecordError):
                 raise reply
-            count, (*fields, life, marks), left = reply
-            if _is_torn(count, fields[0], life):
+            length, (*fields, life, marks, _), left, *shown = reply
+            if _is_torn(length, fields[0], life):
                 raise CorruptRecordError("a part of it is missing: chatmem doctor shows what is left")
-            return to_info(self._policy, session_id, Info(count, fields, left, marks))
+            return to_info(self._policy, session_id, Info(shown[0] if shown else length, fields, left, marks))
         except CorruptRecordError as error:
             _logger.warning("left out the session %r: %s", session_id, error)
             return None
@@ -274,7 +285,7 @@ class UserIndex:
 
 
 def _questions(keys: SessionKeys) -> tuple[Command, ...]:
-    fields = (*STATE_FIELDS, b"life", b"marks")
+    fields = (*STATE_FIELDS, b"life", b"marks", b"branches")
     return ("LLEN", keys.messages), ("HMGET", keys.state, *fields), ("PTTL", keys.state)
 
 

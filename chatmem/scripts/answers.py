@@ -71,6 +71,8 @@ class Page(NamedTuple):
     """the branches, as `branches.lua` keeps them; empty if there is one"""
     annotations: Sequence[bytes] = ()
     """for each element its annotation, empty for none; nothing where there are none at all"""
+    summarized: int = 0
+    """1 if there is a summary, of whatever branch"""
 
 
 class Checked(NamedTuple):

@@ -113,6 +113,17 @@ local function summary_in(text, ranges)
   end
 end
 
+-- Returns a summary as the state keeps it, of the records in every `step`th argument from `from` on. Its messages count
+-- from 2^48, so none is taken for a message of the session.
+local function summary_of(last, from, step)
+  local elements = {}
+  for at = from, #ARGV, step do
+    local element = written(281474976710656 + (at - from) / step) .. ':' .. ARGV[at]
+    elements[#elements + 1] = #element .. ':' .. element
+  end
+  return written(last) .. ';' .. table.concat(elements)
+end
+
 local function move_summary(text, last)
   redis.call('HSET', state, 'summary', written(last) .. string.match(text, ';.*$'))
 end

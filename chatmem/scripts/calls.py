@@ -98,9 +98,10 @@ class Reads:
         """Return the call that reads one element, by id (`how` is `id`) or by position (`at`)."""
         return Read(self._call(how, what), lambda said: Found(*said))
 
-    def summary(self) -> Read[Summary]:
-        """Return the call that reads the stored summary."""
-        return Read(self._call(b"summary"), lambda said: Summary(*said))
+    def summary(self, *, all_branches: bool = False) -> Read[Summary]:
+        """Return the call that reads the stored summary, of the active branch or of whatever branch."""
+        every = (b"1",) if all_branches else ()
+        return Read(self._call(b"summary", *every), lambda said: Summary(*said))
 
     def tail(self, last: int | None) -> Read[list[bytes]]:
         """Return the call that reads the last elements, or all of them."""
@@ -177,12 +178,41 @@ def stage_add(keys: Keys, position: int, pinned: int, copies: Iterable[bytes]) -
     return scripts.STAGE.call(keys, b"add", b"%d" % position, b"%d" % pinned, *copies)
 
 
+def stage_annotate(keys: Keys, annotations: Iterable[tuple[int, bytes]]) -> Command:
+    """Return the command that adds annotations, each a position and a text, to a session that is built aside."""
+    return scripts.STAGE.call(keys, b"annotate", *(value for at, text in annotations for value in (b"%d" % at, text)))
+
+
+class Extras(NamedTuple):
+    """What a session that is built aside has beside messages, as `stage.lua` takes it."""
+
+    created: bytes = b""
+    updated: bytes = b""
+    """of the session, in microseconds since 1970; empty for now"""
+    noted: bytes = b""
+    """`1` if there are annotations"""
+    branches: bytes = b""
+    """as `branches.lua` keeps them; empty if there is one"""
+    summarized: bytes = b""
+    """the position up to which the summary speaks; empty for no summary"""
+
+
 def stage_commit(
-    keys: Keys, token: bytes, *, ttl: bytes, user: bytes, idempotency_key: bytes, count: int, pinned: int
+    keys: Keys,
+    token: bytes,
+    *,
+    ttl: bytes,
+    user: bytes,
+    idempotency_key: bytes,
+    count: int,
+    pinned: int,
+    extras: Extras,
+    summary: Sequence[bytes],
 ) -> Command:
     """Return the command that puts a session that was built aside in its place."""
     told = (token, ttl, user, idempotency_key, b"%d" % count, b"%d" % pinned)
-    return scripts.STAGE.call(keys, b"commit", *told)
+    more = (*extras, *summary) if any(extras) else ()
+    return scripts.STAGE.call(keys, b"commit", *told, *more)
 
 
 Order = Literal["newest", "oldest"]

@@ -37,7 +37,6 @@
 --         {-13, position} if there is a summary that speaks of later messages, up to that position.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
-local FIRST_OF_SUMMARY = 281474976710656 -- 2^48: the messages of a summary count from here, so none is taken for another
 local NEEDS_INDEX = {compact = true, keep = true, annotate = true}
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 

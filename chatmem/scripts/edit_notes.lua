@@ -15,12 +15,7 @@ function tasks.summarize()
   if newer and newer > last then
     return {-13, newer}
   end
-  local elements = {}
-  for at = HEAD + 1, #ARGV, 3 do
-    local element = written(FIRST_OF_SUMMARY + (at - HEAD - 1) / 3) .. ':' .. ARGV[at + 2]
-    elements[#elements + 1] = #element .. ':' .. element
-  end
-  redis.call('HSET', state, 'summary', written(last) .. ';' .. table.concat(elements))
+  redis.call('HSET', state, 'summary', summary_of(last, HEAD + 3, 3))
   told = {{'summary'}}
   return {version, last, cut}
 end

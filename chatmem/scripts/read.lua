@@ -7,13 +7,14 @@
 --         {0, 1 if there are more elements in that direction, else 0; the elements, oldest first; the position of the
 --         first; the session's version; its user; the version of the last change that was not an append; how many
 --         messages are pinned at the head; the position before the first element, -1 for none, and the branches, if there
---         are several; the annotation of each element, empty for none, if there are any}.
+--         are several; the annotation of each element, empty for none, if there are any; 1 if there is a summary}.
 --       "tail": 4 how many of the last elements, empty for all. Returns {0, elements}.
 --       "window": 4 how many of the last elements, 5 "1" to return them. Returns {0, the number of messages, or one more
 --         than the last elements if there are more, the pinned or system messages at the head, the position of the
 --         first of the last elements, the position of the last, the version of the last change that was not an append,
 --         the last elements; if there is a summary, the position up to which it speaks, and its elements}.
---       "summary": returns {0, the position up to which the summary speaks, its elements}, or {0} if there is none.
+--       "summary": 4 "1" for the summary of whatever branch. Returns {0, the position up to which it speaks, its elements},
+--         or {0} if there is none.
 --       "check": returns {0, the name of the session's life, empty for none, 1 if it has branches, else 0}.
 --       "count": returns {0, the number of messages}.
 --       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
@@ -83,7 +84,7 @@ end
 local tasks = {}
 
 function tasks.summary()
-  local last, text = summary_in(session.summary, ranges_of(session))
+  local last, text = summary_in(session.summary, what == '1' and {{0, math.huge}} or ranges_of(session))
   return last and {0, last, elements_of(text)} or {0}
 end
 
@@ -161,12 +162,15 @@ function tasks.page()
   end
   local position = position_at(list, first)
   local reply = {0, more, elements, position, session.version, session.owner or '', session.edited, session.pinned}
-  if session.branches or session.noted then
+  if session.branches or session.noted or session.summary then
     local before = session.branches and spans(ranges_of(session), -1, position, 1, true)[1]
     reply[9], reply[10] = before and position_at(list, before[1]) or -1, not all and session.branches or ''
   end
-  if session.noted then
-    reply[11] = notes_of(elements, position)
+  if session.noted or session.summary then
+    reply[11] = session.noted and notes_of(elements, position) or {}
+  end
+  if session.summary then
+    reply[12] = 1
   end
   return reply
 end

@@ -2,10 +2,13 @@
 -- KEYS: list, ids, state, then the list and the ids that are built aside.
 -- ARGV: 1 "add": 2 the position of the first message, 3 how many messages a compaction put at the head, then for each
 --         message: its id, empty for none, its record. Returns {0}.
+--       1 "annotate": for each message that has annotations: 2 its position, 3 the annotations. Returns {0}.
 --       1 "commit": 2 token, 3 TTL in milliseconds, empty for none, 4 the user, empty for none, 5 an idempotency key,
---         6 the number of messages, 7 how many of them a compaction put at the head. Returns {version, 0}, or
---         {version, -1} if it was committed before; {-1, version} if there is another session; {-4} if the part built
---         aside is gone;
+--         6 the number of messages, 7 how many of them a compaction put at the head; of a session that has more than
+--         messages also 8 and 9 when it was created and updated, each empty for now, 10 "1" if there are annotations,
+--         11 the branches, empty if there is one, 12 the position up to which the summary speaks, empty if there is
+--         none, then its records. Returns {version, 0}, or {version, -1} if it was committed before; {-1, version} if
+--         there is another session; {-4} if the part built aside is gone;
 --         {-9, why} if the session is torn, see session.lua.
 -- What is built aside expires if its builder does not come back.
 local aside, names_aside = KEYS[4], KEYS[5]
@@ -28,6 +31,16 @@ if ARGV[1] == 'add' then
     end
   end
   redis.call('PEXPIRE', aside, STAYS)
+  redis.call('PEXPIRE', names_aside, STAYS)
+  return {0}
+end
+
+if ARGV[1] == 'annotate' then
+  local notes = {}
+  for at = 2, #ARGV, 2 do
+    add(notes, 'a' .. ARGV[at], ARGV[at + 1])
+  end
+  in_slices('HSET', names_aside, notes)
   redis.call('PEXPIRE', names_aside, STAYS)
   return {0}
 end
@@ -55,10 +68,19 @@ end
 local time = microseconds_now()
 session.pinned, session.generation = tonumber(ARGV[7]), '1'
 session.index, session.sign, session.owner = KEYS_TOO, nil, user ~= '' and user or nil
-local fields = {'version', '1', 'next', written(count), 'created', time, 'updated', time,
+local created, updated, noted, branches, summarized = unpack(ARGV, 8, 12)
+session.branches, session.regrouped = branches ~= '' and branches or nil, true
+local fields = {'version', '1', 'next', written(count), 'created', (created or '') ~= '' and created or time,
+  'updated', (updated or '') ~= '' and updated or time,
   'recent', remember('', token, '1:0:' .. written(count - 1) .. ':0')}
 if session.pinned > 0 then
   add(fields, 'pinned', written(session.pinned) .. ':1')
+end
+if noted == '1' then
+  add(fields, 'noted', '1')
+end
+if summarized and summarized ~= '' then
+  add(fields, 'summary', summary_of(tonumber(summarized), 13, 1))
 end
 settle(session, fields, redis.call('LINDEX', list, -1), ttl, '1', token, 1)
 publish('appended', 1, 0, count - 1)

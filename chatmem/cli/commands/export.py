@@ -16,13 +16,17 @@ from typing import Any, TextIO
 from langchain_core.messages import BaseMessage, convert_to_openai_messages, message_to_dict
 
 from chatmem import ChatMemError, CorruptRecordError, Entry, SessionInfo, UnavailableError
+from chatmem.cli.formats.beside import FileSummary
 from chatmem.cli.formats.jsonl import head_line, message_line
 from chatmem.cli.formats.markdown import markdown
 from chatmem.cli.progress import progress_bar
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import plain, plural
 from chatmem.codec.record import plain_record
-from chatmem.transports.driving import iterate
+from chatmem.core.branches import Tree, parsed
+from chatmem.core.reader import Reader
+from chatmem.search import text_of
+from chatmem.transports.driving import drive, iterate
 
 Stored = tuple[Entry, bytes]
 Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]
@@ -45,15 +49,18 @@ def export(store: Store, infos: Sequence[SessionInfo], *, form: str, output: Pat
         total = sum(info.count for info in infos)
         with progress_bar("exporting", store.err, total, shown=not hidden) as advance:
             for info in infos:
-                for text in FORMATS[form](store, info, _readable(store, info, advance)):
+                entries = _readable(store, info, advance, all_branches=form == "jsonl")
+                for text in FORMATS[form](store, info, entries):
                     file.write(text)
     if file is not sys.stdout:
         store.err.print(f"{plural(len(infos), 'session')} written", style="dim")
 
 
-def _readable(store: Store, info: SessionInfo, advance: Callable[[float], None]) -> Iterator[Stored]:
+def _readable(
+    store: Store, info: SessionInfo, advance: Callable[[float], None], *, all_branches: bool
+) -> Iterator[Stored]:
     try:
-        for entry, element in iterate(store.reader(info.session_id).stored()):
+        for entry, element in iterate(store.reader(info.session_id).stored(all_branches=all_branches)):
             if entry.error is None:
                 yield entry, element
             else:
@@ -66,13 +73,44 @@ def _readable(store: Store, info: SessionInfo, advance: Callable[[float], None])
 
 
 def _jsonl(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:
-    sealer = store.reader(info.session_id).session.sealer
-    yield _line(head_line(info))
+    reader = store.reader(info.session_id)
+    sealer = reader.session.sealer
+    try:
+        branches, newest = _branches(reader)
+        summary = _summary(store, reader)
+    except UnavailableError:
+        raise
+    except (ChatMemError, ValueError) as error:  # only this session is affected
+        store.problems.report(f"left out the session {info.session_id!r}: {error}")
+        return
+    yield _line(head_line(info, branches, summary))
     for entry, element in entries:
+        if branches is not None and entry.seq > newest:  # it came later, perhaps on a newer branch
+            break
         try:
             yield _line(message_line(info.session_id, entry, plain_record(element, sealer)))
         except CorruptRecordError as error:
             store.problems.report(f"left out position {entry.seq} of {info.session_id!r}: {error}")
+
+
+def _branches(reader: Reader) -> tuple[Tree | None, int]:
+    """Return the branches, None if there is one, and the last position that they show."""
+    answer, _ = drive(reader.ask(reader.session.reads.branches()))
+    return parsed(answer.branches, answer.last) if answer.branches else None, answer.last
+
+
+def _summary(store: Store, reader: Reader) -> FileSummary | None:
+    answer, _ = drive(reader.ask(reader.session.reads.summary(all_branches=True)))
+    if answer.last is None:
+        return None
+    messages = [entry.message for entry in drive(reader.decoder.entries(answer.elements)) if entry.message is not None]
+    try:
+        records = [plain_record(element, reader.session.sealer) for element in answer.elements]
+    except CorruptRecordError as error:
+        store.problems.report(f"left out the summary of {reader.session.id!r}: {error}")
+        return None
+    text = "\n".join(text_of(message) for message in messages)
+    return FileSummary(answer.last if answer.last >= 0 else None, text, records)
 
 
 def _markdown(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Iterator[str]:

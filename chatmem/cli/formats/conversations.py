@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from langchain_core.messages import BaseMessage, convert_to_messages, messages_from_dict
 
-from chatmem.cli.formats.jsonl import LineError
+from chatmem.cli.formats.fields import LineError
 
 _UNREADABLE = (ValueError, TypeError, NotImplementedError, AttributeError)
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from chatmem.cli.formats.fields import LineError
 from chatmem.cli.formats.json_array import DamagedArrayError, JsonArray, LargeItemError
-from chatmem.cli.formats.jsonl import LineError
 from chatmem.cli.formats.pushback import PushbackFile
 
 MIB = 2**20

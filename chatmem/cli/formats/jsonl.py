@@ -8,28 +8,26 @@ Each session begins with a line of its own; then comes one line per message, old
 
 A session that is archived, pinned or tagged has `archived`, `pinned` or `tags` too.
 `ttl` is in seconds from the export. `record` is the message as chatmem stores it (docs/format.md), in base64, but
-neither compressed nor encrypted; `import` reads nothing else of the line. The other fields are for people and other
-programs.
+neither compressed nor encrypted. A message's line ends with `"annotations": {...}` if it has any. `import` reads
+nothing else of it but `seq` where there are branches or a summary. The other fields are for people and other programs.
+
+The first line of a session with branches or a summary has more fields; see `beside.py`.
 """
 
 from __future__ import annotations
 
-import binascii
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, NamedTuple
 
 from chatmem import Entry, SessionInfo
-from chatmem.codec import record
+from chatmem.cli.formats.beside import FileSummary, branches_fields, read_branches, read_summary, summary_field
+from chatmem.cli.formats.fields import LineError, field, position, read_record, time_of, written_record
 from chatmem.codec.record import Encoded
+from chatmem.core.branches import Tree
 from chatmem.core.marks import change_of
 from chatmem.search import text_of
 
 FORMAT = 1
-
-
-class LineError(Exception):
-    """A line cannot be read; the message says why."""
 
 
 class Head(NamedTuple):
@@ -45,12 +43,15 @@ class Head(NamedTuple):
     archived: bool | None = None
     pinned: bool | None = None
     tags: tuple[str, ...] | None = None
+    branches: Tree | None = None
+    """The positions are those of the lines; None if there is one branch."""
+    summary: FileSummary | None = None
 
 
 NO_HEAD = Head(None, None, None, None, None, None)
 
 
-def head_line(info: SessionInfo) -> dict[str, Any]:
+def head_line(info: SessionInfo, branches: Tree | None, summary: FileSummary | None) -> dict[str, Any]:
     """Return the first line of a session."""
     marks = {"archived": info.archived, "pinned": info.pinned, "tags": list(info.tags)}
     return {
@@ -64,6 +65,8 @@ def head_line(info: SessionInfo) -> dict[str, Any]:
         "updated_at": info.updated_at and info.updated_at.isoformat(),
         "count": info.count,
         **{name: value for name, value in marks.items() if value},
+        **branches_fields(branches),
+        **summary_field(summary),
     }
 
 
@@ -75,12 +78,14 @@ def read_head(row: Mapping[str, Any]) -> Head:
     """
     if row["chatmem"] != FORMAT:
         raise LineError(f"format {row['chatmem']!r} is not known; this chatmem reads format {FORMAT}")
-    user, title = (_field(row, name, str) for name in ("user", "title"))
-    ttl = _field(row, "ttl", (int, float))
+    user, title = (field(row, name, str) for name in ("user", "title"))
+    ttl = field(row, "ttl", (int, float))
     if ttl is not None and ttl <= 0:
         raise LineError('"ttl" must be above 0, or null')
-    created, updated = (_time(_field(row, name, str)) for name in ("created_at", "updated_at"))
-    return Head(user or None, title, _field(row, "metadata", dict), ttl, created, updated, *_marks(row))
+    created, updated = (time_of(field(row, name, str)) for name in ("created_at", "updated_at"))
+    branches, summary = read_branches(row), read_summary(row)
+    metadata = field(row, "metadata", dict)
+    return Head(user or None, title, metadata, ttl, created, updated, *_marks(row), branches, summary)
 
 
 def _marks(row: Mapping[str, Any]) -> tuple[bool | None, bool | None, tuple[str, ...] | None]:
@@ -90,20 +95,6 @@ def _marks(row: Mapping[str, Any]) -> tuple[bool | None, bool | None, tuple[str,
     except ValueError as error:
         raise LineError(str(error)) from None
     return archived, pinned, None if tags is None else tuple(tags)
-
-
-def _field(row: Mapping[str, Any], name: str, kind: Any) -> Any:
-    value = row.get(name)
-    if value is None or (isinstance(value, kind) and not isinstance(value, bool)):
-        return value
-    raise LineError(f'"{name}" has the wrong type')
-
-
-def _time(text: str | None) -> int | None:
-    try:
-        return None if text is None else record.from_datetime(datetime.fromisoformat(text))
-    except (ValueError, TypeError) as error:  # not a time, or one without a time zone
-        raise LineError(f"{text!r} is not a time: {error}") from None
 
 
 def message_line(session: str, entry: Entry, plain: bytes) -> dict[str, Any]:
@@ -122,17 +113,27 @@ def message_line(session: str, entry: Entry, plain: bytes) -> dict[str, Any]:
         "created_at": entry.created_at and entry.created_at.isoformat(),
         "type": message and message.type,
         "text": message and text_of(message),
-        "record": binascii.b2a_base64(plain, newline=False).decode(),
+        "record": written_record(plain),
+        **({"annotations": entry.annotations} if entry.annotations else {}),
     }
 
 
-def read_message(row: Mapping[str, Any]) -> Encoded:
-    """Return the message of a line, ready to be appended.
+class Line(NamedTuple):
+    """The line of a message."""
+
+    message: Encoded
+    """the message, ready to be appended"""
+    position: int | None
+    annotations: dict[str, Any]
+
+
+def read_message(row: Mapping[str, Any]) -> Line:
+    """Read the line of a message.
 
     Raises:
-        CorruptRecordError, LineError: the message cannot be read.
+        CorruptRecordError, LineError: the line cannot be read.
     """
-    try:
-        return record.encoded(binascii.a2b_base64(row["record"], strict_mode=True))
-    except (binascii.Error, TypeError, ValueError) as error:
-        raise LineError(f'"record" is not base64: {error}') from None
+    annotations = field(row, "annotations", dict) or {}
+    if "" in annotations or None in annotations.values():
+        raise LineError('"annotations" must have non-empty keys, and values other than null')
+    return Line(read_record(row["record"]), position(row, "seq"), annotations)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Generator, Iterator
 from itertools import islice
 from typing import NamedTuple
 
+from chatmem.cli.commands.doctor.branches import check_branches
 from chatmem.cli.commands.doctor.finding import Finding, Level, few
 from chatmem.cli.commands.doctor.torn import check_torn
 from chatmem.cli.progress import track
@@ -126,9 +128,12 @@ def _is_wrong(store: Store, *commands: Command) -> bool:
 def _records_of(store: Store, sessions: list[str]) -> Iterator[Finding]:
     for session in track(sessions, "reading messages", store.err):
         try:
-            for entry in store.memory.history(session).entries():
+            positions = array("q")
+            for entry in store.memory.history(session).entries(all_branches=True):
                 if entry.error is not None:
                     yield _unreadable(session, entry.seq, entry.error)
+                positions.append(entry.seq)
+            yield from check_branches(store, session, positions)
         except TornSessionError:  # reported by check_torn
             continue
         except CorruptRecordError as error:
