@@ -13,14 +13,18 @@
 --       "annotate": 9 and 10 as above, 11 the position that the values are encrypted for, empty for any, 12 empty, then
 --                  for each pair its key, "", its value, empty to remove it;
 --       "update": 9 "=" and the title, 10 "=" and the metadata, each empty to keep it;
---       "clear": 9 the user who must own the session, empty for anyone;
+--       "commit": 9 "id:" and the id of the message to go on behind, or "at:-1" to begin anew, 10 the number of bytes of
+--                 the metadata that the state must hold, ":", that metadata, and the new one, 11 the positions that the
+--                 records are encrypted for, 12 empty, then for each message that comes an id, a digest, the record;
+--       "clear": 9 the user who must own the session, empty for anyone, 10 absent, or "=" and the metadata that the state
+--                must hold if there is a session;
 --       "touch": nothing;
 --       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
 --       "switch", "drop": 9 a branch's number.
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
 --         position -1 if there is none;
 --           of "branch" and "switch", the number of the branch in place of the position;
---         {-1, version} if the session is not at the expected version;
+--         {-1, version} if the session is not at the expected version, or does not hold the expected metadata;
 --         {-3} if the session is another user's, or nobody's;
 --         {-4} if there is no such message, session or branch;
 --         {-5, index} if another message has the id of a given one;
@@ -33,7 +37,7 @@
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
 local FIRST_OF_SUMMARY = 281474976710656 -- 2^48: the messages of a summary count from here, so none is taken for another
-local NEEDS_INDEX = {compact = true, keep = true, annotate = true}
+local NEEDS_INDEX = {compact = true, commit = true, keep = true, annotate = true}
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
@@ -46,6 +50,9 @@ if task == 'clear' then
   local absent = how ~= '' and redis.call('EXISTS', list, ids, state) == 0
   if wanted ~= '' and (owner and owner ~= wanted or unowned) or absent then
     return {OTHER_USER}
+  end
+  if what and redis.call('EXISTS', list, ids, state) > 0 and redis.pcall('HGET', state, 'metadata') ~= string.sub(what, 2) then
+    return {-1, not known.err and number_in(known[2]) or 0}
   end
   local length = redis.pcall('LLEN', list)
   redis.call('UNLINK', list, ids, state)
