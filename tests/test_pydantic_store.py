@@ -63,7 +63,12 @@ def remembering(messages: list[pm.ModelMessage], info: AgentInfo) -> pm.ModelRes
     return pm.ModelResponse([pm.TextPart(" | ".join(said(messages)))])
 
 
-AGENT = Agent(FunctionModel(remembering), system_prompt="be kind")
+async def streaming(messages: list[pm.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
+    for text in said(messages):
+        yield f"{text}, "
+
+
+AGENT = Agent(FunctionModel(remembering, stream_function=streaming), system_prompt="be kind")
 
 
 def said(messages: list[pm.ModelMessage]) -> list[str]:
@@ -553,9 +558,9 @@ class TestEndpoints:
             first = ask("Hi", "m1")
             assert "data-conversation-saved" in first
             assert '"c/' in first
-            assert "Hi | And" in streamed(ask("And", "m2"), "delta")
+            assert "Hi, And" in streamed(ask("And", "m2"), "delta")
             again = ask("And", "m2", trigger="regenerate-message", messageId="m2")
-            assert "Hi | And" in streamed(again, "delta")
+            assert "Hi, And" in streamed(again, "delta")
             assert "not found" in ask("Mine", "m3", user="bob")
         history = reading.history("c", user="alice")
         assert [one.text for one in history.messages() if one.type == "human"] == ["Hi", "And"]
@@ -573,7 +578,7 @@ class TestEndpoints:
         memory = chatmem.connect(url, prefix=prefix, ttl=60)
         with serving(AGUIAdapter, ChatmemConversationStore(memory)) as client:
             assert "pydantic_ai_conversation_saved" in ask("Hi", "m1")
-            assert "Hi | And" in streamed(ask("And", "m2"), "delta")
+            assert "Hi, And" in streamed(ask("And", "m2"), "delta")
             assert "not found" in ask("Mine", "m3", user="bob")
         messages = reading.history("c", user="alice").messages()
         assert [one.text for one in messages if one.type == "human"] == ["Hi", "And"]
