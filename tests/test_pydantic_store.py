@@ -209,6 +209,21 @@ async def take(twin: Twin, step: Any) -> None:
             await twin.do("load_entries", name, limit=limit, scope=scope)
 
 
+async def check_view(memory: chatmem.ChatMemory, name: str) -> None:
+    """The session's active branch shows the conversation, and each branch that it left is one of the session's."""
+    store = ChatmemConversationStore(memory)
+    conversation, record = await store.load(name), await store.read_record(name)
+    if conversation is None or record is None:
+        assert await memory.history(name).count() == 0
+        return
+    assert await ModelMessageHistory(memory, name).messages() == conversation.messages
+    heads = {branch.head for branch in await memory.history(name).branches()}
+    for tip in record.branches:
+        entry = await memory.history(name).get(tip)
+        assert entry is not None
+        assert entry.seq in heads
+
+
 @settings(max_examples=60)
 @given(_steps)
 def test_it_does_what_the_framework_s_own_store_does(url: str, steps: list[Any]) -> None:
@@ -219,6 +234,7 @@ def test_it_does_what_the_framework_s_own_store_does(url: str, steps: list[Any])
             twin = Twin(ChatmemConversationStore(memory), InMemoryConversationStore())
             for step in steps:
                 await take(twin, step)
+                await check_view(memory, step[1])
             for name in "abf":
                 await twin.do("load_entries", name)
                 await twin.do("read_record", name)
@@ -408,6 +424,16 @@ class TestEntries:
         assert said((await read(store)).messages) == ["a", "c"]
         assert "left out an unreadable record" in caplog.text
 
+    async def test_back_to_a_branch(self, memory: chatmem.ChatMemory, store: ChatmemConversationStore) -> None:
+        """A conversation that goes back and forth uses the branches that it has."""
+        ids = [await turn(store, "a"), await turn(store, "b")]
+        await store.branch("c", at=2, expected_revision=(await read(store)).revision)
+        ids.append(await turn(store, "c"))
+        for tip in (ids[1][-1], ids[2][-1], ids[1][-1]):
+            await store.branch("c", from_entry=tip, expected_revision=(await read(store)).revision)
+        assert [one.active for one in await memory.history("c").branches()] == [True, False]
+        assert said((await read(store)).messages) == ["a", "b"]
+
     async def test_the_other_class_reads_it(self, memory: chatmem.ChatMemory, store: ChatmemConversationStore) -> None:
         """`ModelMessageHistory` reads the active branch."""
         await turn(store, "a", scope="alice")
@@ -472,6 +498,20 @@ class TestRecords:
         returned = [part for one in done.messages for part in one.parts if isinstance(part, pm.ToolReturnPart)]
         assert [part.content for part in returned] == ["deleted a"]
         assert done.usage.tool_calls == 1
+
+    async def test_values_of_deferred_requests(self, store: ChatmemConversationStore) -> None:
+        """They come back as from pydantic-ai's own JSON; what that cannot hold is an error, and nothing is stored."""
+        arguments = {"text": "\ud800", "raw": b"\xff", "number": float("nan")}
+        requests = DeferredToolRequests(approvals=[pm.ToolCallPart("f", arguments, "1")], metadata={"1": {"why": 1}})
+        await store.save(Conversation(conversation_id="c", messages=[prompt("a")], deferred_tool_requests=requests))
+        found = (await read(store)).deferred_tool_requests
+        assert found is not None
+        assert found.approvals[0].args == {"text": "\ud800", "raw": "_w==", "number": None}
+        assert found.metadata == requests.metadata
+        requests.metadata["1"]["why"] = object()
+        with pytest.raises(chatmem.EncodingError, match="record"):
+            await store.save(Conversation(conversation_id="d", messages=[prompt("a")], deferred_tool_requests=requests))
+        assert await store.load("d") is None
 
     async def test_encrypted(self, url: str, prefix: str) -> None:
         """With keys, neither messages nor records can be read on the server; a fork is encrypted for itself."""
