@@ -8,11 +8,16 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage
 
 from chatmem.core.checks import to_json
+from chatmem.core.healing import mend
 from chatmem.core.keys import field
 from chatmem.core.reader import Reader
+from chatmem.core.session import Session, index_keys
 from chatmem.core.state import to_info
 from chatmem.core.writer import Writer
+from chatmem.errors import ConflictError
 from chatmem.model import Edited, SessionInfo
+from chatmem.scripts import calls
+from chatmem.scripts.calls import Code
 
 
 class Held(NamedTuple):
@@ -58,3 +63,31 @@ async def commit(
     parts = await writer.encode(messages)
     places = range(session.next_position, session.next_position + len(parts))
     return await writer.edit(b"commit", *told, parts=parts, places=places, how="CH")
+
+
+async def erase(session: Session, stored: bytes) -> None:
+    """Erase a session of this session's user, or of nobody, and take it off the user's list. Two round trips.
+
+    If it is gone already, nothing happens, so that the call can be repeated.
+
+    Args:
+        session: the session.
+        stored: the metadata as the state must hold it.
+
+    Raises:
+        ConflictError: the state holds other metadata. Nothing was erased.
+    """
+    index, name = index_keys(session.policy, session.user_name), field(session.id)
+    command = calls.edit(session.written_keys, session.shared(), b"clear", b"", b"=" + stored)
+    if session.user is None:
+        (reply,) = await session.run(command)
+    else:  # who writes in between sets another time, and stays on the list
+        time, reply = await session.run(calls.registered(index, name), command)
+    refusal = calls.refusal(reply)
+    if refusal is not None and refusal.code == Code.CONFLICT:
+        with session.named:
+            raise ConflictError("the metadata has changed: read it again, then erase the session")
+    if refusal is not None:
+        await mend(session, refusal)
+    elif session.user is not None and time:
+        await session.run(calls.unregister(index, [(time, name)]))

@@ -16,7 +16,7 @@ from pydantic_ai.conversation_store import (
 )
 from pydantic_ai.run import AgentRunResult
 
-from chatmem.core.committing import Held, commit, held
+from chatmem.core.committing import Held, commit, erase, held
 from chatmem.core.reader import LARGEST_PAGE, Reader
 from chatmem.errors import ConflictError, NotFoundError, UnavailableError, UnsupportedError
 from chatmem.memory import ChatMemory
@@ -156,7 +156,7 @@ class ChatmemConversationStore(ConversationStore):
         if stored is None or stored.revision != expected_revision:
             raise ConversationConflict(conversation_id)
         try:
-            await self._memory.core.writer(conversation_id, known.info.user).clear(known.metadata)
+            await erase(self._memory.core.reader(conversation_id, known.info.user).session, known.metadata)
         except (ConflictError, NotFoundError):
             raise ConversationConflict(conversation_id) from None
 

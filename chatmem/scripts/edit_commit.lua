@@ -7,6 +7,7 @@ local function end_with(position)
   if shown and spans(ranges, position, math.huge, 1).length == 0 then
     return
   end
+  told = {{'branch'}}
   local tree, active = branching().tree_of(session)
   local source = active
   for _, branch in ipairs(tree) do
@@ -57,5 +58,9 @@ function tasks.commit()
   in_slices('HSET', ids, names_at(position))
   redis.call('HSET', state, 'metadata', string.sub(values, tonumber(size) + 1))
   session.next = position + count
+  if count > 0 then
+    told[#told + 1] = {'appended', position, position + count - 1}
+  end
+  told[#told + 1] = {'metadata'}
   return {version + 1, count > 0 and position or -1, 0}
 end
