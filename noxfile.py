@@ -18,7 +18,17 @@ LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
 AGENTS = ("langchain", "langgraph", "openai-agents", "pydantic-ai")
 AGENTS_TESTS = [
     f"tests/test_{name}.py"
-    for name in ("docs", "docs_types", "extras", "kill", "langgraph", "middleware", "openai_agents", "pydantic_ai")
+    for name in (
+        "docs",
+        "docs_types",
+        "extras",
+        "kill",
+        "langgraph",
+        "middleware",
+        "openai_agents",
+        "pydantic_ai",
+        "pydantic_store",
+    )
 ]
 
 
