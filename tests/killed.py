@@ -149,11 +149,43 @@ def pydantic_by_step(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[st
 
 
 def _pydantic(memory: chatmem.ChatMemory, *, by_step: bool) -> Callable[[str], Awaitable[str]]:
+    from chatmem.pydantic_ai import ModelMessageHistory
+
+    made = _pydantic_agent()
+
+    async def turn(text: str) -> str:
+        history = ModelMessageHistory(memory, SESSION)
+        async with made.iter(text, message_history=await history.window()) as run:
+            async for _ in run:
+                if by_step:
+                    await history.append(run.new_messages())
+        assert run.result is not None
+        await history.append(run.result.new_messages())
+        return str(run.result.output)
+
+    return turn
+
+
+def pydantic_store(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    from pydantic_ai.conversation import Conversation
+
+    from chatmem.pydantic_ai import ChatmemConversationStore
+
+    made, store = _pydantic_agent(), ChatmemConversationStore(memory)
+
+    async def turn(text: str) -> str:
+        conversation = await store.load(SESSION) or Conversation(conversation_id=SESSION)
+        result = await made.run(text, conversation=conversation)
+        await store.save(result)
+        return str(result.output)
+
+    return turn
+
+
+def _pydantic_agent() -> Any:
     from pydantic_ai import Agent
     from pydantic_ai import messages as pm
     from pydantic_ai.models.function import AgentInfo, FunctionModel
-
-    from chatmem.pydantic_ai import ModelMessageHistory
 
     def remembering(messages: list[pm.ModelMessage], info: AgentInfo) -> pm.ModelResponse:
         parts = [part for one in messages for part in one.parts]
@@ -164,19 +196,7 @@ def _pydantic(memory: chatmem.ChatMemory, *, by_step: bool) -> Callable[[str], A
         )
         return pm.ModelResponse([pm.TextPart(text) if text else pm.ToolCallPart("wait", {}, "c")])
 
-    made = Agent(FunctionModel(remembering), tools=[wait])
-
-    async def turn(text: str) -> str:
-        history = ModelMessageHistory(memory, SESSION)
-        async with made.iter(text, message_history=await history.window()) as run:
-            async for _ in run:
-                if by_step:
-                    await history.append(run.new_messages())
-        assert run.result is not None
-        await history.append(run.result.new_messages())
-        return run.result.output
-
-    return turn
+    return Agent(FunctionModel(remembering), tools=[wait])
 
 
 def framework(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:

@@ -110,13 +110,15 @@ def test_the_applications_of_the_page_on_fastapi(
 
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_pages_on_agents(server: str, tmp_path: Path, name: str) -> None:
-    """The first script of such a page, run once more, goes on with the same conversation."""
+    """Each script of such a page, run once more, goes on with the same conversation."""
     skip_without_package(name)
-    block, *_ = [block for block in write_files(PAGES[name], tmp_path) if block.output]
-    command = [sys.executable, str(block.title)]
-    first, again = run(command, tmp_path, server), run(command, tmp_path, server)
-    assert (first.returncode, again.returncode) == (0, 0), again.stderr
-    assert first.stdout == block.output != again.stdout
+    blocks = [block for block in write_files(PAGES[name], tmp_path) if block.output]
+    assert blocks
+    for block in blocks:
+        command = [sys.executable, str(block.title)]
+        first, again = run(command, tmp_path, server), run(command, tmp_path, server)
+        assert (first.returncode, again.returncode) == (0, 0), again.stderr
+        assert first.stdout == block.output != again.stdout
 
 
 def test_every_block_of_code_has_a_language() -> None:

@@ -128,7 +128,7 @@ class ChatmemSnapshotStore:
             return
         head, before = _sessions_of(scope), None
         while True:
-            page = await self._memory.sessions(scope, limit=LARGEST_PAGE, before=before)
+            page = await self._memory.sessions(scope, limit=LARGEST_PAGE, before=before, archived=None)
             for info in page.sessions:
                 if info.session_id.startswith(head):
                     await self._memory.history(info.session_id, user=scope).clear()

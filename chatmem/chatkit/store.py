@@ -12,6 +12,7 @@ from chatmem import errors
 from chatmem.chatkit.attachments import ATTACHMENTS, Attachments
 from chatmem.chatkit.items import item_id, item_of, message_of, target_of
 from chatmem.chatkit.threads import thread_of, title_and_metadata
+from chatmem.core.marks import EVERY
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.history import History
 
@@ -77,6 +78,7 @@ class ChatmemStore(Attachments[TContext]):
         page = await index.sessions(
             limit=size + 1,  # the attachments may be among them
             before=cursor,
+            wanted=EVERY,
             first="oldest" if order == "asc" else "newest",
         )
         threads = [thread_of(info) for info in page.sessions if not info.session_id.startswith(ATTACHMENTS)]

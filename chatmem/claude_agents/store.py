@@ -185,7 +185,7 @@ class ChatmemSessionStore:
         owner, beginning = self._user or project_key, f"{_part(project_key)}/"
         found, cursor = dict[str, SessionInfo](), None
         while True:
-            page = await self._memory.sessions(owner, limit=_SESSIONS_PER_PAGE, before=cursor)
+            page = await self._memory.sessions(owner, limit=_SESSIONS_PER_PAGE, before=cursor, archived=None)
             for info in page.sessions:
                 name = info.session_id.removeprefix(beginning)
                 if info.count and name != info.session_id and "/" not in name:

@@ -48,12 +48,13 @@ class _SessionImport:
     def _update(self) -> None:
         """Store title, metadata and marks where there are none. A session without an owner gets its owner."""
         head, user, title, metadata = self._head, self._head.user, self._head.title, self._head.metadata or None
-        marks = {"archived": head.archived, "pinned": head.pinned, "tags": head.tags}
-        if title is None and not metadata and not any(marks.values()) and (user is None or self.stored):
+        is_marked = head.archived or head.pinned or head.tags
+        if title is None and not metadata and not is_marked and (user is None or self.stored):
             return
         info = drive(self._core.info())
         if self.stored or (info.revision == 0 and (info.title, info.metadata) == (None, {})):
-            drive(self._core.update(title=title, metadata=metadata, **marks))
+            archived, pinned, tags = head.archived, head.pinned, head.tags
+            drive(self._core.update(title=title, metadata=metadata, archived=archived, pinned=pinned, tags=tags))
         elif user is not None and info.user is None:
             drive(self._core.update())
 

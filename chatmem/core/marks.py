@@ -139,6 +139,7 @@ class Wanted(NamedTuple):
 
 
 NOT_ARCHIVED = Wanted()
+EVERY = Wanted(archived=None)
 
 
 def is_listed(marks: Marks, name: bytes) -> bool:

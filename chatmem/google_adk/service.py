@@ -198,10 +198,10 @@ class ChatmemSessionService(BaseSessionService):
 
     async def _listed(self, owner: str) -> AsyncIterator[list[str]]:
         """Yield the names of what an app or a user has: of users, or of sessions."""
-        page = await self._memory.sessions(owner, limit=_PAGE)
+        page = await self._memory.sessions(owner, limit=_PAGE, archived=None)
         yield [last_of(info.session_id) for info in page.sessions]
         while page.next is not None:
-            page = await self._memory.sessions(owner, limit=_PAGE, before=page.next)
+            page = await self._memory.sessions(owner, limit=_PAGE, before=page.next, archived=None)
             yield [last_of(info.session_id) for info in page.sessions]
 
     def _scopes(self, app_name: str, user_id: str) -> tuple[Scope, Scope]:

@@ -11,6 +11,7 @@ from langchain_core.messages import BaseMessage
 from llama_index.core.base.llms.types import ChatMessage
 
 from chatmem.core.all_sessions import all_sessions
+from chatmem.core.marks import EVERY
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.errors import ConflictError, UnavailableError
 from chatmem.llama_index.messages import to_chat_message, to_message
@@ -177,7 +178,7 @@ async def keys_of(core: Sessions, user: str | None, *, blocking: bool) -> list[s
         return [key async for key in all_sessions(transport, core.policy.prefix, "*")]
     keys, cursor = list[str](), None
     while True:
-        page = await core.of_user(user, blocking=blocking).sessions(limit=LARGEST_PAGE, before=cursor)
+        page = await core.of_user(user, blocking=blocking).sessions(limit=LARGEST_PAGE, before=cursor, wanted=EVERY)
         keys += [info.session_id for info in page.sessions]
         if page.next is None:
             return keys

@@ -32,7 +32,7 @@ _SESSION = ("clock.lua", "publishing.lua", "session.lua", "positions.lua", "bran
 _WRITING = (*_SESSION, "branching.lua", "recent.lua")
 
 APPEND = _load(*_WRITING, "retention.lua", "append.lua")
-EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_notes.lua", "edit_end.lua")
+EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_commit.lua", "edit_notes.lua", "edit_end.lua")
 READ = _load(*_SESSION, "read.lua")
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")

@@ -16,7 +16,11 @@
 --                 state must hold until then, empty for any; if marks change or a revision is expected, 12 the revision
 --                 that the session must have, empty for any, 13 what changes: "1" or "0" for archived, "." to keep that,
 --                 the same for pinned, then "=" and the tags, absent to keep them;
---       "clear": 9 the user who must own the session, empty for anyone;
+--       "commit": 9 "id:" and the id of the message to go on behind, or "at:-1" to begin anew, 10 the number of bytes of
+--                 the metadata that the state must hold, ":", that metadata, and the new one, 11 the positions that the
+--                 records are encrypted for, 12 empty, then for each message that comes an id, a digest, the record;
+--       "clear": 9 the user who must own the session, empty for anyone, 10 absent, or "=" and the metadata that the state
+--                must hold if there is a session;
 --       "touch": nothing;
 --       "branch": 9 "id" or "at", 10 the id or position of the last message that the new branch shows, -1 for none;
 --       "switch", "drop": 9 a branch's number.
@@ -37,7 +41,7 @@
 --         {-13, position} if there is a summary that speaks of later messages, up to that position.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
-local NEEDS_INDEX = {compact = true, keep = true, annotate = true}
+local NEEDS_INDEX = {compact = true, commit = true, keep = true, annotate = true}
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
@@ -50,6 +54,9 @@ if task == 'clear' then
   local absent = how ~= '' and redis.call('EXISTS', list, ids, state) == 0
   if wanted ~= '' and (owner and owner ~= wanted or unowned) or absent then
     return {OTHER_USER}
+  end
+  if what and redis.call('EXISTS', list, ids, state) > 0 and redis.pcall('HGET', state, 'metadata') ~= string.sub(what, 2) then
+    return {-1, not known.err and number_in(known[2]) or 0}
   end
   local length = redis.pcall('LLEN', list)
   redis.call('UNLINK', list, ids, state)

@@ -1,5 +1,23 @@
 -- The tasks of edit.lua that change branches.
 
+-- Begins a branch with what ranges show up to a position, and makes it the active one.
+local function begin_branch(tree, active, ranges, position)
+  if not session.branches and (end_of(session.summary) or math.huge) < position_at(list, 0) then
+    move_summary(session.summary, -1) -- it speaks of what came before all branches
+  end
+  branching().close(session, active)
+  local kept, chosen = branching().between(ranges, 0, position), active
+  if ranges ~= active.ranges or not branching().is_beginning(tree, active) then
+    chosen = {number = tree.following, created = now ~= '' and now or microseconds_now()}
+    chosen.updated, tree.following = chosen.created, written(tonumber(tree.following) + 1)
+    tree[#tree + 1] = chosen
+  end
+  chosen.ranges = kept
+  branching().open(session, tree, chosen)
+  branching().keep(session, tree)
+  return chosen
+end
+
 function tasks.branch()
   local position = shown_target()
   if how == 'at' and what == '-1' then
@@ -8,23 +26,10 @@ function tasks.branch()
     return {-4}
   end
   local tree, active = branching().tree_of(session)
-  local ranges = active.ranges
-  if spans(ranges, position, math.huge, 1).length == 0 then
+  if spans(active.ranges, position, math.huge, 1).length == 0 then
     return {version, tonumber(active.number), 0}
   end
-  if not session.branches and (end_of(session.summary) or math.huge) < position_at(list, 0) then
-    move_summary(session.summary, -1) -- it speaks of what came before all branches
-  end
-  branching().close(session, active)
-  local kept = branching().between(ranges, 0, position)
-  if not branching().is_beginning(tree, active) then
-    active = {number = tree.following, created = now ~= '' and now or microseconds_now()}
-    active.updated, tree.following = active.created, written(tonumber(tree.following) + 1)
-    tree[#tree + 1] = active
-  end
-  active.ranges = kept
-  branching().open(session, tree, active)
-  branching().keep(session, tree)
+  active = begin_branch(tree, active, active.ranges, position)
   if #session.branches > MOST_BRANCHES then
     return {-12}
   end

@@ -1,5 +1,6 @@
 -- Runs the task of edit.lua, and writes the state.
 local SETS = {update = true, summarize = true, annotate = true}
+local ADDS = {keep = true, commit = true}
 local result = tasks[task]()
 if result[1] < 0 then
   return result
@@ -24,10 +25,10 @@ end
 if changed or SETS[task] then -- so that a late repeat does not undo what was set since
   add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
 end
-if session.regrouped and session.next and task ~= 'keep' then -- it may follow a branch that begins at the next position
+if session.regrouped and session.next and not ADDS[task] then -- it may follow a branch that begins at the next position
   add(fields, 'next', written(session.next))
 end
-if task == 'keep' and changed then
+if ADDS[task] and changed then
   add(fields, 'next', written(session.next))
 elseif task == 'compact' and changed then
   add(fields, 'pinned', written(session.pinned) .. ':' .. (session.generation or '0'))
