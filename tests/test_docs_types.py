@@ -17,7 +17,7 @@ warn_unused_ignores = True
 allow_redefinition = True
 disable_error_code = var-annotated
 
-[mypy-google.adk.*,google.genai.*]
+[mypy-claude_agent_sdk.*,google.adk.*,google.genai.*,llama_index.*]
 ignore_missing_imports = True
 """
 CACHE = ROOT / ".mypy_cache" / "docs"

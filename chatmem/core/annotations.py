@@ -68,7 +68,9 @@ def resealed(session: Session, text: bytes, position: int) -> list[Part]:
 
 def packed(session: Session, values: Mapping[str, Any], position: int) -> bytes:
     """Return annotations as scripts keep them; with encryption, encrypted for the message at a position."""
-    return b"".join(b"%b\t%b\n" % (part.id, part.record) for part in sealed(session, encoded(values), position))
+    return b"".join(
+        b"%b\t%b\n" % (part.id, part.record) for part in sealed(session, encoded(values), position) if part.record
+    )
 
 
 def annotated(session: Session, entry: Entry, text: bytes) -> Entry:

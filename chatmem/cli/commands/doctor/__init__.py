@@ -52,8 +52,12 @@ def _findings(store: Store, match: str | None, limit: int, *, fix: bool) -> Iter
         advice = "check the URL (--url, CHATMEM_URL), the user and the password, and whether the server runs"
         yield Finding("connection", Level.ERROR, str(error), advice)
         return
-    yield from check_server(store)
-    yield from check_rights(store)
+    server = list(check_server(store))
+    yield from server
+    if any(one.check == "role" and one.level == Level.ERROR for one in server):  # each refusal would be tried again
+        yield Finding("rights", Level.UNKNOWN, "not checked: this server takes no writes", "use the URL of the master")
+    else:
+        yield from check_rights(store)
     try:
         yield from check_sessions(store, match or "*", limit, fix=fix)
         if match is None:
