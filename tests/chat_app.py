@@ -105,7 +105,7 @@ class User:
             if not response.is_success:
                 response.read()
             response.raise_for_status()
-            yield _events(response)
+            yield events_of(response)
 
     def ask(self, chat: str, text: str, **more: Any) -> str:
         """Send a message and return the whole answer."""
@@ -129,7 +129,7 @@ def whole(events: Iterator[tuple[str, Any]]) -> str:
     return "".join(data for _, data in texts)
 
 
-def _events(response: httpx.Response) -> Iterator[tuple[str, Any]]:
+def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
     event = ""
     for line in response.iter_lines():
         name, _, value = line.partition(": ")

@@ -26,7 +26,7 @@ from langchain_core.messages import AIMessage, HumanMessage
 import chatmem
 import chatmem.sync
 from chatmem.embedded.server import default_folder
-from tests.chat_app import LONG, RECALL, ROOT, ChatApp, User, is_healthy, running, whole
+from tests.chat_app import LONG, RECALL, ROOT, ChatApp, User, events_of, is_healthy, running, whole
 from tests.servers import embedded, free_port, wait_until
 
 
@@ -317,6 +317,25 @@ class TestChanging:
             assert page["chat"]["version"] == version
         assert user.http.put(f"/chats/{chat}/messages/1/rating", json={"rating": "?"}).status_code == 422
         assert user.http.put(f"/chats/{chat}/messages/99/rating", json={"rating": "up"}).status_code == 404
+
+    def test_a_second_tab_sees_what_happens(self, app: ChatApp, user: User) -> None:
+        """Each change, in its order, from another request, and from a version that was known."""
+        chat = user.new()
+        user.ask(chat, "Hi")
+        version = user.page(chat)["chat"]["version"]
+        with user.http.stream("GET", f"/chats/{chat}/changes", params={"after": version}) as response:
+            events = events_of(response)
+            user.http.put(f"/chats/{chat}/messages/1/rating", json={"rating": "up"}).raise_for_status()
+            user.ask(chat, "And now?")
+            assert next(events) == ("annotated", {"version": version})
+            kinds, last = [], version
+            while last < user.page(chat)["chat"]["version"]:
+                kind, data = next(events)
+                assert data["version"] >= last
+                kinds.append(kind)
+                last = data["version"]
+        assert kinds[0] == "appended"
+        assert set(kinds[1:]) == {"replaced"}  # the answer, as it grows
 
     def test_rename_and_delete(self, user: User) -> None:
         chat, kept = user.new("One"), user.new("Two")

@@ -33,7 +33,7 @@ LARGEST = 1_000_000
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Open the memory, once for all requests, and close it when the application ends."""
     app.state.model, app.state.streams = find_model(), Streams()
-    async with chatmem.connect(ttl=90 * DAY, max_message_bytes=LARGEST) as app.state.memory:
+    async with chatmem.connect(ttl=90 * DAY, max_message_bytes=LARGEST, publish=True) as app.state.memory:
         gc.collect()
         gc.freeze()  # otherwise each full collection goes through all imported modules: a pause of some 0.1 s
         yield

@@ -25,6 +25,8 @@ from .views import ChatList, ChatView, Hit, MessagePage, MessageView
 router = APIRouter(prefix="/chats", tags=["chats"])
 
 TITLE, TOKENS = 60, 4000
+QUIET = 30.0
+"""Seconds after which a stream of changes ends; the browser opens another one."""
 
 Text = Annotated[str, StringConstraints(min_length=1, pattern=r"\S")]
 
@@ -106,6 +108,14 @@ async def read(chat: Chat, before: Annotated[int | None, Query(ge=0)] = None) ->
     page = await chat.history.page(before=before, limit=50)
     messages = [MessageView.of(entry) for entry in reversed(page.entries)]
     return MessagePage(messages=messages, next=page.next, chat=ChatView.of(chat.info))
+
+
+@router.get("/{session_id}/changes", response_class=EventSourceResponse, dependencies=[Depends(counted)])
+async def follow(chat: Chat, after: NonNegativeInt) -> AsyncIterator[ServerSentEvent]:
+    """Stream what happens to a chat behind a version, in whatever tab or process, until nothing does for a while."""
+    async with aclosing(chat.history.changes(after=after, timeout=QUIET)) as changes:
+        async for change in changes:
+            yield ServerSentEvent(data={"version": change.version}, event=change.kind, id=str(change.version))
 
 
 @router.put("/{session_id}/branch", status_code=204)
