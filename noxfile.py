@@ -28,7 +28,7 @@ AGENTS_TESTS = [
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
     session.install("-e", ".[dev]")
-    session.run("pytest", "-n", "2", *session.posargs)
+    session.run("pytest", "-n", "3", *session.posargs)
 
 
 @nox.session
@@ -75,7 +75,7 @@ def lowest(session: nox.Session) -> None:
     """The lowest versions that pyproject.toml allows, without the agents' frameworks, which want later ones."""
     _install_lowest(session, "test", [*PROJECT["dependencies"], *(one for name in LOWEST for one in EXTRAS[name])])
     without = [f"--ignore={file}" for file in AGENTS_TESTS]
-    session.run("pytest", "-n", "2", *without, *session.posargs)
+    session.run("pytest", "-n", "3", *without, *session.posargs)
 
 
 @nox.session(python=PYTHONS[0])
