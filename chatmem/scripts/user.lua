@@ -12,7 +12,7 @@
 --       1 "count": then names of lists, empty for the index. Returns how many sessions each of them holds.
 --       1 "get": 2 a session's id. Returns its time, empty if it is not there.
 --       1 "drop": then for each session: a time, its id. Removes it unless its time has changed. Returns of how many
---                sessions it has seen to that, and whether there are marked sessions left, 1 or 0.
+--                sessions it has seen to that, and whether there are marked sessions left, 1 or 0; with two keys, 0.
 -- Times come from this server's clock, and only grow. So a reader that saw a session expire can drop it by the time
 -- that it had before, and never drops one that was written since, whatever clocks the writers have.
 --
@@ -233,7 +233,7 @@ function tasks.drop()
     end
     at = at + 2
   end
-  return {(at - 2) / 2, has_lists() and 1 or 0}
+  return marked and {(at - 2) / 2, has_lists() and 1 or 0} or 0
 end
 
 function tasks.add()
