@@ -8,7 +8,6 @@ from __future__ import annotations
 import io
 import os
 import sys
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +17,8 @@ import typer
 from chatmem.cli.options import (
     AsJson,
     DryRun,
+    Form,
+    Layout,
     Match,
     NewOwner,
     OwnersFile,
@@ -40,27 +41,6 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich's tables cut options and their texts at 80 columns
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-
-class Layout(StrEnum):
-    """The packages whose sessions `migrate` can move."""
-
-    COMMUNITY = "langchain-community"
-    UPSTASH = "upstash"
-    JAVASCRIPT = "langchain-js"
-    MEMORYSTORE = "memorystore"
-    LANGCHAIN_REDIS = "langchain-redis"
-    LLAMA_INDEX = "llama-index"
-    OPENAI = "openai-agents"
-
-
-class Form(StrEnum):
-    """The formats that `export` writes."""
-
-    JSONL = "jsonl"
-    MARKDOWN = "markdown"
-    OPENAI = "openai"
-    LANGCHAIN = "langchain"
 
 
 def run() -> None:

@@ -5,12 +5,35 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from chatmem.cli.completion import session_ids
+
+
+class Layout(StrEnum):
+    """The packages whose sessions `migrate` can move."""
+
+    COMMUNITY = "langchain-community"
+    UPSTASH = "upstash"
+    JAVASCRIPT = "langchain-js"
+    MEMORYSTORE = "memorystore"
+    LANGCHAIN_REDIS = "langchain-redis"
+    LLAMA_INDEX = "llama-index"
+    OPENAI = "openai-agents"
+
+
+class Form(StrEnum):
+    """The formats that `export` writes."""
+
+    JSONL = "jsonl"
+    MARKDOWN = "markdown"
+    OPENAI = "openai"
+    LANGCHAIN = "langchain"
+
 
 if TYPE_CHECKING:
     from chatmem.cli.store import Store
