@@ -10,6 +10,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from chatmem.codec import record
@@ -155,29 +156,50 @@ def _head(ranges: Sequence[tuple[int, float]], last: int) -> int | None:
     return ends[-1] if ends else None
 
 
-def with_siblings(entries: list[Entry], before: int, tree: Tree) -> list[Entry]:
+Forks = tuple[int, tuple[tuple[int, _Fork], ...]]
+"""The number of the active branch; the numbers of others, with where they fork from it."""
+
+
+def with_siblings(entries: list[Entry], before: int, forks_of_active: Forks) -> list[Entry]:
     """Return neighbouring entries of the active branch, with the siblings of those that have any.
 
     Args:
         entries: oldest first.
         before: the position of the message before the first one; -1 for none.
-        tree: the branches.
+        forks_of_active: where others fork from the active branch.
     """
-    number, _, branches = tree
-    active = next(one for one in branches if one.number == number)
-    others = sorted((one for one in branches if one is not active), key=lambda one: one.updated)
-    forks = [(one, _fork(active.ranges, one.ranges)) for one in others]
+    number, forks = forks_of_active
+    place = bisect_left(forks, float(before), key=_after)
     found = []
     for entry in entries:
-        at = {
-            fork.theirs: one.number
-            for one, fork in forks
-            if before <= fork.after < entry.seq and fork.theirs is not None
-        }
+        at: dict[float, int] = {}
+        while place < len(forks) and forks[place][1].after < entry.seq:
+            branch, fork = forks[place]
+            if fork.theirs is not None:
+                at[fork.theirs] = branch
+            place += 1
         if at:
             order = sorted([*at, entry.seq])
             branch_ids = tuple(number if seq == entry.seq else at[seq] for seq in order)
             entry = replace(entry, siblings=Siblings(order.index(entry.seq), branch_ids))  # noqa: PLW2901
         found.append(entry)
-        before = entry.seq
     return found
+
+
+@lru_cache(maxsize=256)
+def forks_in(text: bytes) -> Forks:
+    """Return `forks_of` the branches as scripts keep them, which stay the same until somebody branches or switches."""
+    return forks_of(parsed(text))
+
+
+def forks_of(tree: Tree) -> Forks:
+    """Return the number of the active branch, and where others fork from it, by position and last write."""
+    number, _, branches = tree
+    active = next(one for one in branches if one.number == number)
+    others = sorted((one for one in branches if one is not active), key=lambda one: one.updated)
+    forks = [(one.number, _fork(active.ranges, one.ranges)) for one in others]
+    return number, tuple(sorted(forks, key=_after))
+
+
+def _after(one: tuple[int, _Fork]) -> float:
+    return one[1].after

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.core.branches import parsed, with_siblings
+from chatmem.core.branches import forks_in, with_siblings
 from chatmem.core.checks import check_count, check_limit, seconds, target
 from chatmem.core.feed import Changes
 from chatmem.core.reader import LARGEST_PAGE, Reader
@@ -145,7 +145,7 @@ class Reads:
         part = await self._reader.slice(after, before, limit, newest=newest_first, size=None)
         entries = part.entries
         if part.page.branches:
-            entries = with_siblings(entries, part.page.before, parsed(part.page.branches))
+            entries = with_siblings(entries, part.page.before, forks_in(part.page.branches))
         if not part.more:
             return Page(entries[::-1] if newest_first else entries, None)
         # The cursor moves on even if something else wrote entries that claim other positions.

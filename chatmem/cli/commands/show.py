@@ -15,7 +15,7 @@ from chatmem import Entry
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import clean, console, content_of, one_line, plain, print_json
 from chatmem.cli.wrapping import print_wrapped
-from chatmem.core.branches import Tree, parsed, with_siblings
+from chatmem.core.branches import Tree, forks_of, parsed, with_siblings
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.sync import History
 from chatmem.transports.driving import drive, iterate
@@ -68,7 +68,7 @@ def _of_branch(store: Store, session: str, tree: Tree, branch: int | None) -> It
     before = -1
     for entry, _ in iterate(store.reader(session).stored(all_branches=True)):
         if any(first <= entry.seq <= last for first, last in ranges[0]):
-            yield from with_siblings([entry], before, tree._replace(active=number))
+            yield from with_siblings([entry], before, forks_of(tree._replace(active=number)))
             before = entry.seq
 
 
