@@ -16,8 +16,8 @@ class Code(IntEnum):
     MISSING = -4  # the message or the session that was named
     TAKEN = -5  # the index of the message whose id another message has
     TOO_MANY = -6  # how many messages may replace the others
-    MOVED = -7  # where sealed records have to go: see `Moved`
-    HIDDEN = -8  # the version, then stored elements that the script cannot read: see `Hidden`
+    MOVED = -7  # where sealed records have to go
+    HIDDEN = -8  # the version, then stored elements that the script cannot read
     TORN = -9  # which part is missing or foreign, then details
     LATE = -10  # the caller gave up this call before it arrived
     ACTIVE = -11  # the branch to remove is the active one
