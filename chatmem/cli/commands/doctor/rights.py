@@ -13,6 +13,7 @@ from chatmem.errors import ChatMemError
 from chatmem.transports.base import Command
 
 _EMPTY = b"return 0"
+_STREAMS = "running answers, and live changes"
 _MARKED = "archived, pinned and tagged sessions, and memory.count"
 
 
@@ -55,6 +56,8 @@ def _optional_commands(key: bytes) -> Iterator[tuple[Command, str]]:
     for name in ("ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"):
         yield (name, key, b"-", b"-"), _MARKED
     yield ("ZCARD", key), _MARKED
+    yield ("XADD", key, b"*", b"a", b""), _STREAMS
+    yield ("XRANGE", key, b"-", b"+"), _STREAMS
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
 
