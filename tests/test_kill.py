@@ -56,7 +56,7 @@ def test_killed_and_started_again(kind: str, url: str, prefix: str) -> None:
         assert json.loads(talk.say("I like tea.")) == ["I am Alice.", "I like tea."]
     with talking(kind, url, prefix) as talk:
         assert talk.say("wait") == WAITING
-    whole_turns = kind in ("pydantic", "pydantic_store", "framework")
+    whole_turns = kind in ("pydantic", "pydantic_store", "framework", "ag_ui")
     past = ["I am Alice.", "I like tea.", *([] if whole_turns else ["wait"])]
     with talking(kind, url, prefix) as talk:
         assert json.loads(talk.say("Who am I?")) == [*past, "Who am I?"]
