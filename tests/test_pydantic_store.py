@@ -516,6 +516,25 @@ class TestRecords:
         assert [part.content for part in returned] == ["deleted a"]
         assert done.usage.tool_calls == 1
 
+    async def test_a_record_that_is_lost(
+        self, memory: chatmem.ChatMemory, store: ChatmemConversationStore, url: str, prefix: str
+    ) -> None:
+        """No run begins without its past: `load` and `save` refuse, and the messages can be saved anew."""
+        await turn(store, "one")
+        before = await read(store)
+        with redis.Redis.from_url(url) as raw:
+            assert raw.delete(f"{prefix}:{{c}}:s")
+        with pytest.raises(chatmem.TornSessionError) as caught:
+            await store.load("c")
+        assert caught.value.reason == "record"
+        with pytest.raises(chatmem.TornSessionError):
+            await store.save(Conversation(conversation_id="c", messages=before.messages))
+        messages = await ModelMessageHistory(memory, "c").messages()
+        assert messages == before.messages
+        await store.save(Conversation(conversation_id="d", messages=messages))
+        await turn(store, "two", "d")
+        assert said((await read(store, "d")).messages) == ["one", "two"]
+
     async def test_values_of_deferred_requests(self, store: ChatmemConversationStore) -> None:
         """They come back as from pydantic-ai's own JSON; what that cannot hold is an error, and nothing is stored."""
         arguments = {"text": "\ud800", "raw": b"\xff", "number": float("nan")}
