@@ -109,17 +109,21 @@ def check_ttls(raw: redis.Redis, prefix: str) -> None:
 
 
 @pytest.fixture(scope="session")
-def raw_client(server_url: str) -> Iterator[redis.Redis]:
-    """A plain client of the same server."""
-    with client_of(server_url) as client:
-        yield client
+def clients() -> Iterator[dict[str, redis.Redis]]:
+    """Plain clients by URL. To make one for a cluster or over TLS takes longer than most tests."""
+    made: dict[str, redis.Redis] = {}
+    yield made
+    for client in made.values():
+        client.close()
 
 
 @pytest.fixture
-def raw(raw_client: redis.Redis, prefix: str) -> Iterator[redis.Redis]:
+def raw(server_url: str, prefix: str, clients: dict[str, redis.Redis]) -> Iterator[redis.Redis]:
     """A plain client of the same server; after the test it checks every key's TTL."""
-    yield raw_client
-    check_ttls(raw_client, prefix)
+    if server_url not in clients or server_url.startswith("embedded://"):  # that server ends when nobody uses it
+        clients[server_url] = client_of(server_url)
+    yield clients[server_url]
+    check_ttls(clients[server_url], prefix)
 
 
 class Connect(Protocol):
