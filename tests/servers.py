@@ -130,6 +130,8 @@ LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex"
 """What the lists of archived, pinned and tagged sessions need besides."""
 LISTENING = "+xadd +xrange +xrevrange +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &test-*"
 """What live changes need besides."""
+ANSWER_RIGHTS = "+xadd +xrange"
+"""What answers that run need besides."""
 ADMINS: dict[str, str] = {}
 """URL of a server that serves the tests only so much -> the URL that serves all of it."""
 

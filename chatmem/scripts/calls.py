@@ -67,9 +67,18 @@ def append(
     sealed_for: bytes = b"",
     verdicts: bytes = b"",
     removed: Sequence[bytes] = (),
+    answer: bytes = b"",
 ) -> Command:
     """Return the command that appends messages; `append.lua` says what the arguments mean."""
-    given = (idempotency_key, max_messages, on_known_id, sealed_for, verdicts, b"%d" % len(removed), *removed)
+    given = (
+        idempotency_key,
+        max_messages,
+        on_known_id,
+        sealed_for,
+        verdicts,
+        b"%d%b" % (len(removed), answer),
+        *removed,
+    )
     return scripts.APPEND.call(keys, *shared, *given, *(value for part in parts for value in part))
 
 
