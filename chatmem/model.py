@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from chatmem.core.jsonable import Message, Metadata, Text
 from chatmem.errors import CorruptRecordError
@@ -215,6 +216,32 @@ class Match:
     text: Text
     spans: tuple[tuple[int, int], ...]
     score: float
+
+
+AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
+"""How an answer ended.
+
+"complete": its producer finished it. "stopped": somebody asked it to stop. "interrupted": its producer was cancelled or
+died. "failed": its producer raised an error. Unless it is complete, the last AI message of the answer says so:
+`response_metadata["answer"]`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of an answer, as `History.follow` yields it.
+
+    Attributes:
+        cursor: where this part ends. Pass the last one as `after` to go on behind it.
+        messages: while the answer runs, chunks of AI messages and whole messages (results of tools), in order. Chunks
+            with the same id belong to one message: add them up. In the last part, the finished messages as they are
+            stored, which take the place of all parts.
+        status: how the answer ended. None while it runs: only the last part has it.
+    """
+
+    cursor: str
+    messages: list[Message]
+    status: AnswerStatus | None = None
 
 
 @dataclass(frozen=True, slots=True)
