@@ -13,10 +13,11 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 
 from chatmem.model import Entry
 from chatmem.ui import shapes
-from chatmem.ui.ai_sdk_parts import Result, parts_of_answer, parts_of_text
+from chatmem.ui.ai_sdk_parts import parts_of_answer, parts_of_text
 from chatmem.ui.ai_sdk_reading import messages_of
 from chatmem.ui.ai_sdk_stream import HEADERS, stream
 from chatmem.ui.kept import Item, facts_in, items_of, metadata_of, mismatch, restored
+from chatmem.ui.pieces import Result
 
 __all__ = ["from_messages", "to_messages", "stream", "HEADERS"]
 
@@ -27,8 +28,8 @@ def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = Fa
     """Return the `UIMessage`s for messages, ready for JSON.
 
     An answer is one `UIMessage`: the messages of a model that follow each other because the model called tools, and the
-    results. It has the id of its first message. `metadata.chatmem.messages` has an object for each LangChain message,
-    with `seq`, `createdAt`, `annotations` and `siblings` as far as the entry has them, and `error` if it cannot be read.
+    results. It has the id of its first message. For entries, `metadata.chatmem.messages` has an object for each LangChain
+    message, with `seq`, `createdAt`, `annotations` and `siblings`, and with `error` if the record cannot be read.
     `metadata.chatmem.status` says how an answer ended, unless it is complete.
 
     Args:
@@ -44,9 +45,7 @@ def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = Fa
     return [_ui_message(group, trusted) for group in _groups(items_of(messages))]
 
 
-def to_messages(
-    messages: Any, *, accept: Collection[str] = ("user",), trusted: bool = False
-) -> list[BaseMessage]:
+def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: bool = False) -> list[BaseMessage]:
     """Return the LangChain messages for `UIMessage`s.
 
     Args:

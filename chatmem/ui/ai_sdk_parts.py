@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatmem.ui.kept import shown, shown_text
-from chatmem.ui.pieces import File, Reasoning, Text, pieces_of, text_of
+from chatmem.ui.pieces import File, Reasoning, Result, Text, call_id_of, pieces_of, text_of
+from chatmem.ui.values import shown, shown_text
 
 KEPT = "ai_sdk"
 """The key in `additional_kwargs` for what only the AI SDK knows: its own parts, and what tool parts have besides."""
 Part = dict[str, Any]
-Result = ToolMessage | FunctionMessage
 _FINAL = ("output-available", "output-error", "output-denied")
 
 
@@ -122,11 +121,6 @@ def orphan_part(result: Result) -> Part:
     """Return the part of a result whose call is not known."""
     part = {"type": f"tool-{shown_text(result.name or 'unknown')}", "toolCallId": call_id_of(result)}
     return part | {"state": "input-available", "input": {}} | outcome(result)
-
-
-def call_id_of(result: Result) -> str:
-    """Return the id of the call that a result is of; results of functions have none."""
-    return shown_text(result.tool_call_id if isinstance(result, ToolMessage) else result.id or result.name or "")
 
 
 def outcome(result: Result | None) -> Part:

@@ -170,7 +170,9 @@ def _output(part: Part, name: str, call_id: str, place: str) -> ToolMessage:
     if "output" not in part:
         raise ValueError(f"{place}.output must be there, since the state is 'output-available'")
     output = part["output"]
-    if isinstance(output, str) or (output and isinstance(output, list) and all(isinstance(one, dict) for one in output)):
+    if isinstance(output, str) or (
+        output and isinstance(output, list) and all(isinstance(one, dict) for one in output)
+    ):
         return ToolMessage(output, name=name, tool_call_id=call_id)
     own = {KEPT: {"output": output}}
     written = json.dumps(output, ensure_ascii=False)

@@ -9,8 +9,9 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage
 
 from chatmem.model import Chunk
-from chatmem.ui.ai_sdk_parts import call_id_of, outcome, shown_piece
-from chatmem.ui.kept import items_of, metadata_of, shown, shown_text
+from chatmem.ui.ai_sdk_parts import outcome, shown_piece
+from chatmem.ui.kept import items_of, metadata_of
+from chatmem.ui.pieces import call_id_of
 from chatmem.ui.streaming import (
     Argued,
     Began,
@@ -25,6 +26,7 @@ from chatmem.ui.streaming import (
     Showed,
     Teller,
 )
+from chatmem.ui.values import shown, shown_text
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -43,8 +45,8 @@ _Sent = dict[str, Any]
 async def stream(chunks: AsyncIterable[Chunk], *, answer_id: str | None = None) -> AsyncIterator[str]:
     """Yield the server-sent events of an answer, as the AI SDK's `DefaultChatTransport` reads them.
 
-    A complete answer ends with `finish`, a stopped one with `abort`. An interrupted or failed one ends with `error`. If the
-    chunks end before the answer does, no such event is sent.
+    A complete answer ends with `finish`, a stopped one with `abort`. An interrupted or failed one ends with `error`. If
+    the chunks end before the answer does, no such event is sent.
 
     Args:
         chunks: what `History.follow` yields, from the beginning, from a cursor, or after the end.
@@ -123,8 +125,10 @@ class _Writer:
                 yield _tool("tool-input-delta", call) | {"inputTextDelta": shown_text(delta)}
             case Ready(call=call, name=name, args=args, error=error):
                 kind = "available" if error is None else "error"
-                yield _tool(f"tool-input-{kind}", call) | {"toolName": shown_text(name), "input": shown(args)} | (
-                    {} if error is None else {"errorText": shown_text(error)}
+                yield (
+                    _tool(f"tool-input-{kind}", call)
+                    | {"toolName": shown_text(name), "input": shown(args)}
+                    | ({} if error is None else {"errorText": shown_text(error)})
                 )
             case Returned(result=result):
                 told = outcome(result)

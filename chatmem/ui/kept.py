@@ -1,7 +1,7 @@
 """What a front end's messages have no place for, under `metadata.chatmem`: facts to show, and the rest of each message.
 
-The rest is for storage that you trust alone. It is the message's record in base64, as chatmem stores it, without what the
-visible parts express already; so it is exact also where JSON is not.
+The rest is for storage that you trust. It is the message's record in base64, as chatmem stores it, without what the
+visible parts express already. So it is exact where JSON is not.
 """
 
 from __future__ import annotations
@@ -16,17 +16,14 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatmem.codec.messages import dump
 from chatmem.codec.record import decode, encode
-from chatmem.core.jsonable import jsonable
 from chatmem.errors import CorruptRecordError
 from chatmem.model import Entry
 from chatmem.ui import shapes
+from chatmem.ui.values import is_exact, shown, shown_text
 
 KEY = "chatmem"
 _EXPRESSED = ("content", "tool_calls", "id")
 """the fields that a rest may leave to the visible parts"""
-_LARGEST = 2**53 - 1
-"""the largest whole number that JavaScript keeps"""
-_DEEPEST = 200
 
 
 class Item:
@@ -62,31 +59,6 @@ def items_of(messages: Iterable[BaseMessage | Entry]) -> list[Item]:
     return items
 
 
-def shown_text(value: str) -> str:
-    """Return a text as UTF-8 can carry it."""
-    return str(jsonable(value))
-
-
-def shown(value: Any) -> Any:
-    """Return a value as a browser can take it: whole numbers that JavaScript cannot represent become texts."""
-    return _for_javascript(jsonable(value))
-
-
-def _for_javascript(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _for_javascript(item) for key, item in value.items() if not _is_forbidden(key, item)}
-    if isinstance(value, list):
-        return [_for_javascript(item) for item in value]
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        return str(value)
-    return value
-
-
-def _is_forbidden(key: str, value: Any) -> bool:
-    """Return whether the AI SDK would take the key for an attack on JavaScript's prototypes, and refuse the whole."""
-    return key == "__proto__" or (key == "constructor" and isinstance(value, dict) and "prototype" in value)
-
-
 def metadata_of(items: Sequence[Item], derived: Sequence[BaseMessage] | None) -> dict[str, Any]:
     """Return the metadata of a front end's message, as `{"metadata": ...}`, or an empty dict.
 
@@ -97,8 +69,7 @@ def metadata_of(items: Sequence[Item], derived: Sequence[BaseMessage] | None) ->
     each = [_facts(item.entry) for item in items]
     if derived is not None:
         pairs = derived if _fits(items, derived) else [None] * len(items)
-        for facts, item, twin in zip(each, items, pairs, strict=True):
-            facts |= _rest(item, twin)
+        each = [facts | _rest(item, twin) for facts, item, twin in zip(each, items, pairs, strict=True)]
     kept: dict[str, Any] = {"messages": each} if any(each) else {}
     for item in items:
         status = item.message.response_metadata.get("answer") if item.message is not None else None
@@ -150,27 +121,7 @@ def _alike(message: BaseMessage, derived: BaseMessage) -> bool:
 def _is_expressed(name: str, message: BaseMessage, derived: BaseMessage) -> bool:
     """Return whether a field can be read off the parts, also after JavaScript read and wrote them."""
     one, other = message.__dict__.get(name), derived.__dict__.get(name)
-    return _is_exact(one) and _is_exact(other) and json.dumps(one) == json.dumps(other)
-
-
-def _is_exact(value: Any, depth: int = _DEEPEST) -> bool:
-    if value is None or type(value) is bool:
-        return True
-    if type(value) is str:
-        return shown_text(value) == value
-    if type(value) is int:
-        return abs(value) <= _LARGEST
-    if type(value) is float:
-        return value == value and not value.is_integer() and abs(value) != float("inf")
-    if depth == 0:
-        return False
-    if type(value) is list:
-        return all(_is_exact(item, depth - 1) for item in value)
-    # JavaScript puts keys that are numbers first
-    return type(value) is dict and all(
-        type(key) is str and not key.isdigit() and not _is_forbidden(key, item) and _is_exact(item, depth - 1)
-        for key, item in value.items()
-    )
+    return is_exact(one) and is_exact(other) and json.dumps(one) == json.dumps(other)
 
 
 def facts_in(metadata: Any, place: str) -> list[dict[str, Any]]:

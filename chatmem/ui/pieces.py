@@ -1,4 +1,4 @@
-"""What a message's content shows: text, reasoning and files, whichever provider's blocks they are in; and the way back."""
+"""What a message's content shows: text, reasoning and files, in whichever provider's blocks; and the way back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, ToolMessage
 
-_DATA_URL = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
+from chatmem.ui.values import shown_text
+
+DATA_URL = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
+"""A data URL in base64: its type, and the data."""
 _SHOWN_URL = re.compile(r"(https?|data):", re.IGNORECASE)
 _FILES = ("image", "audio", "video", "file", "document")
 
@@ -40,6 +43,7 @@ class File(NamedTuple):
 
 
 Piece = Text | Reasoning | File
+Result = ToolMessage | FunctionMessage
 
 
 def pieces_of(message: BaseMessage) -> list[Piece]:
@@ -57,6 +61,11 @@ def pieces_of(message: BaseMessage) -> list[Piece]:
 def text_of(message: BaseMessage) -> str:
     """Return the text that a message's content shows."""
     return "".join(piece.text for piece in pieces_of(message) if isinstance(piece, Text))
+
+
+def call_id_of(result: Result) -> str:
+    """Return the id of the call that a result is of; results of functions have none."""
+    return shown_text(result.tool_call_id if isinstance(result, ToolMessage) else result.id or result.name or "")
 
 
 def shown_in(block: Any) -> Iterator[Piece]:
@@ -79,7 +88,9 @@ def shown_in(block: Any) -> Iterator[Piece]:
 def _sources(annotations: Any) -> Iterator[dict[str, Any]]:
     for one in annotations if isinstance(annotations, list) else ():
         if isinstance(one, dict) and isinstance(one.get("url"), str):
-            yield {"url": one["url"], "title": one["title"]} if isinstance(one.get("title"), str) else {"url": one["url"]}
+            yield (
+                {"url": one["url"], "title": one["title"]} if isinstance(one.get("title"), str) else {"url": one["url"]}
+            )
 
 
 def _thought(block: dict[str, Any]) -> str:
@@ -116,7 +127,9 @@ def _file(block: dict[str, Any]) -> File | None:
     extras = block.get("extras")
     name = data.get("filename") or (extras.get("filename") if isinstance(extras, dict) else None)
     made = _inline(data.get("base64") or data.get("data"), mime_type) if mime_type else None
-    made = made or file_at(data.get("url"), mime_type or (f"{kind}/*" if kind in _FILES[:3] else "application/octet-stream"))
+    made = made or file_at(
+        data.get("url"), mime_type or (f"{kind}/*" if kind in _FILES[:3] else "application/octet-stream")
+    )
     return made and made._replace(name=_string(name))
 
 
@@ -137,7 +150,7 @@ def file_at(url: Any, mime_type: str) -> File | None:
     """
     if not isinstance(url, str) or not is_shown_url(url):
         return None
-    match = _DATA_URL.fullmatch(url)
+    match = DATA_URL.fullmatch(url)
     return File(url, (match and match[1]) or mime_type)
 
 
@@ -165,7 +178,7 @@ def _block(piece: Piece) -> dict[Any, Any]:
     else:
         kind = piece.mime_type.partition("/")[0]
         block = {"type": kind if kind in _FILES[:3] else "file"}
-        if match := _DATA_URL.fullmatch(piece.url):
+        if match := DATA_URL.fullmatch(piece.url):
             block |= {"base64": match[2], "mime_type": match[1] or piece.mime_type}
         else:
             block |= {"url": piece.url} | ({} if piece.mime_type.endswith("/*") else {"mime_type": piece.mime_type})

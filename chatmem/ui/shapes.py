@@ -1,4 +1,4 @@
-"""Checks of what a client sent. Each error names the place, such as `messages[2].parts[0].text`, and what belongs there."""
+"""Checks of what a client sent. An error names the place, such as `messages[2].parts[0].text`, and what belongs there."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def accepted(accept: Collection[str], trusted: bool) -> Collection[str]:
     Raises:
         ValueError: `accept` names something else.
     """
-    if isinstance(accept, str) or (unknown := set(accept) - set(ROLES)):
+    if isinstance(accept, str) or set(accept) - set(ROLES):
         raise ValueError(f"accept must name roles among {', '.join(ROLES)}, not {accept!r}")
     return ROLES if trusted else accept
 

@@ -13,9 +13,8 @@ from typing import Any, NamedTuple
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 
 from chatmem.model import Chunk
-from chatmem.ui.ai_sdk_parts import Result, call_id_of
-from chatmem.ui.kept import shown
-from chatmem.ui.pieces import File, Piece, Reasoning, Text, pieces_of, shown_in
+from chatmem.ui.pieces import File, Piece, Result, Text, call_id_of, pieces_of, shown_in
+from chatmem.ui.values import shown
 
 
 class Began(NamedTuple):
