@@ -40,9 +40,9 @@ async def events(
 ) -> AsyncIterator[_Sent]:
     """Yield the AG-UI events of a run, from RUN_STARTED to RUN_FINISHED or RUN_ERROR.
 
-    A complete answer ends with RUN_FINISHED, a stopped one with RUN_FINISHED and the outcome "cancelled". An interrupted
-    or failed one ends with RUN_ERROR, whose `code` is the status. If the chunks end before the answer does, the code is
-    "incomplete".
+    A complete answer ends with RUN_FINISHED, a stopped one with RUN_FINISHED and the outcome "cancelled". An
+    interrupted or failed one ends with RUN_ERROR, whose `code` is the status. If the chunks end before the answer does,
+    the code is "incomplete".
 
     Args:
         chunks: what `History.follow` yields, from the beginning, from a cursor, or after the end; None if no answer
@@ -56,7 +56,7 @@ async def events(
         ChatMemError: what `follow` raises.
     """
     run = {"threadId": thread_id, "runId": run_id}
-    yield {"type": "RUN_STARTED"} | run
+    yield {"type": "RUN_STARTED", "protocolVersion": "1.0"} | run
     if snapshot is not None:
         yield snapshot
     status: str | None = "complete" if chunks is None else None

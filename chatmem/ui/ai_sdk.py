@@ -28,8 +28,8 @@ def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = Fa
     """Return the `UIMessage`s for messages, ready for JSON.
 
     An answer is one `UIMessage`: the messages of a model that follow each other because the model called tools, and the
-    results. It has the id of its first message. For entries, `metadata.chatmem.messages` has an object for each LangChain
-    message, with `seq`, `createdAt`, `annotations` and `siblings`, and with `error` if the record cannot be read.
+    results. It has the id of its first message. For entries, `metadata.chatmem.messages` has an object for each
+    LangChain message, with `seq`, `createdAt`, `annotations` and `siblings`, and `error` if the record cannot be read.
     `metadata.chatmem.status` says how an answer ended, unless it is complete.
 
     Args:

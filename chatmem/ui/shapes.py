@@ -1,4 +1,4 @@
-"""Checks of what a client sent. An error names the place, such as `messages[2].parts[0].text`, and what belongs there."""
+"""Checks of what a client sent. Errors name the place, such as `messages[2].parts[0].text`, and what belongs there."""
 
 from __future__ import annotations
 
