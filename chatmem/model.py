@@ -149,6 +149,7 @@ class Change:
             "appended": messages were added.
             "replaced": messages were replaced. After a compaction, those at the head were, and some are gone.
             "removed": messages were removed.
+            "answer": an answer began; `History.follow` reads it. The version stays, unless the same step also appended.
             "branch": a branch was begun, made the active one, or deleted.
             "summary": a summary was stored. The version stays.
             "annotated": a message was annotated. The version stays.
@@ -245,6 +246,21 @@ class Chunk:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that runs.
+
+    Attributes:
+        id: its id, which is that of the first message that it stores.
+        started_at: when it began, in UTC by the server's clock.
+        stopping: whether somebody has asked it to stop.
+    """
+
+    id: Text
+    started_at: datetime
+    stopping: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SessionInfo:
     """What is known of a session without reading its messages.
 
@@ -263,6 +279,7 @@ class SessionInfo:
         tags: the session's tags, in the order in which `update` got them.
         revision: a number that grows with every `update`; 0 before the first one. `update` takes it as
             `expected_revision`.
+        answers: the answers that run.
     """
 
     session_id: Text
@@ -278,6 +295,7 @@ class SessionInfo:
     pinned: bool = False
     tags: tuple[Text, ...] = ()
     revision: int = 0
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
