@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from chatmem.core.jsonable import Text
 from chatmem.errors import ChatMemError, ConflictError, NotFoundError
@@ -31,7 +32,9 @@ class Begun:
     seq: int
 
 
-async def ask(here: Bound, history: History, question: HumanMessage, *, version: int, after: int | None = None) -> Begun:
+async def ask(
+    here: Bound, history: History, question: HumanMessage, *, version: int, after: int | None = None
+) -> Begun:
     """Store a question and begin its answer, in one step and once.
 
     Args:
@@ -102,7 +105,7 @@ async def _branched(history: History, version: int, after: int | None) -> AsyncI
 async def _said(here: Bound, history: History) -> AsyncGenerator[object]:
     """Yield what the model says to the end of the chat."""
     window = await history.window(tokens=here.options.tokens)
-    run = {"configurable": {"session_id": history.session_id, "user": here.user}}
+    run: RunnableConfig = {"configurable": {"session_id": history.session_id, "user": here.user}}
     said = models.ask(here.options.model, window, here.options.system, run)
     try:
         async for chunk in said:
