@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -82,6 +83,14 @@ class ChatClient:
 
     async def titles(self, **query: Any) -> list[str]:
         return [chat["title"] for chat in (await self.json("GET", "/chats", params=query))["sessions"]]
+
+
+@asynccontextmanager
+async def signed_in(address: str, name: str = "") -> AsyncIterator[ChatClient]:
+    """Sign in at the chat application, as somebody new by default."""
+    async with httpx.AsyncClient(base_url=address, timeout=60, trust_env=False) as http:
+        (await http.post("/sign-in", json={"name": name or f"user {uuid.uuid4()}"})).raise_for_status()
+        yield ChatClient(http)
 
 
 async def events_of(response: httpx.Response) -> AsyncIterator[tuple[str, Any]]:
