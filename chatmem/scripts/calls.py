@@ -12,7 +12,6 @@ from chatmem import scripts
 from chatmem.scripts import Command
 from chatmem.scripts.answers import (
     Branches,
-    Checked,
     Ends,
     Found,
     Info,
