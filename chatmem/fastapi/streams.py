@@ -20,7 +20,7 @@ from chatmem.fastapi.errors import (
     arguments_checked,
     refused_for,
 )
-from chatmem.fastapi.messages import Position
+from chatmem.fastapi.limits import Position
 from chatmem.model import Change, Chunk, SessionChange
 
 router = APIRouter(route_class=Route, tags=["chats"])
