@@ -14,6 +14,7 @@ DATA_URL = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
 """A data URL in base64: its type, and the data."""
 _SHOWN_URL = re.compile(r"(https?|data):", re.IGNORECASE)
 _MEDIA = ("image", "audio", "video")
+_PLAIN = {"refusal": "refusal", "text-plain": "text"}
 _UNKNOWN = "application/octet-stream"
 
 
@@ -78,8 +79,8 @@ def shown_in(block: Any) -> Iterator[Piece]:
         kept = extras.get("ui") if isinstance(extras, dict) else None
         if kind == "text" and isinstance(block.get("text"), str):
             yield Text(block["text"], tuple(_sources(block.get("annotations"))), kept)
-        elif kind == "refusal" and isinstance(block.get("refusal"), str):
-            yield Text(block["refusal"])
+        elif kind in ("refusal", "text-plain") and isinstance(said := block.get(_PLAIN[kind]), str):
+            yield Text(said)
         elif thought := _thought(block):
             yield Reasoning(thought, kept)
         elif file := _file(block):
