@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 
-from tests.chat_client import ChatClient, events_of, text_of
+from tests.chat_client import ChatClient, text_of
 from tests.servers import embedded, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -73,7 +73,7 @@ async def test_an_answer_is_followed_from_the_other_process(address: str) -> Non
         seen: list[float] = []
         cursor, text = "", ""
         async with reader.following(begun) as events:
-            async for cursor, data in events:
+            async for cursor, data in events:  # noqa: B007 - the last one is used
                 seen.append(time.monotonic())
                 text += "".join(text_of(one) for one in data["messages"])
                 if text.count(" ") > 10:
@@ -126,7 +126,7 @@ async def test_a_process_that_is_killed(address: str) -> None:
         text, cursor = "", ""
         with pytest.raises(httpx.TransportError):
             async with writer.following(begun) as events:
-                async for cursor, data in events:
+                async for cursor, data in events:  # noqa: B007
                     text += "".join(text_of(one) for one in data["messages"])
                     if text.count(" ") > 20:
                         os.kill(int(process), signal.SIGKILL)
@@ -150,10 +150,6 @@ async def test_a_reader_that_goes_leaves_nothing(address: str) -> None:
     async with client_in(address) as (client, _):
         begun = await client.new("30")
         for _ in range(5):
-            async with httpx.AsyncClient(
-                base_url=f"{address}/api", headers={"x-user": "alice"}, trust_env=False
-            ) as http:
-                path = f"/chats/{begun['session_id']}/answers/{begun['answer']}"
-                async with http.stream("GET", path) as response:
-                    await anext(events_of(response))
+            async with client_in(address) as (reader, _), reader.following(begun) as events:
+                await anext(events)
         assert (await client.end(begun))[0] == "complete"
