@@ -256,6 +256,7 @@ class TestAGUI:
             ([{"role": "user", "content": "Hi"}], {}),
             ([asks("Hi")], {"tools": [{"name": "rm", "description": "", "parameters": {}}]}),
             ([asks("Hi")], {"threadId": ""}),
+            ([asks("Hi")], {"threadId": "a/b"}),
             ([asks("Hi")], {"runId": None}),
         ],
     )
