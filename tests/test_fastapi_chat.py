@@ -47,7 +47,7 @@ async def user(app: ChatApp) -> AsyncIterator[ChatClient]:
 
 class TestTalking:
     async def test_an_answer_comes_in_parts_and_is_stored(self, user: ChatClient) -> None:
-        """The parts add up to what is then read, which the last one has whole. The chat is listed by its first words."""
+        """The parts add up to what is then read, which the last one has whole. The chat has a title."""
         begun = await user.new("Hi, my name is Alice.")
         parts = await user.chunks(begun)
         assert len(parts) > 3
