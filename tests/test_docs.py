@@ -138,7 +138,8 @@ def test_every_block_of_code_has_a_language() -> None:
     """So that none is left out here; and Python comes in no other spelling."""
     for name, text in TEXTS.items():
         kinds = re.findall(r"^ *```(.*)$", text, re.MULTILINE)[::2]
-        assert {kind.split()[0] if kind else "" for kind in kinds} <= {"python", "sh", "console", "text", "lua", "js"}, name
+        known = {"python", "sh", "console", "text", "lua", "js"}
+        assert {kind.split()[0] if kind else "" for kind in kinds} <= known, name
 
 
 def test_commands_and_options_exist() -> None:
