@@ -174,17 +174,17 @@ class TestEveryServer:
         memory, other = connect(), connect()
         history, theirs = memory.history("a"), other.history("a")
         await theirs.append("before")  # so that this process reads without a script
-        lost = history.answer(QUESTION, id="x", lease=0.3)
+        lost = history.answer(QUESTION, id="x", lease=1)
         await lost.__aenter__()
         await lost.write("Because ")
         await asyncio.sleep(0.2)
         await die(lost)
         assert len(await theirs.messages()) == 2
-        await asyncio.sleep(0.4)
+        await asyncio.sleep(1)
         assert (await theirs.messages())[1:] == [QUESTION, ended("Because ", "interrupted")]
         assert (await history.info()).answers == ()
-        async with history.answer(id="y", lease=0.3):
-            await asyncio.sleep(0.6)  # it is alone, and says nothing, and lives
+        async with history.answer(id="y", lease=1):
+            await asyncio.sleep(1.5)  # it is alone, and says nothing, and lives
             assert len((await theirs.info()).answers) == 1
 
     async def test_beside_edits(self, connect: Connect) -> None:

@@ -360,7 +360,6 @@ end
 settle(session, fields, newest, ttl, restart, token)
 if begun then
   keep_alive(session, begun.lease)
-  publish('answer', result[1])
 elseif ended then
   if session.answers then
     redis.call('XADD', stream_key(), '*', 'a', ended.id, 'e', ended.token)
@@ -376,5 +375,8 @@ for _, kind in ipairs({'replaced', 'removed'}) do
   if ranges[kind] then
     publish(kind, result[1], ranges[kind][1], ranges[kind][2])
   end
+end
+if begun then
+  publish('answer', result[1])
 end
 return result
