@@ -16,7 +16,9 @@ from chatmem.cli.commands.doctor import rights
 from chatmem.core.keys import session_keys
 from tests.cli.program import Run, program
 from tests.conftest import start
-from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, SERVERS, debian_binary, free_port, run_server
+from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, LISTENING, SERVERS, debian_binary, free_port, run_server
+
+POLLED = "a change of a session does not reach its listeners at once"
 
 
 def rows(done: Any, *checks: str) -> list[dict[str, Any]]:
@@ -111,10 +113,32 @@ class TestServer:
         assert errors[0]["advice"] == "ACL SETUSER ... +time"
         warned = [row["text"].partition(" ")[0] for row in rows(done, "rights") if row["level"] == "warning"]
         lists = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZCARD"]
-        assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET"]
+        assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET", "XADD", "XRANGE", "XREVRANGE"]
         assert {f"+{name.lower()}" for name in lists} == set(LIST_RIGHTS.split())
         unknown = [row["check"] for row in rows(done) if row["level"] == "unknown"]
         assert unknown == ["version", "clock", "persistence", "eviction", "sessions"]
+
+    @pytest.mark.parametrize(
+        ("refused", "texts"),
+        [
+            ("", []),
+            ("-xadd", ["XADD does not work", POLLED]),
+            ("-spublish -publish", [POLLED]),
+            ("-ssubscribe -subscribe", [POLLED]),
+            ("-spublish", [POLLED]),  # listeners wait on the channel that Redis 7 has for it
+            ("resetchannels", [POLLED]),
+        ],
+    )
+    def test_a_user_without_live_changes(self, server: str, refused: str, texts: list[str]) -> None:
+        """Changes are published and heard for real."""
+        rights = f"{LEAST_RIGHTS} {LIST_RIGHTS} {LISTENING} +select +scan +set +get +memory|usage {refused}"
+        with redis.Redis.from_url(server) as raw:
+            raw.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~test-*", *rights.split())
+            done = program("doctor", "--json", "--prefix", "test-live", CHATMEM_URL=server.replace("//", "//few:pw@"))
+            assert not list(raw.scan_iter("test-live*"))
+            raw.execute_command("ACL", "DELUSER", "few")
+        warned = [row["text"] for row in rows(done, "rights") if row["level"] != "ok"]
+        assert [text.partition(":")[0] for text in warned] == texts
 
     def test_the_commands_are_those_of_the_readme(self) -> None:
         """What is tried is what the least rights list."""
