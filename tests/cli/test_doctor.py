@@ -221,6 +221,30 @@ class TestSessions:
         assert levels(run("doctor", "--json"), "torn", "sessions") == [("sessions", "ok")]
         assert memory.history("a").count() == 2
 
+    def test_an_answer_that_nobody_ended(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
+        """A look changes nothing; --fix stores what there is. An answer that runs is no finding, nor is it exported."""
+        history = memory.history("a", user="ann")
+        with history.answer(lc.HumanMessage("Why?", id="q"), id="x") as draft:
+            draft.write("Because ")
+            time.sleep(0.2)
+            assert levels(run("doctor", "--json"), "answers", "sessions") == [("sessions", "ok")]
+            assert "Because" not in run("export", "a").stdout
+            state: Any = raw.hget("chatmem:{a}:s", "answers")
+            chunks: Any = raw.dump("chatmem:{a}:a")
+        assert "Because" in run("export", "a").stdout
+        history.clear()
+        history.append(lc.HumanMessage("Why?", id="q"))
+        token, number, _, rest = state.split(b" ", 3)
+        raw.hset("chatmem:{a}:s", "answers", b"%b %b 1 %b" % (token, number, rest))
+        raw.restore("chatmem:{a}:a", 0, chunks)
+        before = {key: raw.dump(key) for key in raw.keys("chatmem:{a}*")}
+        done = run("doctor", "--json")
+        assert (done.exit_code, levels(done, "answers")) == (0, [("answers", "warning")])
+        assert "the producer of the answer 'x' is gone" in rows(done, "answers")[0]["text"]
+        assert {key: raw.dump(key) for key in raw.keys("chatmem:{a}*")} == before
+        assert levels(run("doctor", "--json", "--fix"), "answers") == [("answers", "ok")]
+        assert [one.text for one in memory.history("a").messages()] == ["Why?", "Because "]
+
     def test_a_list_of_another_life(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
         """As a restore in part leaves it."""
         memory.history("a").append("x")

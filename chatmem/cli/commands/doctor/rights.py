@@ -18,7 +18,7 @@ from chatmem.transports.listening import Polling
 
 _EMPTY = b"return 0"
 _MARKED = "archived, pinned and tagged sessions, and memory.count"
-_LIVE = "live changes"
+_LIVE, _STREAMS = "live changes", "live changes and running answers"
 _PUSHING = "ACL SETUSER ... +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &PREFIX:*"
 _PATIENCE = 1.0
 """Seconds in which a change must arrive."""
@@ -70,8 +70,8 @@ def _optional_commands(key: bytes, log: bytes) -> Iterator[tuple[Command, str]]:
     yield ("ZCARD", key), _MARKED
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
-    yield ("XADD", log, b"*", b"c", b"a"), _LIVE
-    yield ("XRANGE", log, b"-", b"+"), _LIVE
+    yield ("XADD", log, b"*", b"c", b"a"), _STREAMS
+    yield ("XRANGE", log, b"-", b"+"), _STREAMS
     yield ("XREVRANGE", log, b"+", b"-"), _LIVE
 
 
