@@ -381,6 +381,13 @@ class TestAGUI:
             "extras": {"filename": "a.png"},
         }
 
+    def test_results_that_are_no_text(self) -> None:
+        """They are JSON, as the protocol asks for; in OpenAI's format, too."""
+        result = ToolMessage([{"type": "json", "json": {"sun": True}}], tool_call_id="c", id="t")
+        (message,) = ag_ui.from_messages([result])
+        assert json.loads(message["content"]) == result.content
+        assert openai.from_messages([result])[0]["content"] == message["content"]
+
     def test_activities_come_back(self) -> None:
         activity = {"id": "p", "role": "activity", "activityType": "PLAN", "content": {"steps": ["look"]}}
         (message,) = ag_ui.to_messages([activity], accept=["assistant"])
