@@ -1,0 +1,91 @@
+// The list of the user's chats: what was read of it, kept up to date by the stream of changes.
+
+import * as api from "./api.js";
+import { events } from "./stream.js";
+import { quietly } from "./tasks.js";
+
+const PAGE = 40;
+const PINNED = 100;
+
+const known = new Map(); // by id: what the server said of a chat
+let next = null; // the cursor of the chats behind those that were read
+let isArchive = false;
+let listener = () => {};
+
+export const onChange = (task) => (listener = task);
+export const hasMore = () => next !== null;
+export const showsArchive = () => isArchive;
+export const get = (id) => known.get(id);
+
+// Returns the chats, the one written last first.
+export function list() {
+  const wanted = [...known.values()].filter((one) => one.archived === isArchive);
+  return wanted.sort((a, b) => date(b) - date(a));
+}
+
+export const date = (info) => new Date(info.updated_at ?? info.created_at ?? Date.now());
+
+// Reads the beginning of the list, or of the archived chats.
+export async function read(archived = isArchive) {
+  const pages = await Promise.all([
+    api.chats({ limit: PAGE, archived }),
+    archived ? { sessions: [] } : api.chats({ limit: PINNED, pinned: true }),
+  ]);
+  isArchive = archived;
+  known.clear();
+  for (const page of pages) for (const info of page.sessions) known.set(info.session_id, info);
+  next = pages[0].next;
+  listener();
+}
+
+let isReading = false;
+export async function readMore() {
+  if (isReading || next === null) return;
+  isReading = true;
+  try {
+    const page = await api.chats({ limit: PAGE, archived: isArchive, before: next });
+    for (const info of page.sessions) known.set(info.session_id, info);
+    next = page.next;
+  } finally {
+    isReading = false;
+  }
+  listener();
+}
+
+export function put(info) {
+  known.set(info.session_id, info);
+  listener();
+}
+
+export function drop(id) {
+  if (known.delete(id)) listener();
+}
+
+export async function change(id, values) {
+  put(await api.change(id, values));
+}
+
+export async function remove(id) {
+  await api.remove(id);
+  drop(id);
+}
+
+// Follows what happens to the list, here and elsewhere, for as long as the page is there.
+export async function watch(signal) {
+  await quietly(async () => {
+    for await (const { kind, session_id: id } of events(api.changesPath, signal)) {
+      if (kind === "reset" || !id) await quietly(() => read());
+      else if (kind === "removed") drop(id);
+      else await quietly(() => look(id));
+    }
+  });
+}
+
+async function look(id) {
+  try {
+    put(await api.chat(id));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    drop(id);
+  }
+}

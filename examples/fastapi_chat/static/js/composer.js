@@ -1,0 +1,69 @@
+// Where messages are written. What is written is kept, by chat, until it is sent.
+
+import { $ } from "./dom.js";
+
+const key = (id) => `draft ${id ?? "new"}`;
+
+let chat = null;
+
+// Shows what was written for a chat, or for a new one.
+export function openDraft(id) {
+  chat = id;
+  $("text").value = sessionStorage.getItem(key(id)) ?? "";
+  update();
+}
+
+export function write(text) {
+  $("text").value = text;
+  keep();
+  $("text").focus();
+}
+
+// Takes the text that is being sent out of the field, and returns how to put it back.
+export function take() {
+  const text = $("text").value;
+  const from = chat;
+  write("");
+  return () => {
+    sessionStorage.setItem(key(from), text);
+    if (chat === from && !$("text").value) write(text);
+  };
+}
+
+export function setState({ isBusy, canStop, isStopping }) {
+  const isFocused = document.activeElement === $("send") || document.activeElement === $("stop");
+  $("send").hidden = canStop;
+  $("stop").hidden = !canStop;
+  $("stop").disabled = isStopping;
+  $("compose").dataset.busy = isBusy;
+  if (isFocused && document.activeElement === document.body) $("text").focus();
+  update();
+}
+
+export function onSend(task) {
+  $("compose").onsubmit = (event) => {
+    event.preventDefault();
+    if ($("text").value.trim() && $("compose").dataset.busy !== "true") task($("text").value);
+  };
+}
+
+function keep() {
+  if ($("text").value) sessionStorage.setItem(key(chat), $("text").value);
+  else sessionStorage.removeItem(key(chat));
+  update();
+}
+
+function update() {
+  $("send").disabled = !$("text").value.trim() || $("compose").dataset.busy === "true";
+  if (CSS.supports("field-sizing", "content")) return;
+  $("text").style.height = "auto";
+  $("text").style.height = `${$("text").scrollHeight}px`;
+}
+
+$("text").addEventListener("input", keep);
+$("text").addEventListener("keydown", (event) => {
+  if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+    event.preventDefault();
+    $("compose").requestSubmit();
+  }
+});

@@ -1,0 +1,47 @@
+// Whether the server answers, and the line that says so while it does not.
+
+import { $ } from "./dom.js";
+
+let isLost = false;
+const waiting = new Set();
+
+export function lost() {
+  isLost = true;
+  tell();
+}
+
+export function found() {
+  if (!isLost) return;
+  isLost = false;
+  tell();
+}
+
+function tell() {
+  const line = $("connection");
+  line.hidden = !isLost && navigator.onLine;
+  if (line.hidden) line.textContent = "";
+  else if (!navigator.onLine) line.textContent = "You are offline. What you write is kept; this page goes on once you are back.";
+  else line.textContent = "The server does not answer. Trying again …";
+}
+
+// Waits so long, or until the network is back, or the signal aborts.
+export function pause(milliseconds, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      waiting.delete(end);
+      signal.removeEventListener("abort", end);
+      resolve();
+    };
+    const timer = setTimeout(end, milliseconds);
+    waiting.add(end);
+    signal.addEventListener("abort", end);
+    if (signal.aborted) end();
+  });
+}
+
+window.addEventListener("offline", tell);
+window.addEventListener("online", () => {
+  tell();
+  for (const end of waiting) end();
+});

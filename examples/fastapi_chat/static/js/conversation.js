@@ -1,0 +1,257 @@
+// The open chat: what is stored of it, the answer under way, and what the user does to it. It knows nothing of elements.
+
+import * as api from "./api.js";
+import { pause } from "./connection.js";
+import { Parts } from "./parts.js";
+import { events } from "./stream.js";
+import { quietly } from "./tasks.js";
+import { liveTurn, pendingTurn, turnsOf } from "./turns.js";
+
+const PAGE = 50;
+const REFRESHED = 30; // milliseconds in which changes come close together
+
+export class Conversation {
+  info = null;
+  #entries = []; // stored, oldest first
+  #next = null; // the cursor of those before them
+  #answer = null; // {id, parts, status} of the answer under way
+  #pending = null; // {text, behind} of the question that is being sent, and the position that it will stand behind
+  #ending = new AbortController();
+  #refreshing = null;
+  #begun = 0;
+  #done = 0; // of the readings, numbered
+  #followed = new Set();
+
+  // `onChange` is called when there is something new to show, `onGone` when the chat is no longer there.
+  constructor(id, { onChange, onGone }) {
+    this.id = id;
+    this.onChange = onChange;
+    this.onGone = onGone;
+  }
+
+  get isClosed() {
+    return this.#ending.signal.aborted;
+  }
+
+  get hasOlder() {
+    return this.#next !== null;
+  }
+
+  get isBusy() {
+    return this.#pending !== null || (this.#answer !== null && this.#answer.status === null);
+  }
+
+  get isStopping() {
+    return this.#answer?.isStopping ?? false;
+  }
+
+  get turns() {
+    const entries = this.#pending ? this.#entries.filter((one) => one.seq <= this.#pending.behind) : this.#entries;
+    const turns = turnsOf(entries);
+    if (this.#pending?.text) turns.push(pendingTurn(this.#pending.text));
+    const isStored = this.#answer && entries.some((one) => one.id === this.#answer.id);
+    if (this.#answer && !isStored && !this.#pending) turns.push(liveTurn(this.#answer));
+    return turns;
+  }
+
+  close() {
+    this.#ending.abort();
+  }
+
+  // Reads the chat; then follows it until it is closed.
+  async open() {
+    await this.#read();
+    this.#watch();
+  }
+
+  // Reads what is new. Changes that come close together are one reading.
+  refresh() {
+    this.#refreshing ??= pause(REFRESHED, this.#ending.signal).then(() => {
+      this.#refreshing = null;
+      return this.isClosed ? undefined : this.#read();
+    });
+    return this.#refreshing;
+  }
+
+  // Reads the newest page, and as far back as `until` where that is a position. Positions never change, so what was
+  // read before stays in front of it, unless another branch is shown.
+  async #read({ until = Infinity, isOther = false } = {}) {
+    const number = ++this.#begun;
+    const [info, page] = await Promise.all([api.chat(this.id), api.messages(this.id, { limit: PAGE })]);
+    const entries = page.entries.toSorted((a, b) => a.seq - b.seq);
+    let next = page.next;
+    while (next !== null && next > until && !this.isClosed) next = await this.#before(next, entries);
+    if (this.isClosed || number < this.#done) return; // another one, begun later, was faster
+    this.#done = number;
+    const first = entries[0]?.seq ?? Infinity;
+    const older = isOther || next === null ? [] : this.#entries.filter((one) => one.seq < first);
+    this.#entries = [...older, ...entries];
+    this.#next = older.length ? this.#next : next;
+    this.info = info;
+    this.#settle(info.answers ?? []);
+    this.onChange();
+  }
+
+  async #before(cursor, entries) {
+    const page = await api.messages(this.id, { before: cursor, limit: PAGE });
+    entries.unshift(...page.entries.toSorted((a, b) => a.seq - b.seq));
+    return page.next;
+  }
+
+  // Reads the page before those that were read.
+  async readOlder() {
+    if (this.#next === null) return;
+    const entries = [];
+    const cursor = this.#next;
+    const next = await this.#before(cursor, entries);
+    if (this.isClosed || this.#next !== cursor) return;
+    this.#entries = [...entries, ...this.#entries];
+    this.#next = next;
+    this.onChange();
+  }
+
+  async readUntil(seq) {
+    while (!this.isClosed && this.#next !== null && (this.#entries[0]?.seq ?? 0) > seq) await this.readOlder();
+  }
+
+  // What the user does
+
+  // Sends a question; with `after`, the position before it, in place of the one that stands there.
+  async send(text, after) {
+    await this.#ask({ text, behind: after ?? this.lastSeq }, async () => {
+      this.#begin(await api.send(this.id, text, after));
+      await this.#read({ isOther: after !== undefined, until: after });
+    });
+  }
+
+  // Asks the question again that stands at a position.
+  async regenerate(seq) {
+    await this.#ask({ text: "", behind: seq }, async () => {
+      this.#begin(await api.regenerate(this.id, seq));
+      await this.#read({ isOther: true, until: seq });
+    });
+  }
+
+  async #ask(pending, task) {
+    this.#pending = pending;
+    this.onChange();
+    try {
+      await task();
+    } finally {
+      this.#pending = null;
+      this.onChange();
+    }
+  }
+
+  async stop() {
+    if (!this.#answer || this.isStopping) return;
+    this.#answer.isStopping = true;
+    this.onChange();
+    try {
+      await api.stop(this.id, this.#answer.id);
+    } catch (error) {
+      if (this.#answer) this.#answer.isStopping = false;
+      this.onChange();
+      throw error;
+    }
+  }
+
+  // Shows the branch that holds another version of what stands at a position.
+  async walk(branch, seq) {
+    await api.show(this.id, branch);
+    await this.#read({ isOther: true, until: await this.before(seq) });
+  }
+
+  async rate(seq, rating) {
+    await api.annotate(this.id, seq, { rating });
+    this.#entries = this.#entries.map((one) => (one.seq === seq ? { ...one, annotations: { ...one.annotations, rating } } : one));
+    this.onChange();
+  }
+
+  // The position before that of a message: -1 for the first one.
+  async before(seq) {
+    const index = this.#entries.findIndex((one) => one.seq === seq);
+    if (index > 0) return this.#entries[index - 1].seq;
+    if (this.#next === null) return -1;
+    await this.readOlder();
+    return this.before(seq);
+  }
+
+  // The position of the question that a turn answers.
+  questionOf(turn) {
+    const end = turn.seq ?? Infinity;
+    return this.#entries.findLast((one) => one.seq < end && one.message?.type === "human")?.seq;
+  }
+
+  // Whether a text is stored behind a position, as a question of which nobody knows whether it came.
+  async isStored(text, behind) {
+    await this.#read();
+    return this.#entries.some((one) => one.seq > behind && one.message?.type === "human" && one.message.content === text);
+  }
+
+  get lastSeq() {
+    return this.#entries.at(-1)?.seq ?? -1;
+  }
+
+  // What others do, and answers
+
+  async #watch() {
+    const path = api.chatChangesPath(this.id);
+    await this.#orGone(async () => {
+      for await (const change of events(path, this.#ending.signal, this.info.version)) {
+        if (change.kind === "cleared") return this.#gone();
+        if (change.kind === "branch" || change.kind === "reset") await this.#read({ isOther: true, until: this.#entries[0]?.seq });
+        else await this.refresh();
+      }
+    });
+  }
+
+  async #orGone(task) {
+    try {
+      await task();
+    } catch (error) {
+      if (error.status === 404) this.#gone();
+      else await quietly(() => Promise.reject(error));
+    }
+  }
+
+  #gone() {
+    if (this.isClosed) return;
+    this.close();
+    this.onGone();
+  }
+
+  #begin({ answer }) {
+    this.#settle([{ id: answer, stopping: false }]);
+  }
+
+  // Follows an answer that runs; forgets one that has ended and is stored.
+  #settle(running) {
+    const mine = running.find((one) => one.id === this.#answer?.id);
+    if (mine) this.#answer.isStopping ||= mine.stopping;
+    else if (running.length) this.#follow(running[0]);
+    else if (this.#answer && this.#answer.status !== null) this.#answer = null;
+  }
+
+  async #follow({ id, stopping }) {
+    if (this.#followed.has(id)) return;
+    this.#followed.add(id);
+    const answer = (this.#answer = { id, parts: new Parts(), status: null, isStopping: stopping });
+    try {
+      await this.#take(answer);
+    } catch (error) {
+      if (error.status !== 404) throw error;
+      if (answer === this.#answer) this.#answer = null; // it ended long ago; or the chat is gone, as the next reading says
+    }
+    if (!this.isClosed) await this.#orGone(() => this.refresh());
+  }
+
+  async #take(answer) {
+    for await (const chunk of events(api.answerPath(this.id, answer.id), this.#ending.signal)) {
+      if (chunk.status === null) for (const message of chunk.messages) answer.parts.add(message);
+      else Object.assign(answer, { parts: new Parts(chunk.messages), status: chunk.status });
+      this.onChange();
+      if (chunk.status !== null) return;
+    }
+  }
+}
