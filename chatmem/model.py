@@ -234,8 +234,8 @@ class SessionInfo:
         archived: whether the session is archived; `sessions` leaves archived sessions out unless asked for them.
         pinned: whether the session is pinned.
         tags: the session's tags, in the order in which `update` got them.
-        revision: a number that grows with every `update`; 0 before the first one. `update` takes it as
-            `expected_revision`.
+        revision: a number that stands for title, metadata and marks, and changes with them; 0 if none are set. `update`
+            takes it as `expected_revision`.
     """
 
     session_id: Text

@@ -52,7 +52,7 @@ class _SessionImport:
         if title is None and not metadata and not is_marked and (user is None or self.stored):
             return
         info = drive(self._core.info())
-        if self.stored or (info.revision == 0 and (info.title, info.metadata) == (None, {})):
+        if self.stored or (info.revision == 0):
             archived, pinned, tags = head.archived, head.pinned, head.tags
             drive(self._core.update(title=title, metadata=metadata, archived=archived, pinned=pinned, tags=tags))
         elif user is not None and info.user is None:

@@ -1,7 +1,7 @@
 """Marks: whether a session is archived or pinned, its tags, and the lists of a user that it is in because of them.
 
-The state of a session holds "3/ap,work,home": the revision of title, metadata and marks, then the marks. A user's index
-(`user.lua`) holds the part behind the slash, and names its lists in the same way.
+The state of a session holds "ap,work,home" if it has marks. A user's index (`user.lua`) holds the same, and names its
+lists in the same way.
 """
 
 from __future__ import annotations
@@ -18,13 +18,12 @@ MARKED = (b"a", b"c")
 MOST_TAGS = 50
 LONGEST_TAG = 100
 """In characters. Each write to a session with tags moves it in the list of each of them."""
-_STORED = re.compile(rb"(\d{1,15})(?:/(a?)(p?)((?:,[^,/]+)*))?")
+_STORED = re.compile(rb"(a?)(p?)((?:,[^,/]+)*)")
 
 
 class Marks(NamedTuple):
     """What a session is marked with."""
 
-    revision: int = 0
     archived: bool = False
     pinned: bool = False
     tags: tuple[str, ...] = ()
@@ -46,13 +45,8 @@ def marks_of(stored: bytes | None) -> Marks:
     found = _STORED.fullmatch(stored)
     if found is None:
         raise ValueError(f"{stored[:40]!r} is not what chatmem writes")
-    revision, archived, pinned, tags = found.groups(b"")
-    return Marks(int(revision), bool(archived), bool(pinned), tuple(map(unescape, tags.split(b",")[1:])))
-
-
-def text_of(stored: bytes | None) -> bytes:
-    """Return the marks in a state's field `marks` as an index holds them; empty for none."""
-    return (stored or b"").partition(b"/")[2]
+    archived, pinned, tags = found.groups()
+    return Marks(bool(archived), bool(pinned), tuple(map(unescape, tags.split(b",")[1:])))
 
 
 def change_of(archived: bool | None, pinned: bool | None, tags: Sequence[str] | None) -> bytes:

@@ -79,11 +79,11 @@ class Reader:
             return self.decoder.readable(await self.decoder.entries(elements), strict=strict)
 
     async def _tail(self, last: int | None) -> list[bytes]:
-        """Return the last elements, or all of them. One round trip; two if the session changed hands or has branches.
+        """Return the last elements, or all of them. One round trip and one command; two if the session has branches.
 
         LRANGE is faster than a script, but knows neither the session's user, nor whether a session without messages is
-        torn, nor its branches. So scripts that return nothing check that around it. Callers without a user need no
-        check for sessions that this process has seen to hold messages.
+        torn, nor its branches. So it serves callers without a user, for sessions that this process has seen to hold
+        messages.
         """
         session = self.session
         seen = session.policy.seen
@@ -92,8 +92,7 @@ class Reader:
                 return elements
             seen.discard(session.keys.messages)
         try:
-            found = await self._checked_range(last)
-            elements = found if found is not None else (await self.ask(session.reads.tail(last)))[0]
+            elements, _ = await self.ask(session.reads.tail(last))
         except UnavailableError as error:
             if session.user is not None or not error.lacks_right:
                 raise
@@ -102,28 +101,9 @@ class Reader:
             seen.add(session.keys.messages)
         return elements
 
-    async def _checked_range(self, last: int | None) -> list[bytes] | None:
-        """Return the last elements, or None if only the script can tell which these are.
-
-        With a user, the checks before and behind LRANGE must find the same life of the session.
-        """
-        session = self.session
-        check, commands = session.reads.check(), [self._range_command(last)]
-        if session.user is not None:
-            commands.append(check.command)
-        with suppress(CorruptRecordError):  # of LRANGE: the script says more about it
-            before, (elements, *replies) = await self.ask(check, commands)
-            if before.branched or (elements and record.has_branches(elements[-1])):
-                return None
-            same = [[0, *before]] * len(replies) == replies and before.life
-            return elements if session.user is None or not elements or same else None
-        return None
-
-    def _range_command(self, last: int | None) -> Command:
-        return ("LRANGE", self.session.keys.messages, b"0" if last is None else b"-%d" % last, b"-1")
-
     async def _range(self, last: int | None) -> list[bytes]:
-        (elements,) = await self.session.read(self._range_command(last))
+        start = b"0" if last is None else b"-%d" % last
+        (elements,) = await self.session.read(("LRANGE", self.session.keys.messages, start, b"-1"))
         return elements  # type: ignore[no-any-return]
 
     @observed

@@ -17,7 +17,6 @@ from chatmem.core.keys import (
     user_log,
     user_name,
 )
-from chatmem.core.marks import text_of
 from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts import answers, calls
@@ -240,7 +239,7 @@ class Session:
         for _ in range(ATTEMPTS):
             entering, looking = self.marking(done.user, how, marks, ttl=ttl, now=now, titled=titled)
             _, (stored,) = await self.run(entering, looking)
-            entered, marks = marks, text_of(stored)
+            entered, marks = marks, stored or b""
             if entered == marks:
                 break
         self.know_marks(entered)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from typing import Any
@@ -48,8 +49,16 @@ def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
         archived=marks.archived,
         pinned=marks.pinned,
         tags=marks.tags,
-        revision=marks.revision,
+        revision=_revision(title, metadata, answer.marks),
     )
+
+
+def _revision(*fields: bytes | None) -> int:
+    """Return what stands for title, metadata and marks, as `edit.lua` counts it."""
+    if fields == (None, None, None):
+        return 0
+    told = b"".join(b"%d:%s" % (len(field or b""), field or b"") for field in fields)
+    return int(hashlib.sha1(told, usedforsecurity=False).hexdigest()[:12], 16)
 
 
 def metadata_in(policy: Policy, session_id: str, answer: Info) -> dict[str, Any]:

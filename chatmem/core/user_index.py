@@ -19,7 +19,7 @@ from chatmem.core.checks import check_limit, seconds
 from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.feed import Changes
 from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_name
-from chatmem.core.marks import MARKED, NOT_ARCHIVED, Marks, Wanted, is_listed, text_of
+from chatmem.core.marks import MARKED, NOT_ARCHIVED, Marks, Wanted, is_listed
 from chatmem.core.policy import Policy
 from chatmem.core.reader import ENTRIES_PER_CALL, LARGEST_PAGE, Reader
 from chatmem.core.session import Session, index_keys
@@ -229,8 +229,8 @@ class UserIndex:
             commands += session.marking(self._name, "TTL", _marks_of(info).text, ttl=left)
         replies = await self._run(commands)
         for session, info, (stored,) in zip(sessions, infos, replies[1::2], strict=True):
-            if text_of(stored) == _marks_of(info).text:
-                session.know_marks(text_of(stored))
+            if (stored or b"") == _marks_of(info).text:
+                session.know_marks(stored or b"")
 
     async def _replies(self, session_ids: list[str]) -> list[Any]:
         """Return the replies of each session, or the error of one that cannot be read."""
@@ -290,7 +290,7 @@ def _questions(keys: SessionKeys) -> tuple[Command, ...]:
 
 
 def _marks_of(info: SessionInfo) -> Marks:
-    return Marks(info.revision, info.archived, info.pinned, info.tags)
+    return Marks(info.archived, info.pinned, info.tags)
 
 
 def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:

@@ -252,10 +252,11 @@ class Writes:
                 encrypted.
             expected_version: the session's version as you know it. It counts changes of the messages only.
             expected_revision: the session's revision as you know it from `SessionInfo` or an earlier update; 0 for a
-                session that was never updated. It counts updates only.
+                session without title, metadata and marks. Messages leave it as it is.
 
         Returns:
-            The session's new revision.
+            The session's new revision. In the rare case that the answer was lost, and others wrote before the call was
+            sent again, it is 0: no update that expects it changes anything.
 
         Raises:
             ConflictError: the session is not at `expected_version` or `expected_revision`. Nothing was changed.

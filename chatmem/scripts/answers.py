@@ -42,7 +42,7 @@ class Written(NamedTuple):
     """the position of the last message concerned, -1 for none"""
     affected: int
     """of an append, the number of messages that were there already; of an edit, of those it changed or removed; of an
-    update, the revision"""
+    update, the revision, 0 if it is not known"""
     user: bytes
     """the session's user as `keys.user_name` writes it, empty for none"""
     updated: bytes = b"0"
@@ -73,15 +73,6 @@ class Page(NamedTuple):
     """for each element its annotation, empty for none; nothing where there are none at all"""
     summarized: int = 0
     """1 if there is a summary, of whatever branch"""
-
-
-class Checked(NamedTuple):
-    """The answer to `check`."""
-
-    life: bytes
-    """the name of the session's life; empty if there is no session, or one of an early release"""
-    branched: int
-    """1 if the session has branches, else 0"""
 
 
 class Found(NamedTuple):

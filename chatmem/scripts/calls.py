@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from chatmem import scripts
 from chatmem.scripts import Command
-from chatmem.scripts.answers import Branches, Checked, Ends, Found, Info, News, Page, Summary, UserNews
+from chatmem.scripts.answers import Branches, Ends, Found, Info, News, Page, Summary, UserNews
 
 T = TypeVar("T")
 
@@ -106,10 +106,6 @@ class Reads:
     def tail(self, last: int | None) -> Read[list[bytes]]:
         """Return the call that reads the last elements, or all of them."""
         return Read(self._call(b"tail", b"" if last is None else b"%d" % last), _first)
-
-    def check(self) -> Read[Checked]:
-        """Return the call that checks whose session it is, and whether it is torn."""
-        return Read(self._call(b"check"), lambda said: Checked(*said))
 
     def ends(self, last: int, *, with_tail: bool) -> Read[Ends]:
         """Return the call that reads the head and describes, or also reads, the last elements."""

@@ -26,7 +26,7 @@
 --       "switch", "drop": 9 a branch's number.
 -- Returns {version, position, the same position, messages changed or removed, user, time of the write before}, the
 --         position -1 if there is none, and the session's marks if it has some; of "update", the revision in place of
---         messages;
+--         messages, 0 if the call was done before and others have written since;
 --           of "branch" and "switch", the number of the branch in place of the position;
 --         {-1, version} if the session is not at the expected version, {-1, revision, "revision"} if not at that revision,
 --         {-1, version, "metadata"} if it does not hold the expected metadata;
@@ -71,6 +71,15 @@ if task == 'clear' then
     not known.err and string.match(known[3] or '', '^%d+$') or '0'})
 end
 
+-- Returns the revision of what the state holds: a number that changes with it, 0 for nothing.
+local function revision_now()
+  local told, set = '', false
+  for _, value in ipairs(redis.call('HMGET', state, 'title', 'metadata', 'marks')) do
+    told, set = told .. #(value or '') .. ':' .. (value or ''), set or value
+  end
+  return set and tonumber(string.sub(redis.sha1hex(told), 1, 12), 16) or 0
+end
+
 local lists = trimming()
 local session, refused = look(user, ARGV[7] == '1', 'summary')
 if refused then
@@ -84,6 +93,9 @@ if late then
   return {LATE}
 elseif done then
   local v, first, last, changed = string.match(done, '^(%d+):(-?%d+):(-?%d+):(%d+)')
+  if task == 'update' and string.find(session.recent, ';' .. string.match(token, '^[^:]+:%x+:'), 1, true) == 1 then
+    changed = revision_now() -- nobody has written since
+  end
   redis.call('HSET', state, 'version', written(version)) -- WAIT waits for the writes of its own connection
   return with_marks(session, {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated})
 end
@@ -383,7 +395,7 @@ local function changed_marks(marks, change)
 end
 
 function tasks.update()
-  local revision, marks = marks_in(session)
+  local revision, marks = revision_now(), session.marks or ''
   if (ARGV[12] or '') ~= '' and tonumber(ARGV[12]) ~= revision then
     return {-1, revision, 'revision'}
   elseif ARGV[11] ~= '' and (redis.call('HGET', state, 'metadata') or '') ~= string.sub(ARGV[11], 2) then
@@ -402,10 +414,16 @@ function tasks.update()
   elseif #fields == 0 then
     return {version, -1, revision}
   end
-  session.marks = written(revision + 1) .. (marks == '' and '' or '/' .. marks)
-  add(fields, 'marks', session.marks)
-  redis.call('HSET', state, unpack(fields))
-  return {version, -1, revision + 1}
+  session.marks = marks ~= '' and marks or nil
+  if session.marks then
+    add(fields, 'marks', marks)
+  else
+    redis.call('HDEL', state, 'marks')
+  end
+  if #fields > 0 then
+    redis.call('HSET', state, unpack(fields))
+  end
+  return {version, -1, revision_now()}
 end
 
 function tasks.touch()

@@ -56,9 +56,7 @@ function tasks.commit()
   end
   in_slices('RPUSH', list, elements)
   in_slices('HSET', ids, names_at(position))
-  local revision, marks = marks_in(session)
-  session.marks = written(revision + 1) .. (marks == '' and '' or '/' .. marks)
-  redis.call('HSET', state, 'metadata', string.sub(values, tonumber(size) + 1), 'marks', session.marks)
+  redis.call('HSET', state, 'metadata', string.sub(values, tonumber(size) + 1))
   session.next = position + count
   if count > 0 then
     told[#told + 1] = {'appended', position, position + count - 1}

@@ -23,7 +23,9 @@ if changed and task ~= 'branch' and task ~= 'switch' then
   add(fields, 'updated', time)
 end
 if changed or SETS[task] then -- so that a late repeat does not undo what was set since
-  add(fields, 'recent', remember(others, token, string.format('%.0f:%.0f:%.0f:%.0f', unpack(reply, 1, 4))))
+  local affected = task == 'update' and 0 or reply[4] -- a revision is long, and a repeat can tell it
+  local text = string.format('%.0f:%.0f:%.0f:%.0f', reply[1], reply[2], reply[3], affected)
+  add(fields, 'recent', remember(others, token, text))
 end
 if session.regrouped and session.next and not ADDS[task] then -- it may follow a branch that begins at the next position
   add(fields, 'next', written(session.next))

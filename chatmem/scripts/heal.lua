@@ -52,7 +52,6 @@ if why == 'state' then
   session.epoch, session.version = nil, tonumber(version)
   session.ends = left > 0 and milliseconds_now() + left or nil -- the deadline that all keys get
   session.index = keys_used == '1' and KEYS_LOST or IDS
-  add(fields, 'marks', session.marks or version) -- a revision that no caller can expect
   redis.call('HDEL', state, 'recent', 'pinned')
 elseif session.index == KEYS_TOO then
   session.index = KEYS_LOST

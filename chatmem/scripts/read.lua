@@ -15,7 +15,6 @@
 --         the last elements; if there is a summary, the position up to which it speaks, and its elements}.
 --       "summary": 4 "1" for the summary of whatever branch. Returns {0, the position up to which it speaks, its elements},
 --         or {0} if there is none.
---       "check": returns {0, the name of the session's life, empty for none, 1 if it has branches, else 0}.
 --       "count": returns {0, the number of messages}.
 --       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
 --         created, updated}.
@@ -32,9 +31,6 @@ if refused and (user ~= '' or session == nil or session.length == 0 or how == 'i
   return refused
 elseif how == 'id' and session.index_lost then
   return {TORN, 'index'}
-end
-if how == 'check' then -- it is asked for often, and needs nothing of what follows
-  return {0, session.epoch or '', session.branches and 1 or 0}
 end
 local length = session.length
 

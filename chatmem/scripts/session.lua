@@ -178,18 +178,10 @@ local function deadline_of(session, ttl, restart)
   return ends and ends > now and ends or nil
 end
 
--- Returns the revision of title, metadata and marks, and the marks as user.lua has them: "archived" and so on. The state
--- holds both in one field, "3/ap,work", from the first change on.
-local function marks_in(session)
-  local revision, marks = string.match(session.marks or '', '^(%d+)/?(.*)$')
-  return number_in(revision) or 0, marks or ''
-end
-
 -- Adds the marks of a session that has some to a reply that ends with its user, or with its user and a time.
 local function with_marks(session, reply)
-  local _, marks = marks_in(session)
-  if marks ~= '' then
-    reply[6], reply[7] = reply[6] or '0', marks
+  if session.marks then
+    reply[6], reply[7] = reply[6] or '0', session.marks
   end
   return reply
 end

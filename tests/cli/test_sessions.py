@@ -62,7 +62,7 @@ class TestSessions:
             "archived": False,
             "pinned": False,
             "tags": [],
-            "revision": 1,
+            "revision": info.revision,
         }
 
     def test_which(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
