@@ -15,44 +15,62 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from typing import TypedDict
 
 FOLDER = Path(__file__).parent / "fastapi_chat" / "static" / "vendor"
 
 
-def main(folder: Path = FOLDER) -> None:
-    """Write the files of all packages into a folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, package in json.loads((FOLDER / "versions.json").read_text()).items():
-        with tempfile.TemporaryDirectory() as temporary:
-            archive = _packed(f"{name}@{package['version']}", Path(temporary))
-            _check(archive, package["integrity"])
-            _unpack(archive, package["files"], folder)
+class Pin(TypedDict):
+    """A version of a package, its hash as npm's lock files write it, and which files become which."""
+
+    version: str
+    integrity: str
+    files: dict[str, str]
 
 
-def _packed(package: str, folder: Path) -> Path:
+def pins() -> dict[str, Pin]:
+    """Return the page's packages by name."""
+    found: dict[str, Pin] = json.loads((FOLDER / "versions.json").read_text())
+    return found
+
+
+def fetch(package: str, pin: Pin, folder: Path) -> None:
+    """Write the files of a package into a folder.
+
+    Raises:
+        CalledProcessError: npm failed.
+        FileNotFoundError: there is no npm.
+        ValueError: the package is not the one that was pinned.
+    """
     npm = shutil.which("npm")
     if npm is None:
-        sys.exit("This needs npm.")
-    subprocess.run([npm, "pack", "--silent", package], cwd=folder, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
-    (archive,) = folder.glob("*.tgz")
-    return archive
+        raise FileNotFoundError("npm")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        command = [npm, "pack", "--silent", f"{package}@{pin['version']}"]
+        subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+        (archive,) = Path(temporary).glob("*.tgz")
+        digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+        if pin["integrity"] != f"sha512-{digest}":
+            raise ValueError(f"{package} is not what is pinned: sha512-{digest}")
+        with tarfile.open(archive) as tar:
+            for path, name in pin["files"].items():
+                content = tar.extractfile(f"package/{path}")
+                if content is None:
+                    raise ValueError(f"{package} has no file {path}")
+                written = Path(temporary, name)
+                written.write_bytes(content.read())
+                written.replace(folder / name)  # whole or not at all
 
 
-def _check(archive: Path, integrity: str) -> None:
-    digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
-    if f"sha512-{digest}" != integrity:
-        sys.exit(f"{archive.name} is not what versions.json pins: sha512-{digest}")
-
-
-def _unpack(archive: Path, files: dict[str, str], folder: Path) -> None:
-    """Write files of a package: their names here, by their paths there."""
-    with tarfile.open(archive) as tar:
-        for path, name in files.items():
-            content = tar.extractfile(f"package/{path}")
-            if content is None:
-                sys.exit(f"{archive.name} has no {path}.")
-            (folder / name).write_bytes(content.read())
+def main(folder: Path = FOLDER) -> None:
+    """Write the files of all packages."""
+    for package, pin in pins().items():
+        fetch(package, pin, folder)
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except (FileNotFoundError, ValueError) as error:
+        sys.exit(f"error: {error}")

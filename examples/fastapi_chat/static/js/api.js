@@ -54,14 +54,15 @@ export const signIn = (name) => call("/sign-in", { method: "POST", body: { name 
 export const signOut = () => call("/sign-out", { method: "POST" });
 
 export const chats = (values) => call(`/chats${query(values)}`);
-export const begin = (text, title) => call("/chats", { method: "POST", body: { text, title } });
+export const begin = ({ id, text }, title) => call("/chats", { method: "POST", body: { id, text, title } });
 export const chat = (id) => call(of(id));
 export const change = (id, body) => call(of(id), { method: "PATCH", body });
 export const remove = (id) => call(of(id), { method: "DELETE" });
 export const search = (q) => call(`/search${query({ q, limit: 20 })}`);
 
 export const messages = (id, values) => call(of(id, `/messages${query(values)}`));
-export const send = (id, text, after) => call(of(id, "/messages"), { method: "POST", body: { text, after } });
+// A question has an id of its own, so that one that is sent again is stored once.
+export const send = (id, question, after) => call(of(id, "/messages"), { method: "POST", body: { ...question, after } });
 export const regenerate = (id, after) => call(of(id, "/regenerate"), { method: "POST", body: { after } });
 export const stop = (id, answer) => call(answerPath(id, answer, "/stop"), { method: "POST" });
 export const show = (id, branch) => call(of(id, "/branch"), { method: "PUT", body: { branch } });

@@ -70,15 +70,32 @@ export async function remove(id) {
   drop(id);
 }
 
-// Follows what happens to the list, here and elsewhere, for as long as the page is there.
-export async function watch(signal) {
-  await quietly(async () => {
-    for await (const { kind, session_id: id } of events(api.changesPath, signal)) {
-      if (kind === "reset" || !id) await quietly(() => read());
-      else if (kind === "removed") drop(id);
-      else await quietly(() => look(id));
+// Follows what happens to the list, here and elsewhere, for as long as the page is there. A browser has six connections
+// to a server, for all its tabs: so one tab follows, and tells the others.
+export function watch(user) {
+  const name = `chats of ${user}`;
+  const others = new BroadcastChannel(name);
+  let last;
+  const take = async (change) => {
+    last = change.cursor;
+    await quietly(() => apply(change));
+  };
+  others.onmessage = ({ data }) => take(data);
+  const follow = () => quietly(async () => {
+    const onOpen = () => quietly(() => read());
+    for await (const change of events(api.changesPath, new AbortController().signal, { after: last, onOpen })) {
+      others.postMessage(change);
+      await take(change);
     }
   });
+  if (navigator.locks) navigator.locks.request(name, follow);
+  else follow(); // a page that came without TLS has no locks
+}
+
+async function apply({ kind, session_id: id }) {
+  if (kind === "reset" || !id) await read();
+  else if (kind === "removed") drop(id);
+  else await look(id);
 }
 
 async function look(id) {

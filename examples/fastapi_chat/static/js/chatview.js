@@ -3,6 +3,7 @@
 import { Conversation } from "./conversation.js";
 import { copy } from "./copying.js";
 import { $, eachFrame, place } from "./dom.js";
+import { uuid } from "./format.js";
 import { announce, notify } from "./notices.js";
 import { editQuestion } from "./question.js";
 import * as scroll from "./scroll.js";
@@ -76,8 +77,9 @@ export async function reveal(seq) {
 
 // Runs what changes the chat, unless an answer is being written, which would be refused.
 function change(task) {
-  if (open.isBusy) return notify("An answer is being written. Stop it first, or wait for its end.", { isError: true });
-  return attempt(task);
+  if (!open.isBusy) return attempt(task);
+  notify("An answer is being written. Stop it first, or wait for its end.", { isError: true });
+  return false;
 }
 
 export function regenerate(turn) {
@@ -100,14 +102,13 @@ export function copyLast() {
 
 const actions = {
   copy: (turn, view) => copy(turn.isAnswer ? turn.parts.text : turn.text, view.element.querySelector('[data-what="copy"]')),
-  edit: (turn, view) => editQuestion(view, async (text) => {
-    let isSent = false;
-    await change(async () => {
-      await open.send(text, await open.before(turn.seq));
-      isSent = true;
+  edit(turn, view) {
+    let question = null; // sent again, it is stored once
+    editQuestion(view, (text) => {
+      question = question?.text === text ? question : { id: uuid(), text };
+      return change(async () => open.send(question, await open.before(turn.seq)));
     });
-    return isSent;
-  }),
+  },
   regenerate,
   rate: (turn, rating) => attempt(() => open.rate(turn.rated, rating)),
   walk: (turn, branch, step) => change(async () => {

@@ -40,6 +40,21 @@ export function pause(milliseconds, signal) {
   });
 }
 
+// Waits until somebody looks at the page.
+export function seen(signal) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      signal.removeEventListener("abort", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look);
+    look();
+  });
+}
+
 window.addEventListener("offline", tell);
 window.addEventListener("online", () => {
   tell();

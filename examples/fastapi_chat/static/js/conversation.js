@@ -1,7 +1,7 @@
 // The open chat: what is stored of it, the answer under way, and what the user does to it. It knows nothing of elements.
 
 import * as api from "./api.js";
-import { pause } from "./connection.js";
+import { pause, seen } from "./connection.js";
 import { Parts } from "./parts.js";
 import { events } from "./stream.js";
 import { quietly } from "./tasks.js";
@@ -9,18 +9,20 @@ import { liveTurn, pendingTurn, turnsOf } from "./turns.js";
 
 const PAGE = 50;
 const REFRESHED = 30; // milliseconds in which changes come close together
+const REFUSED = 2000; // milliseconds after which what was refused is asked for again
 
 export class Conversation {
   info = null;
   #entries = []; // stored, oldest first
   #next = null; // the cursor of those before them
-  #answer = null; // {id, parts, status} of the answer under way
-  #pending = null; // {text, behind} of the question that is being sent, and the position that it will stand behind
+  #answer = null; // {id, parts, cursor, status, isStopping} of the answer under way
+  #pending = null; // {question, behind}: what is being sent, and the position that it will stand behind
   #ending = new AbortController();
   #refreshing = null;
   #begun = 0;
   #done = 0; // of the readings, numbered
-  #followed = new Set();
+  #turning = new AbortController(); // ends the stream that is followed, for another one
+  #ended = new Set(); // answers that have ended
 
   // `onChange` is called when there is something new to show, `onGone` when the chat is no longer there.
   constructor(id, { onChange, onGone }) {
@@ -37,8 +39,12 @@ export class Conversation {
     return this.#next !== null;
   }
 
+  get isRunning() {
+    return this.#answer !== null && this.#answer.status === null;
+  }
+
   get isBusy() {
-    return this.#pending !== null || (this.#answer !== null && this.#answer.status === null);
+    return this.#pending !== null || this.isRunning;
   }
 
   get isStopping() {
@@ -48,7 +54,7 @@ export class Conversation {
   get turns() {
     const entries = this.#pending ? this.#entries.filter((one) => one.seq <= this.#pending.behind) : this.#entries;
     const turns = turnsOf(entries);
-    if (this.#pending?.text) turns.push(pendingTurn(this.#pending.text));
+    if (this.#pending?.question) turns.push(pendingTurn(this.#pending.question));
     const isStored = this.#answer && entries.some((one) => one.id === this.#answer.id);
     if (this.#answer && !isStored && !this.#pending) turns.push(liveTurn(this.#answer));
     return turns;
@@ -61,7 +67,7 @@ export class Conversation {
   // Reads the chat; then follows it until it is closed.
   async open() {
     await this.#read();
-    this.#watch();
+    this.#follow();
   }
 
   // Reads what is new. Changes that come close together are one reading.
@@ -117,16 +123,16 @@ export class Conversation {
   // What the user does
 
   // Sends a question; with `after`, the position before it, in place of the one that stands there.
-  async send(text, after) {
-    await this.#ask({ text, behind: after ?? this.lastSeq }, async () => {
-      this.#begin(await api.send(this.id, text, after));
+  async send(question, after) {
+    await this.#ask({ question, behind: after ?? this.#entries.at(-1)?.seq ?? -1 }, async () => {
+      this.#begin(await api.send(this.id, question, after));
       await this.#read({ isOther: after !== undefined, until: after });
     });
   }
 
   // Asks the question again that stands at a position.
   async regenerate(seq) {
-    await this.#ask({ text: "", behind: seq }, async () => {
+    await this.#ask({ behind: seq }, async () => {
       this.#begin(await api.regenerate(this.id, seq));
       await this.#read({ isOther: true, until: seq });
     });
@@ -183,27 +189,18 @@ export class Conversation {
     return this.#entries.findLast((one) => one.seq < end && one.message?.type === "human")?.seq;
   }
 
-  // Whether a text is stored behind a position, as a question of which nobody knows whether it came.
-  async isStored(text, behind) {
-    await this.#read();
-    return this.#entries.some((one) => one.seq > behind && one.message?.type === "human" && one.message.content === text);
-  }
+  // What others do, and answers. A browser has six connections to a server, for all its tabs: so this is one stream at a
+  // time, none where nobody looks.
 
-  get lastSeq() {
-    return this.#entries.at(-1)?.seq ?? -1;
-  }
-
-  // What others do, and answers
-
-  async #watch() {
-    const path = api.chatChangesPath(this.id);
-    await this.#orGone(async () => {
-      for await (const change of events(path, this.#ending.signal, this.info.version)) {
-        if (change.kind === "cleared") return this.#gone();
-        if (change.kind === "branch" || change.kind === "reset") await this.#read({ isOther: true, until: this.#entries[0]?.seq });
-        else await this.refresh();
-      }
-    });
+  async #follow() {
+    const { signal } = this.#ending;
+    document.addEventListener("visibilitychange", () => document.hidden && this.#turning.abort(), { signal });
+    while (!this.isClosed) {
+      await seen(signal);
+      this.#turning = new AbortController();
+      const until = AbortSignal.any([signal, this.#turning.signal]);
+      await this.#orGone(() => (this.isRunning ? this.#take(this.#answer, until) : this.#listen(until)));
+    }
   }
 
   async #orGone(task) {
@@ -211,7 +208,10 @@ export class Conversation {
       await task();
     } catch (error) {
       if (error.status === 404) this.#gone();
-      else await quietly(() => Promise.reject(error));
+      else {
+        await quietly(() => Promise.reject(error));
+        await pause(REFUSED, this.#ending.signal);
+      }
     }
   }
 
@@ -221,37 +221,46 @@ export class Conversation {
     this.onGone();
   }
 
+  async #listen(signal) {
+    await this.#read(); // of what happened while nobody looked, not all is told
+    if (this.isRunning) return;
+    for await (const { kind } of events(api.chatChangesPath(this.id), signal, { after: this.info.version })) {
+      if (kind === "branch" || kind === "reset") await this.#read({ isOther: true, until: this.#entries[0]?.seq });
+      else await this.refresh();
+    }
+  }
+
   #begin({ answer }) {
     this.#settle([{ id: answer, stopping: false }]);
   }
 
-  // Follows an answer that runs; forgets one that has ended and is stored.
+  // Turns to an answer that runs; forgets one that has ended and is stored.
   #settle(running) {
     const mine = running.find((one) => one.id === this.#answer?.id);
     if (mine) this.#answer.isStopping ||= mine.stopping;
-    else if (running.length) this.#follow(running[0]);
-    else if (this.#answer && this.#answer.status !== null) this.#answer = null;
+    else if (running.length && !this.#ended.has(running[0].id)) {
+      const { id, stopping } = running[0];
+      this.#answer = { id, parts: new Parts(), cursor: undefined, status: null, isStopping: stopping };
+      this.#turning.abort();
+    } else if (this.#answer && !this.isRunning) this.#answer = null;
   }
 
-  async #follow({ id, stopping }) {
-    if (this.#followed.has(id)) return;
-    this.#followed.add(id);
-    const answer = (this.#answer = { id, parts: new Parts(), status: null, isStopping: stopping });
+  // Takes what comes of an answer, to its end.
+  async #take(answer, signal) {
     try {
-      await this.#take(answer);
+      for await (const chunk of events(api.answerPath(this.id, answer.id), signal, { after: answer.cursor })) {
+        if (chunk.status === null) for (const message of chunk.messages) answer.parts.add(message);
+        else Object.assign(answer, { parts: new Parts(chunk.messages), status: chunk.status });
+        answer.cursor = chunk.cursor;
+        this.onChange();
+        if (chunk.status !== null) break;
+      }
     } catch (error) {
       if (error.status !== 404) throw error;
-      if (answer === this.#answer) this.#answer = null; // it ended long ago; or the chat is gone, as the next reading says
+      answer.status = "failed"; // there is no such answer any more, or no such chat: the next reading says which
     }
-    if (!this.isClosed) await this.#orGone(() => this.refresh());
-  }
-
-  async #take(answer) {
-    for await (const chunk of events(api.answerPath(this.id, answer.id), this.#ending.signal)) {
-      if (chunk.status === null) for (const message of chunk.messages) answer.parts.add(message);
-      else Object.assign(answer, { parts: new Parts(chunk.messages), status: chunk.status });
-      this.onChange();
-      if (chunk.status !== null) return;
-    }
+    if (answer.status === null) return;
+    this.#ended.add(answer.id);
+    await this.#read();
   }
 }

@@ -53,3 +53,12 @@ export function pieces(text, spans, before = 40, most = 180) {
   made.push({ text: cut(at, end) }, ...(end < characters.length ? [{ text: "…" }] : []));
   return made.filter((one) => one.text);
 }
+
+// A random id. `crypto.randomUUID` is only there where the page came with TLS, or from this machine.
+export function uuid() {
+  if (crypto.randomUUID) return crypto.randomUUID();
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+}

@@ -6,7 +6,7 @@ import * as chats from "./chats.js";
 import * as chatview from "./chatview.js";
 import * as composer from "./composer.js";
 import { $, h } from "./dom.js";
-import { titleOf } from "./format.js";
+import { titleOf, uuid } from "./format.js";
 import { openMenu } from "./menu.js";
 import { notify } from "./notices.js";
 import * as scroll from "./scroll.js";
@@ -20,7 +20,7 @@ const SUGGESTIONS = ["Hi, my name is Alice.", "My favourite colour is green.", "
 
 let isBeginning = false;
 let lastInfo = null; // what was read last of the open chat, which the list then knows too
-let unsure = null; // {id, text, behind} of a question of which nobody knows whether it was stored
+let question = null; // {id, text} of what was sent last and may not have come: sent again, it is stored once
 
 // Who
 
@@ -57,7 +57,7 @@ async function start() {
   $("sign-in").hidden = true;
   $("app").hidden = false;
   await Promise.all([chats.read(), follow()]);
-  chats.watch(new AbortController().signal);
+  chats.watch(name);
 }
 
 $("account").onclick = () => {
@@ -161,27 +161,17 @@ composer.onSend(async (text) => {
   const putBack = composer.take();
   scroll.toEnd();
   const open = chatview.current();
-  const isSent = await attempt(() => (open ? send(open, text) : sendFirst(text)));
-  if (!isSent) putBack();
+  question = question?.text === text ? question : { id: uuid(), text };
+  const isSent = await attempt(() => (open ? open.send(question) : sendFirst(question)));
+  if (isSent) question = null;
+  else putBack();
 });
 
-// Sends a message. Where no answer came to the same one before, it looks first whether it was stored.
-async function send(open, text) {
-  const again = unsure?.id === open.id && unsure.text === text ? unsure : null;
-  if (again && (await open.isStored(text, again.behind))) {
-    unsure = null;
-    return;
-  }
-  unsure = { id: open.id, text, behind: open.lastSeq };
-  await open.send(text);
-  unsure = null;
-}
-
-async function sendFirst(text) {
+async function sendFirst(question) {
   isBeginning = true;
   composer.setState({ isBusy: true, canStop: false, isStopping: false });
   try {
-    const made = await api.begin(text, titleOf(text));
+    const made = await api.begin(question, titleOf(question.text));
     history.pushState(null, "", `#${encodeURIComponent(made.session_id)}`);
   } finally {
     isBeginning = false;

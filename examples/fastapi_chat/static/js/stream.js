@@ -8,14 +8,17 @@ const FIRST_PAUSE = 400;
 const LONGEST_PAUSE = 8000; // milliseconds
 
 // Yields what events carry, until the reader stops or the signal aborts. Throws `Refused` where trying again is no use.
-export async function* events(path, signal, after) {
+// `onOpen` is called when a connection begins with what happens from now on.
+export async function* events(path, signal, { after, onOpen = () => {} } = {}) {
   let last = after;
   let pause = FIRST_PAUSE;
   while (!signal.aborted) {
     try {
       const from = last === undefined ? "" : `?after=${encodeURIComponent(last)}`;
       const response = await request(path + from, { signal, accept: "text/event-stream" });
-      for await (const { id, data } of read(response.body)) {
+      if (last === undefined) onOpen();
+      for await (const { id, event, data } of read(response.body)) {
+        if (event === "problem") throw new Refused(503, JSON.parse(data).detail);
         if (id !== undefined) last = id;
         pause = FIRST_PAUSE;
         if (data !== undefined) yield JSON.parse(data);
@@ -55,5 +58,5 @@ function parse(block) {
   const lines = block.split(/\r?\n/).map((line) => /^(\w+): ?(.*)$/.exec(line)).filter(Boolean);
   const of = (name) => lines.filter(([, field]) => field === name).map(([, , value]) => value);
   const data = of("data");
-  return { id: of("id").at(-1), data: data.length ? data.join("\n") : undefined };
+  return { id: of("id").at(-1), event: of("event").at(-1), data: data.length ? data.join("\n") : undefined };
 }

@@ -55,6 +55,6 @@ export function liveTurn({ id, parts, status }) {
 }
 
 // The turn of a question that is being sent.
-export function pendingTurn(text) {
-  return { key: "pending", kind: "question", text, isPending: true };
+export function pendingTurn({ id, text }) {
+  return { key: id, kind: "question", text, isPending: true };
 }
