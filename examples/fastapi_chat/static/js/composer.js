@@ -16,7 +16,12 @@ export function openDraft(id) {
 export function write(text) {
   $("text").value = text;
   keep();
-  $("text").focus();
+  focus();
+}
+
+// Not on phones, where it would bring up the keyboard.
+export function focus() {
+  if (matchMedia("(pointer: fine)").matches) $("text").focus();
 }
 
 // Takes the text that is being sent out of the field, and returns how to put it back.
@@ -30,13 +35,16 @@ export function take() {
   };
 }
 
+// Forgets a text that was sent, though nobody said so.
+export function forget(text) {
+  if ($("text").value === text) write("");
+}
+
 export function setState({ isBusy, canStop, isStopping }) {
-  const isFocused = document.activeElement === $("send") || document.activeElement === $("stop");
   $("send").hidden = canStop;
   $("stop").hidden = !canStop;
   $("stop").disabled = isStopping;
   $("compose").dataset.busy = isBusy;
-  if (isFocused && document.activeElement === document.body) $("text").focus();
   update();
 }
 

@@ -2,12 +2,25 @@
 
 import { $ } from "./dom.js";
 
+const FIRST = 1000;
+const LONGEST = 8000; // milliseconds between questions
+
 let isLost = false;
 const waiting = new Set();
 
 export function lost() {
+  if (!isLost) look();
   isLost = true;
   tell();
+}
+
+// Asks until the server answers: nothing else may ask soon.
+async function look() {
+  for (let wait = FIRST; ; wait = Math.min(wait * 2, LONGEST)) {
+    await pause(wait, new AbortController().signal);
+    if (!isLost) return;
+    if (await fetch("/healthz", { cache: "no-store" }).then(() => true, () => false)) return found();
+  }
 }
 
 export function found() {

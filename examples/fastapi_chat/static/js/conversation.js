@@ -143,6 +143,9 @@ export class Conversation {
     this.onChange();
     try {
       await task();
+    } catch (error) {
+      if (error.status === 409) await this.refresh(); // something has come that was not known here
+      throw error;
     } finally {
       this.#pending = null;
       this.onChange();
@@ -181,6 +184,10 @@ export class Conversation {
     if (this.#next === null) return -1;
     await this.readOlder();
     return this.before(seq);
+  }
+
+  has(id) {
+    return this.#entries.some((one) => one.id === id);
   }
 
   // The position of the question that a turn answers.

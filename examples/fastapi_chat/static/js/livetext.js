@@ -102,7 +102,7 @@ export class LiveText {
   }
 
   #say(from, to) {
-    for (const block of this.#blocks.slice(from, to)) {
+    for (const block of this.#blocks.slice(from, to).filter((one) => one.nodes.length)) {
       this.#onSettled(block.code ? "Code." : block.nodes.map((node) => node.textContent).join(" "));
     }
   }

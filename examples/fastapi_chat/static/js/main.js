@@ -8,7 +8,7 @@ import * as composer from "./composer.js";
 import { $, h } from "./dom.js";
 import { titleOf, uuid } from "./format.js";
 import { openMenu } from "./menu.js";
-import { notify } from "./notices.js";
+import { clearErrors, notify } from "./notices.js";
 import * as scroll from "./scroll.js";
 import { clearSearch, markWords, onOpen, unmarkWords } from "./search.js";
 import { listShortcuts, setShortcuts } from "./shortcuts.js";
@@ -109,7 +109,7 @@ $("new").onclick = begin;
 
 async function begin() {
   await go(null);
-  $("text").focus();
+  composer.focus();
 }
 
 // What is shown around the messages
@@ -118,6 +118,7 @@ chatview.onShown(() => {
   const open = chatview.current();
   const id = open?.id;
   if (open?.info && open.info !== lastInfo) chats.put((lastInfo = open.info));
+  if (question && open?.has(question.id)) hasCome();
   const title = open ? (chats.get(id)?.title ?? open.info?.title ?? "Untitled") : "New chat";
   $("title").textContent = title;
   document.title = open ? `${title} - chatmem chat` : "chatmem chat";
@@ -163,9 +164,16 @@ composer.onSend(async (text) => {
   const open = chatview.current();
   question = question?.text === text ? question : { id: uuid(), text };
   const isSent = await attempt(() => (open ? open.send(question) : sendFirst(question)));
-  if (isSent) question = null;
+  if (isSent || question === null) question = null;
   else putBack();
 });
+
+// A question is stored that seemed not to have come.
+function hasCome() {
+  composer.forget(question.text);
+  clearErrors();
+  question = null;
+}
 
 async function sendFirst(question) {
   isBeginning = true;
@@ -178,10 +186,13 @@ async function sendFirst(question) {
     composer.setState({ isBusy: false, canStop: false, isStopping: false });
   }
   await follow();
-  $("text").focus();
+  composer.focus();
 }
 
-$("stop").onclick = stop;
+$("stop").onclick = () => {
+  stop();
+  composer.focus();
+};
 
 function stop() {
   const open = chatview.current();
@@ -194,7 +205,7 @@ function stop() {
 function escape() {
   if (!$("hits").hidden) {
     clearSearch();
-    $("text").focus();
+    composer.focus();
   } else if (sidebar.closeDrawer() === false) return stop();
   return true;
 }
@@ -203,7 +214,7 @@ setShortcuts([
   { keys: "Mod+K", label: "Search all chats", run: () => (sidebar.setSidebar(true), $("query").select()) },
   { keys: "Mod+Shift+O", label: "New chat", run: begin },
   { keys: "Mod+Shift+S", label: "Show or hide the sidebar", run: sidebar.toggleSidebar },
-  { keys: "/", label: "Write a message", isTyped: true, run: () => $("text").focus() },
+  { keys: "/", label: "Write a message", isTyped: true, run: composer.focus },
   { keys: "Escape", label: "Stop the answer, end the search, close the sidebar", run: escape },
   { keys: "Alt+ArrowUp", label: "Edit your last message", run: () => chatview.editLast() },
   { keys: "Mod+Shift+C", label: "Copy the last answer", run: () => chatview.copyLast() },

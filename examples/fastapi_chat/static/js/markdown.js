@@ -54,7 +54,10 @@ export const blocksOf = (text) => marked.lexer(text);
 export function elementsOf(token, level) {
   heading = level;
   const fragment = purify.sanitize(marked.parser([token]), SAFE);
-  for (const link of fragment.querySelectorAll("a")) Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
+  for (const link of fragment.querySelectorAll("a")) {
+    if (link.hasAttribute("href")) Object.assign(link, { target: "_blank", rel: "noopener noreferrer" });
+    else link.replaceWith(...link.childNodes);
+  }
   for (const item of fragment.querySelectorAll("li")) if (/^\s*[☑☐]/.test(item.textContent)) item.className = "task";
   for (const code of fragment.querySelectorAll("pre > code")) frame(code);
   for (const table of fragment.querySelectorAll("table")) {

@@ -8,7 +8,7 @@ const MARGIN = 8; // pixels
 export function openMenu(button, items) {
   const menu = h("div", { class: "menu", role: "menu", popover: "auto", "aria-label": button.getAttribute("aria-label") ?? "Options" });
   menu.append(...items.map((item) => entry(item, menu)));
-  document.body.append(menu);
+  button.closest("nav, main").append(menu); // what is outside of them, screen readers do not find
   menu.addEventListener("toggle", ({ newState }) => {
     const isOpen = newState === "open";
     button.setAttribute("aria-expanded", isOpen);
