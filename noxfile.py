@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = False
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
+LOWEST = ("cli", "upstash", "zstd", "crypto", "fastapi", "demo")
 AGENTS = ("agent-framework", "chatkit", "langchain", "langgraph", "openai-agents", "pydantic-ai")
 AGENTS_TESTS = [
     f"tests/test_{name}.py"

@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     from chatmem.codec.compression import Dictionary
     from chatmem.codec.encryption import KeyRing
     from chatmem.codec.registry import register
+    from chatmem.core.answering.draft import Draft
     from chatmem.history import History
     from chatmem.memory import ChatMemory, connect
     from chatmem.model import (
+        Answer,
+        AnswerStatus,
         Appended,
         Branch,
         Change,
+        Chunk,
         Edited,
         Entry,
         Match,
@@ -51,6 +55,7 @@ __all__ = [
     "connect",
     "ChatMemory",
     "History",
+    "Draft",
     "Dictionary",
     "KeyRing",
     "register",
@@ -68,6 +73,9 @@ __all__ = [
     "Switched",
     "Change",
     "SessionChange",
+    "Answer",
+    "AnswerStatus",
+    "Chunk",
     # errors
     "ChatMemError",
     "ConflictError",
@@ -87,8 +95,10 @@ _MODULES = {
     "KeyRing": "codec.encryption",
     "register": "codec.registry",
     "History": "history",
+    "Draft": "core.answering.draft",
     **dict.fromkeys(("ChatMemory", "connect"), "memory"),
     **dict.fromkeys(("Appended", "Branch", "Change", "Edited", "Entry", "Match", "Page", "Siblings"), "model"),
+    **dict.fromkeys(("Answer", "AnswerStatus", "Chunk"), "model"),
     **dict.fromkeys(("SessionChange", "SessionInfo", "SessionPage", "Summary", "Switched"), "model"),
 }
 

@@ -1,7 +1,7 @@
 """chatmem's errors. All derive from `ChatMemError`, and each is named after its cause.
 
     ChatMemError
-    |- ConflictError           the session is not at the expected version
+    |- ConflictError           the session is not at the expected version, or an answer runs in it
     |- DuplicateIdError        the session has another message with the same id
     |- NotFoundError           the session has no message with that id or position
     |  `- NotYoursError        the session belongs to another user, or to nobody
@@ -63,11 +63,13 @@ def _as_json(error: ChatMemError) -> dict[str, str]:
 class ConflictError(ChatMemError):
     """The session is not at `expected_version`: another writer changed it first. Nothing was stored.
 
-    Read the session again, then repeat the change with its new version.
+    Read the session again, then repeat the change with its new version. Where an answer runs that the change would
+    disturb, follow it or stop it first.
 
     Attributes:
-        expected: the version that the call expected.
-        actual: the version of the session.
+        expected: the version that the call expected, or None.
+        actual: the version of the session, or None.
+        answer: the id of the answer that runs, or None.
     """
 
     def __init__(
@@ -76,12 +78,14 @@ class ConflictError(ChatMemError):
         *,
         expected: int | None = None,
         actual: int | None = None,
+        answer: str | None = None,
         session: str | None = None,
         key: str | None = None,
     ) -> None:
         super().__init__(message, session=session, key=key)
         self.expected = expected
         self.actual = actual
+        self.answer = answer
 
 
 class DuplicateIdError(ChatMemError, ValueError):

@@ -8,6 +8,7 @@ from chatmem.codec import record
 from chatmem.codec.encryption import is_bound, key_of
 from chatmem.core.annotating import Annotating
 from chatmem.core.annotations import resealed
+from chatmem.core.answering.public import Answering
 from chatmem.core.branching import Branching
 from chatmem.core.checks import check_count, target
 from chatmem.core.forking import build, slices
@@ -25,7 +26,7 @@ from chatmem.scripts.calls import Part
 from chatmem.transports.base import Transport
 
 
-class History(Reads, Writes, Branching, Annotating):
+class History(Reads, Writes, Branching, Annotating, Answering):
     """One conversation. `ChatMemory.history` makes it, without a round trip and without an event loop.
 
     Attributes:

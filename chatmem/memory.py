@@ -18,6 +18,7 @@ from chatmem.core.marks import Wanted
 from chatmem.core.policy import Policy, Refresh
 from chatmem.history import History
 from chatmem.model import Match, SessionChange, SessionPage
+from chatmem.producers import Producers
 from chatmem.scripts.calls import Order
 from chatmem.sessions import Sessions
 
@@ -98,10 +99,12 @@ class ChatMemory:
 
     Attributes:
         core: what adapters build on; not for applications.
+        answers: runs producers of answers as tasks of this memory.
     """
 
     def __init__(self, core: Sessions) -> None:
         self.core = core
+        self.answers = Producers()
 
     def history(self, session_id: str, *, user: str | None = None, claim: bool = False) -> History:
         """Return one conversation. No round trip.
@@ -267,7 +270,11 @@ class ChatMemory:
         return True
 
     async def aclose(self) -> None:
-        """Close the connections that this memory opened. Later calls raise UnavailableError."""
+        """Interrupt the answers of `answers`, and close the connections that this memory opened.
+
+        Later calls raise UnavailableError.
+        """
+        await self.answers.aclose()
         await self.core.connection.aclose()
 
     async def __aenter__(self) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Literal
 
 from chatmem.core.jsonable import Message, Metadata, Text
 from chatmem.errors import CorruptRecordError
@@ -148,6 +149,7 @@ class Change:
             "appended": messages were added.
             "replaced": messages were replaced. After a compaction, those at the head were, and some are gone.
             "removed": messages were removed.
+            "answer": an answer began; `History.follow` reads it. The version stays, unless the same step also appended.
             "branch": a branch was begun, made the active one, or deleted.
             "summary": a summary was stored. The version stays.
             "annotated": a message was annotated. The version stays.
@@ -217,6 +219,47 @@ class Match:
     score: float
 
 
+AnswerStatus = Literal["complete", "stopped", "interrupted", "failed"]
+"""How an answer ended.
+
+"complete": its producer finished it. "stopped": somebody asked it to stop. "interrupted": its producer was cancelled or
+died. "failed": its producer raised an error. Unless it is complete, the last AI message of the answer says so:
+`response_metadata["answer"]`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """A part of an answer, as `History.follow` yields it.
+
+    Attributes:
+        cursor: where this part ends. Pass the last one as `after` to go on behind it.
+        messages: while the answer runs, chunks of AI messages and whole messages (results of tools), in order. Chunks
+            with the same id belong to one message: add them up. In the last part, the finished messages as they are
+            stored, which take the place of all parts.
+        status: how the answer ended. None while it runs: only the last part has it.
+    """
+
+    cursor: str
+    messages: list[Message]
+    status: AnswerStatus | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer that runs.
+
+    Attributes:
+        id: its id, which is that of the first message that it stores.
+        started_at: when it began, in UTC by the server's clock.
+        stopping: whether somebody has asked it to stop.
+    """
+
+    id: Text
+    started_at: datetime
+    stopping: bool
+
+
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
     """What is known of a session without reading its messages.
@@ -236,6 +279,7 @@ class SessionInfo:
         tags: the session's tags, in the order in which `update` got them.
         revision: a number that stands for title, metadata and marks, and changes with them; 0 if none are set. `update`
             takes it as `expected_revision`.
+        answers: the answers that run.
     """
 
     session_id: Text
@@ -251,6 +295,7 @@ class SessionInfo:
     pinned: bool = False
     tags: tuple[Text, ...] = ()
     revision: int = 0
+    answers: tuple[Answer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,13 @@ class AsCoroutines:
         for change in self._wrapped.changes(*args, **options):
             yield change
 
+    async def follow(self, *args: Any, **options: Any) -> AsyncIterator[Any]:
+        for chunk in self._wrapped.follow(*args, **options):
+            yield chunk
+
+    def answer(self, *args: Any, **options: Any) -> _AsDraft:
+        return _AsDraft(self._wrapped.answer(*args, **options))
+
     async def all_sessions(self, *args: Any) -> AsyncIterator[str]:
         for session in self._wrapped.all_sessions(*args):
             yield session
@@ -60,3 +67,15 @@ class AsCoroutines:
             return AsCoroutines(done) if isinstance(done, chatmem.sync.History) else done
 
         return call
+
+
+class _AsDraft(AsCoroutines):
+    """Wraps a sync `Draft`."""
+
+    async def __aenter__(self) -> _AsDraft:
+        self._wrapped.__enter__()
+        return self
+
+    async def __aexit__(self, *error: Any) -> bool:
+        done: bool = self._wrapped.__exit__(*error)
+        return done

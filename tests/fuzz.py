@@ -34,7 +34,7 @@ from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
 from chatmem.errors import CorruptRecordError
-from chatmem.transports.base import Command, Subscription
+from chatmem.transports.base import Background, Command, Subscription
 from chatmem.transports.driving import drive
 from tests import samples
 
@@ -227,6 +227,9 @@ class Nowhere:
         raise AssertionError
 
     def subscribe(self, channel: bytes) -> Subscription:
+        raise AssertionError
+
+    def background(self) -> Background:
         raise AssertionError
 
     async def checkpoint(self) -> None:

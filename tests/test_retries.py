@@ -18,7 +18,7 @@ from redis.retry import Retry
 import chatmem
 from chatmem.backends.connection import connection_to
 from chatmem.transports import retrying
-from chatmem.transports.base import LONGEST_CALL, Command, Subscription
+from chatmem.transports.base import LONGEST_CALL, Background, Command, Subscription
 from chatmem.transports.driving import drive
 from chatmem.transports.retrying import SOON, AsyncClock, BlockingClock, RetryingTransport
 
@@ -55,6 +55,9 @@ class Failing:
         raise AssertionError
 
     def subscribe(self, channel: bytes) -> Subscription:
+        raise AssertionError
+
+    def background(self) -> Background:
         raise AssertionError
 
     async def checkpoint(self) -> None:

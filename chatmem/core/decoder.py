@@ -98,6 +98,20 @@ class Decoder:
                 entries[index] = self._unreadable(seq, CorruptRecordError("it was moved here, or is here twice"))
         return entries
 
+    async def parts(self, elements: Sequence[bytes]) -> list[BaseMessage]:
+        """Return the messages of elements that are not in the list; what cannot be read is left out, with a warning."""
+        messages = []
+        for element in elements:
+            try:
+                part = await self._with_dictionaries(partial(record.decode, element, self._session.sealer))
+            except CorruptRecordError as error:
+                _logger.warning(
+                    "left out a part of an answer that cannot be read: key %s: %s", self._session.key, error
+                )
+            else:
+                messages.append(part.message)
+        return messages
+
     def readable(self, entries: Sequence[Entry], *, strict: bool = False) -> list[BaseMessage]:
         """Return the messages of the entries that can be read, and log a warning for each that cannot.
 

@@ -42,6 +42,7 @@ class Changes(Generic[T]):
         self._ready: deque[T] = deque()
         self._begun = False
         self._over = False
+        self._polling, self._checking = POLLING, CHECKING
         self._published = True
         """Whether the writers seem to publish all that they write."""
         self._ask_in: float | None = None
@@ -59,7 +60,7 @@ class Changes(Generic[T]):
         end = None if self._timeout is None else time.monotonic() + self._timeout
         asked = False
         while not self._ready:
-            left = CHECKING if end is None else end - time.monotonic()
+            left = self._checking if end is None else end - time.monotonic()
             if self._over or (left <= 0 and asked):
                 raise StopAsyncIteration
             try:
@@ -69,7 +70,7 @@ class Changes(Generic[T]):
                     await self.aclose()
                 elif error.lacks_right or not self._begun:
                     raise
-                self._ask_in = POLLING  # the server is away: it may come back
+                self._ask_in = self._polling  # the server is away: it may come back
             asked = True
         return self._ready.popleft()
 
@@ -79,8 +80,8 @@ class Changes(Generic[T]):
             self._subscription = self._transport.subscribe(self._channel)
         message, pause = None, self._ask_in
         if pause is None:
-            patience = CHECKING if self._published else POLLING
-            message = await self._subscription.next(min(patience, left), min(POLLING, left))
+            patience = self._checking if self._published else self._polling
+            message = await self._subscription.next(min(patience, left), min(self._polling, left))
         elif pause:
             await self._subscription.next(min(pause, left), min(pause, left))
         self._ask_in = 0.0  # if this is cancelled, the message is gone

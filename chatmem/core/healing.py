@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from chatmem.codec import record
+from chatmem.core.answering.settling import settle
 from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.keys import field
 from chatmem.core.session import Session
@@ -36,7 +37,9 @@ _logger = logging.getLogger("chatmem")
 
 
 async def mend(session: Session, refusal: Refusal) -> None:
-    """Rebuild the part of the session that a script found missing, so that the same call can be repeated.
+    """Put in order what a script refused to work with, so that the same call can be repeated.
+
+    That is a part of the session that is missing, or an answer whose producer is gone.
 
     Raises:
         NotYoursError: the script refused because the session is another user's, or nobody's.
@@ -48,6 +51,10 @@ async def mend(session: Session, refusal: Refusal) -> None:
             raise NotYoursError(f"the session is another user's, or nobody's: it was opened for {session.user!r}")
         if refusal.code == Code.LATE:
             raise UnavailableError("the call arrived after its caller had given it up; nothing was done")
+    if refusal.code == Code.RAN_OUT:
+        await settle(session, *refusal.details)
+        return
+    with session.named:
         why, *more = refusal.details
         if why == b"type":
             key = dict(zip((b"m", b"i", b"s"), session.keys, strict=True))[more[0]]

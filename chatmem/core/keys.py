@@ -22,7 +22,7 @@ _OWN = {
     b"list": rb".+:\{[^{}]*\}:m(:[^:]+)?",
     b"hash": rb".+:\{[^{}]*\}:(s|i(:[^:]+)?)|.+:user:\{[^{}]*\}:marked",
     b"zset": rb".+:user:\{[^{}]*\}(:until|:lists)?",
-    b"stream": rb".+:\{[^{}]*\}:c",
+    b"stream": rb".+:\{[^{}]*\}:[ac]",
     b"string": rb".+:dictionary:\d+|" + _RECENT + rb".+",
 }
 """Patterns of chatmem's keys, by the keys' type."""
@@ -174,6 +174,16 @@ def user_keys(prefix: str, name: bytes) -> tuple[bytes, bytes]:
 def log_of(keys: SessionKeys) -> bytes:
     """Return the key of a session's log of changes, which is also the name of its channel."""
     return keys.state[:-1] + b"c"
+
+
+def stream_of(keys: SessionKeys) -> bytes:
+    """Return the key of the chunks of a session's running answers, which is also the name of their channel."""
+    return keys.state[:-1] + b"a"
+
+
+def stop_channel_of(keys: SessionKeys) -> bytes:
+    """Return the name of the channel on which producers of answers hear that they are to stop."""
+    return stream_of(keys) + b":stop"
 
 
 def user_log(prefix: str, name: bytes) -> bytes:

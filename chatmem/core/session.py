@@ -12,6 +12,7 @@ from chatmem.core.keys import (
     field,
     log_of,
     session_keys,
+    stream_of,
     user_keys,
     user_lists,
     user_log,
@@ -268,6 +269,11 @@ class Session:
     def of_anyone(self) -> Session:
         """Return the same session without a user, so that nothing checks whose it is."""
         return Session(self.transport, self.policy, self.id)
+
+
+def answer_keys(session: Session) -> tuple[bytes, ...]:
+    """Return the keys of calls that begin or end an answer: those of calls that write, and the stream of chunks."""
+    return (*session.keys, stream_of(session.keys), *session.written_keys[3:])
 
 
 def index_keys(policy: Policy, user: bytes, *, marked: bool = False) -> tuple[bytes, ...]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from chatmem.codec import record
 from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
+from chatmem.core.answering.running import answers_in
 from chatmem.core.keys import unescape
 from chatmem.core.marks import Marks, marks_of
 from chatmem.core.policy import Policy
@@ -35,7 +36,7 @@ def to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
 def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
     version, created, updated, user, title, metadata = answer.fields
     sealer = sealer_of(policy, session_id)
-    marks = _marks(session_id, answer.marks)
+    marks = _marks(session_id, answer.marks or None)
     return SessionInfo(
         session_id=session_id,
         count=answer.length,
@@ -50,6 +51,7 @@ def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
         pinned=marks.pinned,
         tags=marks.tags,
         revision=_revision(title, metadata, answer.marks),
+        answers=answers_in(answer.answers or b""),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 from langchain_core.messages import BaseMessage
@@ -12,11 +12,11 @@ from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.codec.messages import is_equal
 from chatmem.core.checks import check_count
-from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
+from chatmem.core.encoding import encode, parts_of, sealed_for
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, name_of
 from chatmem.core.reader import Reader
-from chatmem.core.session import ATTEMPTS, Session, index_keys
+from chatmem.core.session import ATTEMPTS, Session, answer_keys, index_keys
 from chatmem.core.telemetry import moved
 from chatmem.errors import (
     ChatMemError,
@@ -51,24 +51,8 @@ class Writer:
         self.reader = reader
 
     async def encode(self, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
-        """Return the records of messages.
-
-        Raises:
-            EncodingError: a message cannot be stored.
-        """
-        session, policy = self._session, self._session.policy
-        how, most, unstorable = policy.compression, policy.max_message_bytes, policy.on_unstorable
-        now, budget = record.now(), BYTES_AT_ONCE
-        parts: list[record.Encoded] = []
-        with session.named:
-            for index, message in enumerate(messages):
-                if budget <= 0:  # a long append must not block the event loop
-                    await session.transport.checkpoint()
-                    budget = BYTES_AT_ONCE
-                part = record.encode(message, index, now, how, most, unstorable)
-                budget -= len(part.record) + BYTES_AT_ONCE // RECORDS_AT_ONCE
-                parts.append(part)
-        return parts
+        """Return the records of messages; see `encoding.encode`."""
+        return await encode(self._session, messages)
 
     async def store(
         self,
@@ -79,6 +63,7 @@ class Writer:
         on_known_id: Known | Literal["put"] = "error",
         removed: Sequence[str] = (),
         time: int | None = None,
+        answer: bytes = b"",
     ) -> Appended:
         """Append encoded messages; see `History.append`.
 
@@ -89,6 +74,7 @@ class Writer:
             on_known_id: as for `append`; "put" also replaces a message that is the same.
             removed: the ids of messages to remove in the same step, before these are added.
             time: the time of the write in microseconds since 1970; by default now.
+            answer: which answer begins or ends, as `scripts.answering` writes it; empty for none.
         """
         check_count("expected_version", expected_version, least=0)
         session = self._session
@@ -97,20 +83,22 @@ class Writer:
         key = b"" if idempotency_key is None else field(idempotency_key)
         most = b"" if session.policy.max_messages is None else b"%d" % session.policy.max_messages
         gone = [*map(field, removed)]
-        how: How | None = "CH" if parts else None
+        how: How | None = "CH" if parts or answer else None
+        keys = answer_keys(session) if answer else session.written_keys
         moved([part.record for part in parts])
 
         def command(shared: Shared) -> Command:
             return calls.append(
-                session.written_keys,
+                keys,
                 shared,
-                self._parts(parts, places, with_digests=on_known_id == "add"),
+                parts_of(session, parts, places, with_digests=on_known_id == "add"),
                 idempotency_key=key,
                 max_messages=most,
                 on_known_id=on_known_id.encode(),
-                sealed_for=self._sealed_for(places),
+                sealed_for=sealed_for(session, places),
                 verdicts=verdicts,
                 removed=gone,
+                answer=answer,
             )
 
         code = Code.TORN
@@ -164,8 +152,8 @@ class Writer:
         moved([part.record for part in parts])
 
         def command(shared: Shared) -> Command:
-            told = (*arguments, self._sealed_for(places), replaced)
-            packed = self._parts(parts, places) if pack is None else pack(places)
+            told = (*arguments, sealed_for(session, places), replaced)
+            packed = parts_of(session, parts, places) if pack is None else pack(places)
             return calls.edit(session.written_keys, shared, task, *told, parts=packed)
 
         code = Code.TORN
@@ -274,22 +262,6 @@ class Writer:
             return record.Encoded(b"", rest)
         return record.copied(element, self._session.policy.compression, self._session.sealer)
 
-    def _sealed_for(self, places: Sequence[int]) -> bytes:
-        """Return the positions that records are encrypted for, as scripts take them; empty without encryption."""
-        return b"" if self._session.sealer is None else b",".join(b"%d" % place for place in places)
-
-    def _parts(
-        self, parts: Sequence[record.Encoded], places: Sequence[int], *, with_digests: bool = False
-    ) -> Iterator[Part]:
-        """Yield messages as scripts take them; with encryption, encrypted for these positions."""
-        sealer = self._session.sealer
-        for part, place in zip(parts, places, strict=True):
-            if sealer is None:
-                yield Part(part.id, record.digest(part) if with_digests and part.id else b"", part.record)
-            else:
-                digest = sealer.ring.digest(record.digest(part)) if part.id else b""
-                yield Part(part.id, digest, sealer.seal(part.record, place))
-
     async def _verdicts(self, parts: Sequence[record.Encoded], version: int, *hidden: Any) -> bytes:
         """Compare messages with stored ones of the same ids that the script cannot read.
 
@@ -326,7 +298,7 @@ class Writer:
 
     async def _mend(self, refusal: Refusal, parts: Sequence[record.Encoded], expected: int | None) -> None:
         """Mend the session if that is why the script refused; else raise what the refusal means."""
-        if refusal.code not in (Code.TORN, Code.LATE, Code.OTHER_USER):
+        if refusal.code not in (Code.TORN, Code.LATE, Code.OTHER_USER, Code.RAN_OUT):
             raise self._error(refusal, parts, expected)
         await mend(self._session, refusal)
 
@@ -346,6 +318,16 @@ class Writer:
             case Refusal(Code.CONFLICT, (version,)):
                 what = f"the session is at version {version}, not at {expected}: read it again, then write"
                 return ConflictError(what, expected=expected, actual=version, session=session, key=key)
+            case Refusal(Code.ANSWERING, (name,)):
+                running = name_of(name)
+                what = f"the answer {running!r} runs in this session: follow it, or end it with stop({running!r})"
+                return ConflictError(what, answer=running, session=session, key=key)
+            case Refusal(Code.MISSING):
+                what = "the answer does not run any more: its lease was over, or the session was cleared"
+                return ConflictError(what, session=session, key=key)
+            case Refusal(Code.DUPLICATE_ID, (-1,)):
+                what = "the session holds a message with the id of this answer: give the answer another id"
+                return DuplicateIdError(what, session=session, key=key)
             case Refusal(Code.ACTIVE):
                 what = "the branch is the active one: switch to another branch, then delete it"
                 return ConflictError(what, session=session, key=key)

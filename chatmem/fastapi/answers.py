@@ -8,9 +8,10 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
 
 from chatmem.core.jsonable import Text
-from chatmem.errors import ChatMemError, ConflictError, NotFoundError
+from chatmem.errors import ChatMemError, ConflictError, DuplicateIdError, NotFoundError
 from chatmem.fastapi import models
 from chatmem.fastapi.bound import Bound
 from chatmem.history import History
@@ -31,7 +32,24 @@ class Begun:
     seq: int
 
 
-async def ask(here: Bound, history: History, question: HumanMessage, *, version: int, after: int | None = None) -> Begun:
+async def begin_chat(
+    here: Bound, history: History, question: HumanMessage, *, title: str | None = None, answer: str | None = None
+) -> Begun:
+    """Begin a chat with a question, and give it a title; see `ask`."""
+    begun = await ask(here, history, question, version=0, answer=answer)
+    await history.update(title=title or here.options.title(str(question.text)) or None)
+    return begun
+
+
+async def ask(
+    here: Bound,
+    history: History,
+    question: HumanMessage,
+    *,
+    version: int,
+    after: int | None = None,
+    answer: str | None = None,
+) -> Begun:
     """Store a question and begin its answer, in one step and once.
 
     Args:
@@ -40,27 +58,32 @@ async def ask(here: Bound, history: History, question: HumanMessage, *, version:
         question: the question, with an id. If it is stored already, this request was carried out before.
         version: the chat's version; 0 for one that is to begin.
         after: the position behind which a branch begins first.
+        answer: the answer's id; by default it follows from the question's.
 
     Raises:
         ConflictError: an answer is being written, or the chat is not at `version`.
+        DuplicateIdError: another message has the question's id.
         NotFoundError: the chat shows no message at `after`.
     """
     question_id = str(question.id)
-    answer = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{history.session_id} {question_id}"))
+    answer = answer or named(history, question_id)
     entry = await history.get(question_id)
     if entry is None:
         try:
             await _begin(here, history, answer, [question], version, after)
         except ConflictError as error:
-            if error.answer != answer:  # else the same request has come twice at once
-                raise
-        entry = await history.get(question_id)
+            entry = await history.get(question_id)
+            if entry is None:  # else the same request came twice at once
+                raise error
+    entry = entry or await history.get(question_id)
     if entry is None:
         raise NotFoundError("the session was deleted meanwhile", session=history.session_id)
+    if entry.message is None or entry.message.content != question.content:
+        raise DuplicateIdError("another message has this id", message_id=question_id, session=history.session_id)
     return Begun(history.session_id, answer, entry.seq)
 
 
-async def ask_again(here: Bound, history: History, seq: int, *, version: int) -> Begun:
+async def ask_again(here: Bound, history: History, seq: int, *, version: int, answer: str | None = None) -> Begun:
     """Begin another answer to the question at a position, on a branch of its own.
 
     Raises:
@@ -70,9 +93,14 @@ async def ask_again(here: Bound, history: History, seq: int, *, version: int) ->
     entry = await history.get(seq)
     if entry is None or not isinstance(entry.message, HumanMessage):
         raise NotFoundError("there is no such question", session=history.session_id)
-    answer = str(uuid.uuid4())
+    answer = answer or str(uuid.uuid4())
     await _begin(here, history, answer, [], version, seq)
     return Begun(history.session_id, answer, seq)
+
+
+def named(history: History, cause: str) -> str:
+    """Return the id of the answer to a question or a run: the same each time."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{history.session_id} {cause}"))
 
 
 async def _begin(
@@ -102,7 +130,7 @@ async def _branched(history: History, version: int, after: int | None) -> AsyncI
 async def _said(here: Bound, history: History) -> AsyncGenerator[object]:
     """Yield what the model says to the end of the chat."""
     window = await history.window(tokens=here.options.tokens)
-    run = {"configurable": {"session_id": history.session_id, "user": here.user}}
+    run: RunnableConfig = {"configurable": {"session_id": history.session_id, "user": here.user}}
     said = models.ask(here.options.model, window, here.options.system, run)
     try:
         async for chunk in said:

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, StringConstraints
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from chatmem.errors import NotFoundError
 from chatmem.fastapi.bound import Here, HistoryOf, OpenChat, Remains, existing
 from chatmem.fastapi.errors import RESPONSES, Route, arguments_checked
+from chatmem.fastapi.limits import Limit, Title
 from chatmem.model import Match, SessionInfo, SessionPage
 from chatmem.scripts.calls import Order
 
 router = APIRouter(route_class=Route, responses=RESPONSES, tags=["chats"])
-
-Limit = Annotated[int, Query(ge=1, le=100)]
-Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 
 class ChatChanges(BaseModel):

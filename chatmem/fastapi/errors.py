@@ -26,11 +26,9 @@ from chatmem.errors import (
     TornSessionError,
     UnavailableError,
 )
+from chatmem.fastapi.limits import LARGEST_BODY
 
 logger = logging.getLogger(__name__)
-
-LARGEST_BODY = 4_000_000
-"""Bytes. Clients of the AI SDK and of AG-UI send the whole conversation with each question."""
 
 _RUNNING = "An answer is being written in this chat. Wait for its end, or stop it."
 _STATUS: dict[type[ChatMemError], tuple[int, str]] = {

@@ -7,23 +7,17 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query
 from langchain_core.messages import HumanMessage
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict
 
 from chatmem.core.jsonable import Metadata
 from chatmem.errors import NotFoundError
-from chatmem.fastapi.answers import Begun, ask, ask_again
+from chatmem.fastapi.answers import Begun, ask, ask_again, begin_chat
 from chatmem.fastapi.bound import Here, HistoryOf, OpenChat, existing
-from chatmem.fastapi.chats import Limit, Title
 from chatmem.fastapi.errors import RESPONSES, Route, arguments_checked, malformed
+from chatmem.fastapi.limits import After, Limit, Position, Text, Title
 from chatmem.model import Branch, Page, Switched
 
 router = APIRouter(route_class=Route, responses=RESPONSES, tags=["chats"])
-
-_MOST = 2**53 - 1
-"""The largest position. Lua counts no further."""
-Text = Annotated[str, StringConstraints(min_length=1, max_length=100_000, pattern=r"\S")]
-Position = Annotated[int, Field(ge=0, le=_MOST)]
-After = Annotated[int, Field(ge=-1, le=_MOST)]
 
 
 class NewChat(BaseModel):
@@ -91,9 +85,7 @@ def _question(new: NewChat | NewMessage) -> HumanMessage:
 async def new_chat(new: NewChat, here: Here) -> Begun:
     """Begin a chat with a question, and begin to answer it. The server chooses the chat's id."""
     history = here.history(str(uuid.uuid4() if new.id is None else uuid.uuid5(new.id, here.user)))
-    begun = await ask(here, history, _question(new), version=0)
-    await history.update(title=new.title or here.options.title(new.text) or None)
-    return begun
+    return await begin_chat(here, history, _question(new), title=new.title)
 
 
 @router.get("/chats/{session_id}/messages")

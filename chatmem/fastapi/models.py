@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable
-from typing import Any, Protocol, TypeAlias
+from collections.abc import AsyncIterable, Callable
+from typing import Any, TypeAlias
 
 from langchain_core.messages import BaseMessage, SystemMessage
-from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables import Runnable, RunnableConfig
 
-
-class Streams(Protocol):
-    """A chat model, a runnable over messages, or an agent of LangChain's `create_agent`."""
-
-    def astream(self, input: Any, config: RunnableConfig | None = None, /, **kwargs: Any) -> AsyncIterator[Any]:  # noqa: A002 - its name in LangChain
-        """Stream an answer."""
-        ...
-
-
-Model: TypeAlias = Streams | Callable[[list[BaseMessage]], AsyncIterable[Any]]
+Model: TypeAlias = Runnable[Any, Any] | Callable[[list[BaseMessage]], AsyncIterable[Any]]
 
 
 def check_model(model: object) -> None:
@@ -26,27 +17,27 @@ def check_model(model: object) -> None:
     Raises:
         ValueError: it can answer nothing, or remembers chats by itself.
     """
-    if not hasattr(model, "astream") and not callable(model):
-        what = "with astream (a chat model, a runnable, an agent), or an async function of a list of messages"
-        raise ValueError(f"model must be something {what}, not {type(model).__name__}")
+    if not isinstance(model, Runnable) and not callable(model):
+        kinds = "a chat model, a runnable, an agent, or an async function of a list of messages that yields the answer"
+        raise ValueError(f"model must be {kinds}, not {type(model).__name__}")
     if getattr(model, "checkpointer", None):
         raise ValueError("model must be an agent without a checkpointer: it gets the whole window with each question")
 
 
-def ask(model: Model, window: list[BaseMessage], system: str | None, config: RunnableConfig) -> AsyncIterable[Any]:
+def ask(model: Model, window: list[BaseMessage], system: str | None, run: RunnableConfig) -> AsyncIterable[Any]:
     """Return what a model says: strings, chunks of messages, whole messages, or LangGraph's pairs of these.
 
     Args:
         model: the model.
         window: the end of the conversation.
         system: what to say before it, in place of a stored system message; None for nothing.
-        config: the configuration of the run.
+        run: the configuration of the run.
     """
     if system is not None:
         stored = 1 if window and window[0].type == "system" else 0
         window = [SystemMessage(system), *window[stored:]]
-    if not hasattr(model, "astream"):
+    if not isinstance(model, Runnable):
         return model(window)
     if hasattr(model, "aget_state"):  # a graph of LangGraph's, whose input is a state
-        return model.astream({"messages": window}, config, stream_mode="messages")
-    return model.astream(window, config)
+        return model.astream({"messages": window}, run, stream_mode="messages")
+    return model.astream(window, run)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from chatmem.fastapi import chats, messages, streams
+from chatmem.fastapi import ag_ui, ai_sdk, chats, messages, streams
 from chatmem.fastapi.bound import Bound, bind
 from chatmem.fastapi.models import Model, check_model
 from chatmem.fastapi.options import Options, first_words
@@ -62,6 +62,6 @@ def router(
         bind(request, Bound(memory, user, options))
 
     made = APIRouter(dependencies=[Depends(bound)])
-    for part in (chats, messages, streams):
+    for part in (chats, messages, streams, ai_sdk, ag_ui):
         made.include_router(part.router)
     return made

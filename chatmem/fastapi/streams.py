@@ -20,7 +20,7 @@ from chatmem.fastapi.errors import (
     arguments_checked,
     refused_for,
 )
-from chatmem.fastapi.messages import Position
+from chatmem.fastapi.limits import Position
 from chatmem.model import Change, Chunk, SessionChange
 
 router = APIRouter(route_class=Route, tags=["chats"])
@@ -46,10 +46,10 @@ class Stopped(BaseModel):
     stopped: bool
 
 
-def _stream(path: str, item: type) -> Any:
-    """Return the decorator of a route whose events carry items of this type."""
+def _streaming(item: type) -> dict[str, Any]:
+    """Return the options of a route whose events carry items of this type."""
     about = {"description": "Server-sent events: each `data` is one of these, as JSON", "model": item}
-    return router.get(path, response_class=EventSourceResponse, responses={**STREAM_RESPONSES, 200: about})
+    return {"response_class": EventSourceResponse, "responses": {**STREAM_RESPONSES, 200: about}}
 
 
 async def _events(items: AsyncIterator[T], kind: type[T], id_of: Callable[[T], str]) -> Events:
@@ -99,7 +99,7 @@ async def _list_changes(
         yield changes
 
 
-@_stream("/chats/{session_id}/answers/{answer}", Chunk)
+@router.get("/chats/{session_id}/answers/{answer}", **_streaming(Chunk))
 async def follow_answer(chunks: Annotated[AsyncIterator[Chunk], Depends(_chunks)]) -> Events:
     """Follow an answer from its beginning, or from behind the cursor `after`, to its end.
 
@@ -118,18 +118,21 @@ async def stop_answer(history: HistoryOf, answer: str) -> Stopped:
     return Stopped(stopped=stopped)
 
 
-@_stream("/chats/{session_id}/changes", Change)
+@router.get("/chats/{session_id}/changes", **_streaming(Change))
 async def follow_chat(changes: Annotated[AsyncIterator[Change], Depends(_changes)]) -> Events:
-    """Follow the changes of a chat behind the version `after`, by default from now on, until nothing happens for 30 s."""
+    """Follow the changes of a chat behind the version `after`, by default from now on.
+
+    The stream ends when nothing happens for 30 s.
+    """
     async for event in _events(changes, Change, lambda change: str(change.version)):
         yield event
 
 
-@_stream("/changes", SessionChange)
+@router.get("/changes", **_streaming(SessionChange))
 async def follow_chats(changes: Annotated[AsyncIterator[SessionChange], Depends(_list_changes)]) -> Events:
-    """Follow the changes of the user's list of chats behind the cursor `after`, until nothing happens for 30 s.
+    """Follow the changes of the user's list of chats behind the cursor `after`, by default from now on.
 
-    Read the list again whenever the stream is opened without a cursor.
+    The stream ends when nothing happens for 30 s. Read the list again whenever the stream is opened without a cursor.
     """
     async for event in _events(changes, SessionChange, lambda change: change.cursor):
         yield event

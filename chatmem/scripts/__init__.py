@@ -28,7 +28,9 @@ def _load(*names: str) -> Script:
     return Script(text, hashlib.sha1(text, usedforsecurity=False).hexdigest().encode())
 
 
-_SESSION = ("clock.lua", "publishing.lua", "session.lua", "positions.lua", "branches.lua", "trimming.lua")
+_SESSION = (
+    *("clock.lua", "publishing.lua", "session.lua", "positions.lua", "branches.lua", "trimming.lua", "answers.lua"),
+)
 _WRITING = (*_SESSION, "branching.lua", "recent.lua")
 
 APPEND = _load(*_WRITING, "retention.lua", "append.lua")
@@ -37,9 +39,10 @@ READ = _load(*_SESSION, "read.lua")
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")
 USER = _load("clock.lua", "publishing.lua", "user.lua")
+ANSWER = _load(*_SESSION, "answer.lua")
 CHANGES = _load(*_SESSION, "changes.lua")
 USER_CHANGES = _load("publishing.lua", "user_changes.lua")
 PUSH = _load("clock.lua", "recent.lua", "push.lua")
 
-_ALL = (APPEND, EDIT, READ, HEAL, STAGE, USER, CHANGES, USER_CHANGES, PUSH)
+_ALL = (APPEND, EDIT, READ, HEAL, STAGE, USER, ANSWER, CHANGES, USER_CHANGES, PUSH)
 BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in _ALL}

@@ -13,7 +13,7 @@ class Code(IntEnum):
     CONFLICT = -1  # the version that the session is at
     DUPLICATE_ID = -2  # the index of the message
     OTHER_USER = -3
-    MISSING = -4  # the message or the session that was named
+    MISSING = -4  # the message, the session or the answer that was named
     TAKEN = -5  # the index of the message whose id another message has
     TOO_MANY = -6  # how many messages may replace the others
     MOVED = -7  # where sealed records have to go
@@ -23,6 +23,8 @@ class Code(IntEnum):
     ACTIVE = -11  # the branch to remove is the active one
     TOO_MANY_BRANCHES = -12
     OUTDATED = -13  # the position up to which a newer summary speaks
+    ANSWERING = -14  # the id of an answer that runs
+    RAN_OUT = -15  # the id and the producer's token of an answer whose lease is over
 
 
 class Refusal(NamedTuple):
@@ -131,7 +133,9 @@ class Info(NamedTuple):
     ttl: int
     """milliseconds, negative for none"""
     marks: bytes | None = None
-    """the state's field `marks`, None where there is none"""
+    """the state's field `marks`, None or empty where there is none"""
+    answers: bytes | None = None
+    """the state's field `answers`, None where there is none"""
 
 
 def written(reply: list[Any]) -> Written | Refusal:
@@ -175,3 +179,36 @@ class UserNews(NamedTuple):
     """ids and changes, see `publishing.lua`"""
     written: list[tuple[bytes, bytes]]
     """sessions and their times, as the index has them"""
+
+
+class Wrote(NamedTuple):
+    """The answer to `write`."""
+
+    stop: int
+    """1 if somebody has asked for a stop, else 0"""
+
+
+class Running(NamedTuple):
+    """The answer to `follow` and `drain` while the answer runs."""
+
+    told: int
+    """of `follow`, 1 if somebody has asked for a stop, else 0; of `drain`, the number of the last batch"""
+    more: int
+    """1 if there are more entries, else 0"""
+    last: bytes
+    """the id of the last entry that was looked at"""
+    entries: list[tuple[bytes, bytes, list[bytes]]]
+    """for each batch its entry's id, its number, and its records"""
+
+
+class Ended(NamedTuple):
+    """The answer to `follow` after the end."""
+
+    elements: list[bytes]
+    """the elements of its messages"""
+
+
+def following(said: list[Any]) -> Running | Ended:
+    """Return what a reply to `follow` or `drain` says."""
+    running, *rest = said
+    return Running(*rest) if running else Ended(*rest)

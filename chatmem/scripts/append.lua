@@ -10,21 +10,27 @@
 --       11 the positions that the records are encrypted for, separated by commas, empty for any
 --       12 empty, or a version, ":", and for each message how it compares with the stored one of its id then:
 --          "=" it is the same, "!" it is another, "?" the stored one has another id, "." not compared
---       13 how many messages to remove first, then their ids
+--       13 how many messages to remove first, and behind that what becomes of an answer, see answers.lua:
+--          "+token lease alone id" begins one, with a lease in milliseconds; alone is "1" if no other may run;
+--          "-token number id" ends one with these messages; the number of its last batch is empty for any
+--       then the ids of the messages to remove
 --       then for each message: its id, empty for none; a digest of id and content, for "add" and encrypted records; its
 --       record
 -- Returns {version, first position, last position, duplicates, user}, positions -1 if there are no messages, and "0" and
 --           the session's marks behind them if it has some;
 --         {-1, version} if the session is not at the expected version;
---         {-2, index} if a message's id is known with other content, or on another branch;
---         {-3} if the session is another user's, or nobody's;
+--         {-2, index} if a message's id is known with other content, or on another branch; -1 for the id of an answer;
+--         {-3} if the session is another user's, or nobody's; {-4} if the answer to end does not run any more;
 --         {-7, next position, for each message its position if its id is known, else -1} if a record is encrypted for
 --         another position;
 --         {-8, version, then in turn index and element} for known ids whose content cannot be compared here;
---         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua.
+--         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua;
+--         {-14, id} if an answer runs, so that no other may begin, or what it answers may not go;
+--         {-15, id, token} if an answer's lease is over, and nobody has ended it.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local key, most, mode = ARGV[8], tonumber(ARGV[9]), ARGV[10]
-local HEAD = 13 + tonumber(ARGV[13])
+local GONE, ACT, TOLD = string.match(ARGV[13], '^(%d+)([+-]?)(.*)$')
+local HEAD = 13 + tonumber(GONE)
 local COUNT = (#ARGV - HEAD) / 3
 
 local session, refused = look(user, ARGV[7] == '1')
@@ -61,7 +67,7 @@ elseif late then
   return {LATE}
 end
 if session.index_lost then
-  local needed = key ~= '' or HEAD > 13
+  local needed = key ~= '' or HEAD > 13 or ACT ~= ''
   for at = HEAD + 1, #ARGV, 3 do
     needed = needed or ARGV[at] ~= ''
   end
@@ -79,9 +85,39 @@ if key ~= '' then
   end
 end
 
-local removed = {}
+local removed, taken = {}, {}
 for at = 14, HEAD do
   removed[ARGV[at]] = true
+  taken[find_id(session, ARGV[at]) or ''] = true
+end
+local over = ACT ~= '-' and overdue(session) or
+  HEAD > 13 and answered(session, function(position) return taken[position] end)
+if over then
+  return over
+end
+-- An answer that begins or ends here. From here on the session has the answers that it is going to have.
+local begun
+if ACT == '+' then
+  local producer, lease, alone, id = string.match(TOLD, '^(%x+) (%d+) ([01]) (.*)$')
+  local other = alone == '1' and answers_of(session)[1] or answer_of(session, id)
+  if other then
+    return {ANSWERING, other.id}
+  elseif find_id(session, id) then
+    return {-2, -1}
+  end
+  begun = {token = producer, number = 0, deadline = milliseconds_now() + tonumber(lease), started = microseconds_now(),
+    stop = '0', id = id, lease = tonumber(lease)}
+  table.insert(answers_of(session), begun)
+elseif ACT == '-' then
+  local producer, number, id = string.match(TOLD, '^(%x+) (%d*) (.*)$')
+  local one, at = answer_of(session, id, producer)
+  if not one or number ~= '' and one.number ~= tonumber(number) then
+    return {-4}
+  end
+  table.remove(answers_of(session), at)
+end
+if ACT ~= '' then
+  session.answers = #session.running > 0 and '' or nil
 end
 local FOUND = {['='] = 'same', ['!'] = 'other', ['?'] = 'stale'}
 local verdict_version, verdicts = string.match(ARGV[12], '^(%d+):(.*)$')
@@ -121,7 +157,7 @@ local function already_there()
 end
 
 if expected ~= '' and tonumber(expected) ~= version then
-  local start = COUNT > 0 and not session.index_lost and already_there()
+  local start = COUNT > 0 and not session.index_lost and ACT == '' and already_there()
   if not start then
     return {-1, version}
   elseif #hidden > 2 then
@@ -229,6 +265,10 @@ local function note(kind, from, to)
   ranges[kind] = {math.min(one[1], from), math.max(one[2], to)}
 end
 
+if begun then -- first, since the user may lack the right to it
+  begun.last = redis.call('XADD', stream_key(), '*', 'a', begun.id)
+end
+
 local result = {version, first, last, duplicates}
 local writes = #records + #changed > 0
 if key ~= '' and COUNT > 0 then
@@ -278,14 +318,17 @@ in_slices('RPUSH', list, records)
 in_slices('HSET', ids, names)
 result[5] = owner
 with_marks(session, result)
-if not writes and not session.exists then
+if not writes and not begun and not session.exists then
   return result
 end
 
 local time = now ~= '' and now or microseconds_now()
 local fields = {'version', written(result[1])}
 if writes then
-  fields = {'version', fields[2], 'next', written(position), 'updated', time, 'recent', remember(others, token, text)}
+  fields = {'version', fields[2], 'next', written(position), 'updated', time}
+end
+if writes or ACT ~= '' then
+  add(fields, 'recent', remember(others, token, text))
 end
 if not session.created then
   add(fields, 'created', time)
@@ -302,7 +345,25 @@ if session.edited == result[1] then
   add(fields, 'edited', fields[2])
 end
 local newest = #changed == 0 and HEAD == 13 and records[#records] or redis.call('LINDEX', list, -1)
+if begun then
+  local shown = spans(ranges_of(session), -1, math.huge, 1, true)[1]
+  begun.after = shown and position_at(list, shown[1]) or -1
+end
+if ACT ~= '' and answers_text(session) then
+  add(fields, 'answers', session.answers)
+elseif ACT ~= '' then
+  redis.call('HDEL', state, 'answers')
+end
 settle(session, fields, newest, ttl, restart, token)
+if begun then
+  keep_alive(session, begun.lease)
+  publish('answer', result[1])
+elseif ACT == '-' then
+  if not session.answers then
+    redis.call('UNLINK', stream_key())
+  end
+  send(stream_key(), '')
+end
 if #records > 0 then
   publish('appended', result[1], position - #records, position - 1)
 end

@@ -9,7 +9,7 @@
 
 -- Returns a position as it stands in an element.
 local function label(session, position)
-  return (session.branches and '0' or '') .. written(position) .. ':'
+  return ((session.branches or session.answers) and '0' or '') .. written(position) .. ':'
 end
 
 -- Returns the ranges of a branch, or of the active one.

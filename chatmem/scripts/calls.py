@@ -10,7 +10,16 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from chatmem import scripts
 from chatmem.scripts import Command
-from chatmem.scripts.answers import Branches, Ends, Found, Info, News, Page, Summary, UserNews
+from chatmem.scripts.answers import (
+    Branches,
+    Ends,
+    Found,
+    Info,
+    News,
+    Page,
+    Summary,
+    UserNews,
+)
 
 T = TypeVar("T")
 
@@ -67,9 +76,18 @@ def append(
     sealed_for: bytes = b"",
     verdicts: bytes = b"",
     removed: Sequence[bytes] = (),
+    answer: bytes = b"",
 ) -> Command:
     """Return the command that appends messages; `append.lua` says what the arguments mean."""
-    given = (idempotency_key, max_messages, on_known_id, sealed_for, verdicts, b"%d" % len(removed), *removed)
+    given = (
+        idempotency_key,
+        max_messages,
+        on_known_id,
+        sealed_for,
+        verdicts,
+        b"%d%b" % (len(removed), answer),
+        *removed,
+    )
     return scripts.APPEND.call(keys, *shared, *given, *(value for part in parts for value in part))
 
 

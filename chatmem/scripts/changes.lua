@@ -5,8 +5,10 @@
 -- Returns {0, 1 if the session exists, else 0; its version; the version of the last change that was not an append; the
 --         next position; 1 if the log still holds the change 3, else 0; the id of the newest change; then in turn ids
 --         and changes, see publishing.lua}. There are no changes if neither 3 nor 4 is given;
---         {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
+--         {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua;
+--         {-15, id, token} if an answer's lease is over, and nobody has ended it; see answers.lua.
 local session, refused = look(ARGV[1], ARGV[2] == '1')
+refused = refused or overdue(session)
 if refused then
   return refused
 end

@@ -38,15 +38,18 @@
 --         {-8, version, element} if the id of the message at a position cannot be told here;
 --         {-9, why} if the session is torn, see session.lua; {-10} if the call comes late, see recent.lua;
 --         {-11} if the branch to remove is active; {-12} if there are too many branches;
---         {-13, position} if there is a summary that speaks of later messages, up to that position.
+--         {-13, position} if there is a summary that speaks of later messages, up to that position;
+--         {-14, id} if an answer runs, and the change would take away what it answers;
+--         {-15, id, token} if an answer's lease is over, and nobody has ended it; see answers.lua.
 local token, now, ttl, restart, expected, user = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5], ARGV[6]
 local task, how, what, HEAD = ARGV[8], ARGV[9], ARGV[10], 12
+local NOT_BESIDE = {branch = true, switch = true, drop = true, keep = true, commit = true} -- an answer that runs
 local NEEDS_INDEX = {compact = true, commit = true, keep = true, annotate = true}
 local MOST_BRANCHES = 65536 -- bytes of the field that every script reads
 
 -- Erases whatever the session's keys hold, of any type and any life.
 if task == 'clear' then
-  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log', 'marks')
+  local known = redis.pcall('HMGET', state, 'user', 'version', 'updated', 'recent', 'log', 'marks', 'answers')
   local sign = redis.pcall('HGET', ids, 'e')
   local owner = not known.err and known[1] or type(sign) == 'string' and owner_in(sign) or nil
   local wanted = how ~= '' and how or user
@@ -64,7 +67,12 @@ if task == 'clear' then
     redis.call('UNLINK', log_key())
   end
   if log then
-    send('')
+    send(log, '')
+  end
+  if not known.err and known[7] then -- its producer and its readers learn of it
+    redis.call('UNLINK', stream_key())
+    send(stream_key(), '')
+    send(stop_channel(), '')
   end
   return with_marks({marks = not known.err and known[6]}, {not known.err and number_in(known[2]) or 0, -1, -1,
     type(length) == 'number' and length or 0, owner or '',
@@ -99,7 +107,10 @@ elseif done then
   redis.call('HSET', state, 'version', written(version)) -- WAIT waits for the writes of its own connection
   return with_marks(session, {tonumber(v), tonumber(first), tonumber(last), tonumber(changed), owner, updated})
 end
-if expected ~= '' and tonumber(expected) ~= version then
+local over = overdue(session) or NOT_BESIDE[task] and answered(session)
+if over then
+  return over
+elseif expected ~= '' and tonumber(expected) ~= version then
   return {-1, version}
 end
 if session.index_lost and (how == 'id' or NEEDS_INDEX[task]) then
@@ -201,6 +212,10 @@ function tasks.delete()
   if not index then
     return {version, -1, 0}
   end
+  local busy = answered(session, function(after) return after == position end)
+  if busy then
+    return busy
+  end
   free_memory()
   if how == 'id' then
     redis.call('HDEL', ids, 'm' .. what)
@@ -238,8 +253,9 @@ function tasks.truncate()
   end
   local gone = spans(ranges, position, math.huge, math.huge)
   local count = gone.length
-  if count == 0 then
-    return {version, position, 0}
+  local busy = answered(session, function(after) return after > position end)
+  if count == 0 or busy then
+    return busy or {version, position, 0}
   end
   free_memory()
   told = {{'removed', position_at(list, gone[1][1]), position_at(list, gone[#gone][2] - 1)}}
@@ -349,7 +365,10 @@ function tasks.compact()
   end
   local from, count = in_list(view, cut - 1) + 1, (#ARGV - HEAD) / 3
   local last = position_at(list, from - 1)
-  if count > last + 1 then
+  local busy = answered(session, function(after) return after <= last end)
+  if busy then
+    return busy
+  elseif count > last + 1 then
     return {-6, last + 1}
   end
   local clash = taken(function(index) return index >= from end)

@@ -8,9 +8,9 @@ local log = string.sub(KEYS[#KEYS], -3) == '}:c' and KEYS[#KEYS]
 local LOGGED = 1000 -- changes that a log keeps, roughly
 
 -- Sends a text to those who listen now. Servers before Redis 7 have no sharded channels.
-local function send(text)
-  if type(redis.pcall('SPUBLISH', log, text)) == 'table' then
-    redis.pcall('PUBLISH', log, text)
+local function send(channel, text)
+  if type(redis.pcall('SPUBLISH', channel, text)) == 'table' then
+    redis.pcall('PUBLISH', channel, text)
   end
 end
 
@@ -20,7 +20,7 @@ local function tell(text)
   local newest = redis.pcall('XREVRANGE', log, '+', '-', 'COUNT', 1)
   local id = redis.pcall('XADD', log, 'MAXLEN', '~', LOGGED, '*', 'c', text)
   if type(id) == 'string' then
-    send((newest[1] and newest[1][1] or '0-0') .. ' ' .. id .. ' ' .. text)
+    send(log, (newest[1] and newest[1][1] or '0-0') .. ' ' .. id .. ' ' .. text)
   end
 end
 

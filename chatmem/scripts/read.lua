@@ -19,14 +19,19 @@
 --       "branches": returns {0, the branches, empty if there is one; the last position, -1 for none; times of the session:
 --         created, updated}.
 --       "info": then fields of the state. Returns {0, the number of messages, the fields' values, TTL in milliseconds},
---         and the field "marks" if there is one.
+--         the fields "marks" and "answers", empty for none, if there is one of them.
 -- All but "id", "at" and "branches" follow the active branch.
--- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua.
+-- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua;
+--         {-15, id, token} if an answer's lease is over, and nobody has ended it; see answers.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
 local FEW = 8 -- elements that are read at a time where the number of bytes is limited
 local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
 local session, refused = look(user, ARGV[2] == '1', 'summary')
+local over = session and not refused and overdue(session)
+if over then
+  return over
+end
 if refused and (user ~= '' or session == nil or session.length == 0 or how == 'info' or how == 'id') then
   return refused
 elseif how == 'id' and session.index_lost then
@@ -178,7 +183,8 @@ end
 
 function tasks.info()
   local fields = redis.call('HMGET', state, unpack(ARGV, 4))
-  return {0, session.branches and view_of(session).length or length, fields, redis.call('PTTL', state), session.marks}
+  local count = session.branches and view_of(session).length or length
+  return {0, count, fields, redis.call('PTTL', state), session.marks or session.answers and '', session.answers}
 end
 
 return tasks[how]()

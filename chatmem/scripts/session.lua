@@ -101,7 +101,7 @@ end
 -- written, and also the field "summary" if that is asked for.
 local function look(user, claim, field)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted', 'marks')
+    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted', 'marks', 'answers')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
@@ -117,8 +117,8 @@ local function look(user, claim, field)
   end
   local epoch, index, mark, indexed = string.match(kept[7] or '', '^(........)(%a)([^:]+):(%d+)$')
   local session = {exists = exists, length = length, version = version or 0, next = following, owner = owner,
-    stored_owner = kept[5], sign = sign,
-    epoch = epoch, index = index or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
+    stored_owner = kept[5], sign = sign, answers = kept[16] or nil,
+    epoch = epoch, index = index and string.lower(index) or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
     created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
     log = kept[11] and log_key(),
     branches = branches_in(kept[12]), noted = kept[13], summary = field == 'summary' and kept[14],
@@ -153,7 +153,7 @@ local function look(user, claim, field)
   if torn then
     return session, torn
   end
-  if index ~= NO_INDEX then
+  if session.index ~= NO_INDEX then
     local of, at = string.match(sign or '', '^([^:]*):(%d+):')
     if of ~= epoch or at ~= indexed and tonumber(at) < tonumber(indexed) then
       session.index_lost = true
@@ -195,6 +195,9 @@ local function expire_at(deadline, session)
     if session.log then
       redis.call('PEXPIREAT', session.log, text)
     end
+    if session.answers then
+      redis.call('PEXPIREAT', string.gsub(state, 's$', 'a'), text)
+    end
   end
 end
 
@@ -206,7 +209,8 @@ local function sign_of(session, version, token)
   return session.sign
 end
 
--- Keeps the branches in the state and in the index, and the sign of them in the last element, which it returns.
+-- Keeps the branches in the state and in the index, and the sign of them, or of an answer that runs, in the last element,
+-- which it returns.
 local function keep_branches(session, fields, last)
   if session.regrouped then
     add(fields, 'branches', session.branches)
@@ -224,7 +228,7 @@ end
 -- plain append also writes the index's version, so that an older state never fits a newer index.
 local function settle(session, fields, last, ttl, restart, token, version)
   local known = session.sign
-  if session.branches then
+  if session.branches or session.answers then
     last = keep_branches(session, fields, last)
   end
   local unsigned = version or not session.epoch or not known or owner_in(known) ~= session.owner
@@ -240,7 +244,8 @@ local function settle(session, fields, last, ttl, restart, token, version)
   if deadline and deadline ~= session.ends then
     add(fields, 'until', written(deadline))
   end
-  add(fields, 'life', session.epoch .. session.index .. mark_of(last) .. ':' .. (session.indexed or '0'))
+  local index = session.answers and string.upper(session.index) or session.index
+  add(fields, 'life', session.epoch .. index .. mark_of(last) .. ':' .. (session.indexed or '0'))
   redis.call('HSET', state, unpack(fields))
   expire_at(deadline, session)
 end

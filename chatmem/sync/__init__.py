@@ -3,7 +3,8 @@
 They block instead of suspending. They work inside a running event loop, after a fork, and from many threads.
 """
 
+from chatmem.sync.answering import Draft
 from chatmem.sync.history import History
 from chatmem.sync.memory import ChatMemory, connect
 
-__all__ = ["ChatMemory", "History", "connect"]
+__all__ = ["ChatMemory", "Draft", "History", "connect"]

@@ -5,13 +5,14 @@ from __future__ import annotations
 from chatmem import history as core
 from chatmem.deprecated import renamed_argument
 from chatmem.sync.annotating import Annotating
+from chatmem.sync.answering import Answering
 from chatmem.sync.branching import Branching
 from chatmem.sync.reading import Reads
 from chatmem.sync.writing import Writes
 from chatmem.transports.driving import drive
 
 
-class History(Reads, Writes, Branching, Annotating):
+class History(Reads, Writes, Branching, Annotating, Answering):
     """One conversation; see `chatmem.History`, whose methods these are."""
 
     def __init__(self, history: core.History) -> None:

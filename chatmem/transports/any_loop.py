@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any
 
 from chatmem.errors import UnsupportedError
-from chatmem.transports.base import Command, Subscription, Transport, closed
+from chatmem.transports.base import Background, Command, Subscription, Transport, closed
 from chatmem.transports.wrappers import ThreadedTransport
 
 
@@ -51,6 +51,12 @@ class AnyLoopTransport:
         if self.closed:
             raise closed()
         return self._here().subscribe(channel)
+
+    def background(self) -> Background:
+        """Return what can run work beside a body; see `Transport`."""
+        if self.closed:
+            raise closed()
+        return self._here().background()
 
     def _here(self) -> Transport:
         try:

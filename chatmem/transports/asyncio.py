@@ -6,7 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
-from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, Subscription, closed
+from chatmem.transports.background import AsyncioBackground
+from chatmem.transports.base import (
+    KEYS_AT_ONCE,
+    LONGEST_CALL,
+    Background,
+    Command,
+    KnownScripts,
+    Subscription,
+    closed,
+)
 from chatmem.transports.commands import run_scripts
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.listening import Hub, Mailbox
@@ -77,6 +86,10 @@ class AsyncioTransport:
     async def _attach(self, mailbox: Mailbox) -> None:
         hub = self._hubs.opened() or await self._hubs.open()
         await hub.attach(mailbox)
+
+    def background(self) -> Background:
+        """Return what runs work as tasks of the loop; see `Transport`."""
+        return AsyncioBackground(listens=True)
 
     async def checkpoint(self) -> None:
         """Let other tasks of the loop run."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Protocol
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 from chatmem import scripts
 from chatmem.errors import UnavailableError
+
+T = TypeVar("T")
 
 Command = scripts.Command
 """A Redis command: its name and arguments. `Script.call(...)` returns the command that runs a script."""
@@ -43,6 +45,49 @@ class Subscription(Protocol):
         ...
 
 
+class Background(Protocol):
+    """Work that goes on beside the body of an `async with` block, and what ends that body early."""
+
+    @property
+    def listens(self) -> bool:
+        """Whether it also runs what waits for the server to push."""
+        ...
+
+    async def start(
+        self, work: Callable[[], Coroutine[Any, Any, None]], listen: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        """Begin: run `work` beside the body, and `listen` where `listens` is true."""
+        ...
+
+    async def wait(self, seconds: float, *, wakes: bool = True) -> None:
+        """Wait for so many seconds, within the work, or until `wake` is called if it `wakes`."""
+        ...
+
+    def wake(self) -> None:
+        """End the present wait, or the next one that may be ended."""
+        ...
+
+    def interrupt(self) -> None:
+        """Cancel the body; where nothing can cancel it, its next `checkpoint` raises `InterruptedBody`."""
+        ...
+
+    async def checkpoint(self) -> None:
+        """Let other tasks run, within the body."""
+        ...
+
+    async def stop(self, error: BaseException | None) -> bool:
+        """End the work, and return whether the error that left the body is due to `interrupt`."""
+        ...
+
+    async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
+        """Return what `work` returns. Once the caller is cancelled, the work still has so many seconds to end."""
+        ...
+
+
+class InterruptedBody(BaseException):
+    """Ends the body of a `with` block that was interrupted. It never leaves the block."""
+
+
 class Transport(Protocol):
     """A way to run Redis commands on a server. The core awaits nothing else."""
 
@@ -74,6 +119,10 @@ class Transport(Protocol):
 
     def subscribe(self, channel: bytes) -> Subscription:
         """Return a subscription to a channel, for the running event loop or thread. It opens nothing yet."""
+        ...
+
+    def background(self) -> Background:
+        """Return what can run work beside the body of a block, in the running event loop or thread."""
         ...
 
     async def checkpoint(self) -> None:

@@ -10,7 +10,16 @@ from redis import BlockingConnectionPool, Redis, RedisCluster
 from redis.exceptions import ResponseError
 
 from chatmem.transports import own_connections, replicated
-from chatmem.transports.base import KEYS_AT_ONCE, LONGEST_CALL, Command, KnownScripts, Subscription, closed
+from chatmem.transports.background import ThreadBackground
+from chatmem.transports.base import (
+    KEYS_AT_ONCE,
+    LONGEST_CALL,
+    Background,
+    Command,
+    KnownScripts,
+    Subscription,
+    closed,
+)
 from chatmem.transports.commands import Send, options_of, run_scripts, waits_for_replicas
 from chatmem.transports.errors import REDIS_ERRORS, checked, translate
 from chatmem.transports.listening import BlockingSubscription
@@ -75,6 +84,10 @@ class BlockingTransport:
     def subscribe(self, channel: bytes) -> Subscription:
         """Return a subscription to a channel; see `Transport`."""
         return BlockingSubscription(channel, self._clients)
+
+    def background(self) -> Background:
+        """Return what runs work in a thread; see `Transport`."""
+        return ThreadBackground()
 
     async def checkpoint(self) -> None:
         """Do nothing: no other task runs in this thread."""

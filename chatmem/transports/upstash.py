@@ -20,7 +20,8 @@ from upstash_redis.errors import UpstashError
 
 from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
 from chatmem.transports import errors
-from chatmem.transports.base import KEYS_AT_ONCE, Command, KnownScripts, Subscription, closed
+from chatmem.transports.background import AsyncioBackground, ThreadBackground
+from chatmem.transports.base import KEYS_AT_ONCE, Background, Command, KnownScripts, Subscription, closed
 from chatmem.transports.listening import Polling
 from chatmem.transports.per_loop import PerLoop
 from chatmem.transports.shared_clients import SharedClients
@@ -46,6 +47,10 @@ class Requests(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
+        ...
+
+    def background(self) -> Background:
+        """Return what can run work beside a body."""
         ...
 
     async def aclose(self) -> None:
@@ -114,6 +119,10 @@ class UpstashTransport:
         """Return a subscription that polls: requests end with their replies."""
         return Polling(self._requests.sleep)
 
+    def background(self) -> Background:
+        """Return what can run work beside a body; see `Transport`."""
+        return self._requests.background()
+
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""
         await self._requests.checkpoint()
@@ -161,6 +170,10 @@ class AsyncRequests:
     async def sleep(self, seconds: float) -> None:
         """Wait; other tasks run meanwhile."""
         await asyncio.sleep(seconds)
+
+    def background(self) -> Background:
+        """Return what runs work as tasks of the loop."""
+        return AsyncioBackground(listens=False)
 
     async def aclose(self) -> None:
         """Close the client of the running loop."""
@@ -215,6 +228,10 @@ class BlockingRequests:
     async def sleep(self, seconds: float) -> None:
         """Block the thread."""
         time.sleep(seconds)  # noqa: ASYNC251 - this coroutine must not suspend
+
+    def background(self) -> Background:
+        """Return what runs work in a thread."""
+        return ThreadBackground()
 
     async def aclose(self) -> None:
         """Close the client."""

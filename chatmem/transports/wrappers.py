@@ -9,7 +9,8 @@ from anyio import lowlevel, sleep, to_thread
 from redis.exceptions import MovedError
 
 from chatmem.errors import ChatMemError, UnavailableError
-from chatmem.transports.base import Command, Subscription, Transport
+from chatmem.transports.background import background_of_loop
+from chatmem.transports.base import Background, Command, Subscription, Transport
 from chatmem.transports.driving import drive, iterate
 from chatmem.transports.errors import Retry, retry_of
 from chatmem.transports.listening import Polling
@@ -35,6 +36,10 @@ class TransportWrapper:
     def subscribe(self, channel: bytes) -> Subscription:
         """Return a subscription to a channel; see `Transport`."""
         return self._transport.subscribe(channel)
+
+    def background(self) -> Background:
+        """Return what can run work beside a body; see `Transport`."""
+        return self._transport.background()
 
     async def checkpoint(self) -> None:
         """Let other tasks run; see `Transport`."""
@@ -67,6 +72,10 @@ class ThreadedTransport(TransportWrapper):
     def subscribe(self, channel: bytes) -> Subscription:
         """Return a subscription that polls: it does not keep a thread waiting for each listener."""
         return Polling(sleep)
+
+    def background(self) -> Background:
+        """Return what runs work as tasks of the running loop, whatever loop that is."""
+        return background_of_loop()
 
     async def checkpoint(self) -> None:
         """Let other tasks of the running loop run: the blocking transport knows none."""

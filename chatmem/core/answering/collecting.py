@@ -1,0 +1,219 @@
+"""From what models and agents stream to messages: which chunks belong together, and what they add up to."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from langchain_core.messages import (
+    AIMessage,
+    AIMessageChunk,
+    BaseMessage,
+    FunctionMessage,
+    ToolMessage,
+    message_chunk_to_message,
+)
+from langchain_core.messages.tool import invalid_tool_call
+
+from chatmem.model import AnswerStatus
+
+_OWN_IDS = ("lc_", "lc-", "run-")
+"""how ids begin that LangChain makes: for chunks of providers that give none, and for the last chunk of an answer"""
+_CUT_OFF = "the answer ended before this call was complete"
+
+
+class _Growing:
+    """A message that grows, or came as a whole."""
+
+    def __init__(self, number: int, original: str | None) -> None:
+        self.number = number
+        self.original = original
+        self.parts: list[BaseMessage] = []
+        self.is_over = False
+
+    def takes(self, chunk: AIMessageChunk) -> bool:
+        """Return whether a chunk that comes next belongs to this message."""
+        if not self.parts or not isinstance(self.parts[-1], AIMessageChunk):
+            return False
+        if chunk.id == self.original:
+            return True
+        unknown = chunk.id is None or self.original is None
+        return not self.is_over and (unknown or _is_own(chunk.id) != _is_own(self.original))
+
+    def add(self, part: BaseMessage) -> None:
+        self.parts.append(part)
+        self.is_over = getattr(part, "chunk_position", None) == "last"
+        if part.id is not None and (self.original is None or _is_own(self.original)):
+            self.original = part.id
+
+
+def _is_own(message_id: str | None) -> bool:
+    return message_id is not None and message_id.startswith(_OWN_IDS)
+
+
+class Collector:
+    """Takes what a producer writes, in any of the forms in which models and agents stream.
+
+    Chunks that follow each other are added up, so that many short ones are one long one. You may add in one thread and
+    take in another.
+    """
+
+    def __init__(self, answer: str) -> None:
+        self._answer = answer
+        self._messages: list[_Growing] = []
+        self._unsent: deque[tuple[_Growing, BaseMessage]] = deque()
+
+    def add(self, value: Any) -> None:
+        """Take text, a message, or what LangGraph streams.
+
+        Raises:
+            ValueError: it is none of these.
+        """
+        message = _message_in(value)
+        if message is None:
+            return
+        known = next((one for one in self._messages if message.id is not None and one.original == message.id), None)
+        if isinstance(message, AIMessageChunk):
+            growing = known or self._last_for(message) or self._begin(message.id)
+        elif known is not None:  # the whole of what was streamed
+            known.parts = [message]
+            return
+        else:
+            growing = self._begin(message.id)
+        growing.add(message)
+        self._unsent.append((growing, message))
+
+    def _last_for(self, chunk: AIMessageChunk) -> _Growing | None:
+        last = self._messages[-1] if self._messages else None
+        return last if last is not None and last.takes(chunk) else None
+
+    def _begin(self, original: str | None) -> _Growing:
+        growing = _Growing(len(self._messages), original)
+        self._messages.append(growing)
+        return growing
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something that `take` has not returned yet."""
+        return bool(self._unsent)
+
+    def take(self) -> list[BaseMessage]:
+        """Return what came since the last call, under the ids that the messages are going to have."""
+        runs: list[tuple[_Growing, list[BaseMessage]]] = []
+        while self._unsent:
+            growing, part = self._unsent.popleft()
+            if runs and runs[-1][0] is growing:
+                runs[-1][1].append(part)
+            else:
+                runs.append((growing, [part]))
+        return [_with_id(_sum(parts), id_of(self._answer, growing.number)) for growing, parts in runs]
+
+    def finished(self, status: AnswerStatus) -> list[BaseMessage]:
+        """Return the messages as they are to be stored."""
+        return finished(self._answer, [one.parts for one in self._messages], status)
+
+
+def summed(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """Return messages with the chunks of one message that follow each other added up."""
+    return [_sum(list(run)) for _, run in groupby(messages, lambda message: message.id)]
+
+
+def id_of(answer: str, number: int) -> str:
+    """Return the id of an answer's message, counted from 0."""
+    return f"{answer}.{number}" if number else answer
+
+
+def joined(messages: Iterable[BaseMessage]) -> list[list[BaseMessage]]:
+    """Return the parts of messages, by id, in the order in which they began."""
+    groups: dict[str | None, list[BaseMessage]] = {}
+    for message in messages:
+        groups.setdefault(message.id, []).append(message)
+    return list(groups.values())
+
+
+def finished(answer: str, groups: Sequence[list[BaseMessage]], status: AnswerStatus) -> list[BaseMessage]:
+    """Return an answer's messages as they are stored, given the parts of each. There is at least one.
+
+    Unless the answer is complete, the last AI message says how it ended, and calls that were cut off are not calls.
+    """
+    messages = [_whole(_sum(parts), cut_off=status != "complete") for parts in groups]
+    if not any(isinstance(message, AIMessage) for message in messages):
+        messages.append(AIMessage(""))
+    if status != "complete":
+        last = max(at for at, message in enumerate(messages) if isinstance(message, AIMessage))
+        metadata = {**messages[last].response_metadata, "answer": status}
+        messages[last] = messages[last].model_copy(update={"response_metadata": metadata})
+    return [_with_id(message, id_of(answer, number)) for number, message in enumerate(messages)]
+
+
+def status_of(messages: Iterable[BaseMessage]) -> AnswerStatus:
+    """Return how an answer ended, given its messages as they are stored."""
+    ends = [message.response_metadata.get("answer") for message in messages if isinstance(message, AIMessage)]
+    known: dict[Any, AnswerStatus] = {"stopped": "stopped", "interrupted": "interrupted", "failed": "failed"}
+    return known.get(ends[-1] if ends else None, "complete")
+
+
+def _message_in(value: Any) -> BaseMessage | None:
+    """Return the message in what a producer writes; None for what LangGraph streams besides."""
+    streamed = value
+    if isinstance(value, dict) and {"type", "data"} <= value.keys():  # LangGraph's parts
+        streamed = value["data"] if value["type"] == "messages" else None
+    elif isinstance(value, tuple) and len(value) > 1 and isinstance(value[-2], str):  # its mode comes first
+        streamed = value[-1] if value[-2] == "messages" else None
+    elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple):  # its namespace comes first
+        streamed = value[1]
+    if streamed is None:
+        return None
+    if isinstance(streamed, tuple) and len(streamed) == 2 and isinstance(streamed[0], BaseMessage):
+        message = streamed[0]
+        return message if isinstance(message, _STORED) else None
+    if isinstance(streamed, str):
+        return AIMessageChunk(content=streamed) if streamed else None
+    if isinstance(streamed, _STORED):
+        return streamed
+    raise ValueError(
+        "chunks must be text, AI messages, results of tools, or what LangGraph streams with "
+        f'stream_mode="messages", not {type(value).__name__}'
+    )
+
+
+_STORED = (AIMessage, ToolMessage, FunctionMessage)
+
+
+def _with_id(message: BaseMessage, message_id: str) -> BaseMessage:
+    return message if message.id == message_id else message.model_copy(update={"id": message_id})
+
+
+def _sum(parts: Sequence[BaseMessage]) -> BaseMessage:
+    first, *others = parts
+    if not others:
+        return first
+    return first + others  # type: ignore[return-value]  # chunks, of which LangChain adds many at once
+
+
+def _whole(message: BaseMessage, *, cut_off: bool) -> BaseMessage:
+    if not isinstance(message, AIMessageChunk):
+        return message
+    whole = message_chunk_to_message(message)
+    if cut_off and message.tool_call_chunks:
+        broken = [one for one in message.tool_call_chunks if not _is_call(one)]
+        if broken:
+            kept = [one for one in message.tool_call_chunks if _is_call(one)]
+            calls = AIMessageChunk(content="", tool_call_chunks=kept)
+            invalid = [
+                invalid_tool_call(name=one["name"], args=one["args"], id=one["id"], error=_CUT_OFF) for one in broken
+            ]
+            update = {"tool_calls": calls.tool_calls, "invalid_tool_calls": [*calls.invalid_tool_calls, *invalid]}
+            whole = whole.model_copy(update=update)
+    return whole
+
+
+def _is_call(chunk: Any) -> bool:
+    """Return whether a call is complete: it names its tool, and its arguments are a JSON object."""
+    try:
+        return bool(chunk["name"]) and isinstance(json.loads(chunk["args"] or "{}"), dict)
+    except ValueError:
+        return False

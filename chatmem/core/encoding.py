@@ -1,0 +1,51 @@
+"""From messages to records, ready to be stored in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from langchain_core.messages import BaseMessage
+
+from chatmem.codec import record
+from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
+from chatmem.core.session import Session
+from chatmem.scripts.calls import Part
+
+
+async def encode(session: Session, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
+    """Return the records of messages.
+
+    Raises:
+        EncodingError: a message cannot be stored.
+    """
+    policy = session.policy
+    how, most, unstorable = policy.compression, policy.max_message_bytes, policy.on_unstorable
+    now, budget = record.now(), BYTES_AT_ONCE
+    parts: list[record.Encoded] = []
+    with session.named:
+        for index, message in enumerate(messages):
+            if budget <= 0:  # a long append must not block the event loop
+                await session.transport.checkpoint()
+                budget = BYTES_AT_ONCE
+            part = record.encode(message, index, now, how, most, unstorable)
+            budget -= len(part.record) + BYTES_AT_ONCE // RECORDS_AT_ONCE
+            parts.append(part)
+    return parts
+
+
+def sealed_for(session: Session, places: Sequence[int]) -> bytes:
+    """Return the positions that records are encrypted for, as scripts take them; empty without encryption."""
+    return b"" if session.sealer is None else b",".join(b"%d" % place for place in places)
+
+
+def parts_of(
+    session: Session, parts: Sequence[record.Encoded], places: Sequence[int], *, with_digests: bool = False
+) -> Iterator[Part]:
+    """Yield messages as scripts take them; with encryption, encrypted for these positions."""
+    sealer = session.sealer
+    for part, place in zip(parts, places, strict=True):
+        if sealer is None:
+            yield Part(part.id, record.digest(part) if with_digests and part.id else b"", part.record)
+        else:
+            digest = sealer.ring.digest(record.digest(part)) if part.id else b""
+            yield Part(part.id, digest, sealer.seal(part.record, place))
