@@ -41,6 +41,7 @@ def notice(page: Page) -> Locator:
 
 
 def send(page: Page, text: str) -> None:
+    page.bring_to_front()  # else Chromium takes a second for each click
     box(page).fill(text)
     box(page).press("Enter")
 
@@ -66,6 +67,7 @@ def new_chat(page: Page) -> None:
 
 def choose(page: Page, what: str) -> None:
     """Choose something from the menu of the open chat."""
+    page.bring_to_front()
     button(page, "Options of this chat").click()
     page.get_by_role("menuitem", name=what, exact=True).click()
 

@@ -43,6 +43,7 @@ def test_edit_and_walk_between_versions(context: BrowserContext, page: Page) -> 
     other = context.new_page()
     other.goto(page.url)
     expect(messages(other).last).to_have_text("Your name is Alice.")
+    page.bring_to_front()
     button(page, "Next version").click()
     expect(messages(other).first).to_have_text("Hi, I'm Bob.")
     expect(messages(other)).to_have_count(2)
@@ -90,6 +91,7 @@ def test_rate(context: BrowserContext, page: Page) -> None:
     expect(button(other, "Bad answer")).to_have_attribute("aria-pressed", "true")
     expect(button(page, "Bad answer")).to_have_attribute("aria-pressed", "true")
     expect(button(page, "Good answer")).to_have_attribute("aria-pressed", "false")
+    page.bring_to_front()
     button(page, "Bad answer").click()
     expect(button(page, "Bad answer")).to_have_attribute("aria-pressed", "false")
     page.reload()
@@ -126,6 +128,7 @@ def test_pin(context: BrowserContext, page: Page) -> None:
     other = context.new_page()
     other.goto("/")
     expect(chats(other)).to_have_text(["My cat is black.", "My dog is white."])
+    page.bring_to_front()
     chats(page).first.click()
     choose(page, "Unpin")
     for tab in (page, other):

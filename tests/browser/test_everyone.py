@@ -118,6 +118,7 @@ class TestThemes:
         other = page.context.new_page()
         other.goto("/")
         expect(box(other)).to_be_visible()
+        page.bring_to_front()
         page.locator("#account").click()
         page.get_by_role("menuitemradio", name="Dark").click()
         dark = self.paper(page)
