@@ -68,12 +68,13 @@ class Producers:
 
     async def aclose(self) -> None:
         """Cancel the tasks of the running loop, and wait for them."""
+        if not self._tasks:  # and perhaps another loop than asyncio's
+            return
         loop = asyncio.get_running_loop()
         tasks = [task for task in self._tasks if task.get_loop() is loop]
         for task in tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _run(draft: Draft, produce: Producer, begun: asyncio.Future[str]) -> None:

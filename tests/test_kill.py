@@ -16,10 +16,10 @@ from tests.killed import KINDS, NEEDED, WAITING
 
 
 class Talk:
-    """A process of `tests.killed`."""
+    """A process of a program that is to be killed."""
 
-    def __init__(self, *arguments: str) -> None:
-        command = [sys.executable, "-m", "tests.killed", *arguments]
+    def __init__(self, *arguments: str, module: str = "tests.killed") -> None:
+        command = [sys.executable, "-m", module, *arguments]
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def say(self, text: str) -> str:
@@ -37,9 +37,9 @@ class Talk:
 
 
 @contextmanager
-def talking(*arguments: str) -> Iterator[Talk]:
+def talking(*arguments: str, module: str = "tests.killed") -> Iterator[Talk]:
     """Yield a program, and kill it with -9."""
-    talk = Talk(*arguments)
+    talk = Talk(*arguments, module=module)
     try:
         yield talk
     finally:

@@ -29,7 +29,7 @@ from chatmem.core.user_changes import UserChanges
 from chatmem.errors import CorruptRecordError, NotFoundError, TornSessionError
 from chatmem.model import Match, SessionChange, SessionInfo, SessionPage
 from chatmem.scripts import answers, calls
-from chatmem.scripts.answers import Info, Page
+from chatmem.scripts.answers import Code, Info, Page
 from chatmem.scripts.calls import STATE_FIELDS, Order
 from chatmem.search import Best, Query
 from chatmem.transports.base import Command, Transport
@@ -243,17 +243,22 @@ class UserIndex:
             middle = len(session_ids) // 2
             return await self._replies(session_ids[:middle]) + await self._replies(session_ids[middle:])
         found = [replies[3 * index : 3 * index + 3] for index in range(len(session_ids))]
-        await self._count_branched(session_ids, found)
+        await self._look_closer(session_ids, found)
         return found
 
-    async def _count_branched(self, session_ids: list[str], found: list[Any]) -> None:
-        """Add the number of messages that the active branch shows to the replies of sessions with branches."""
-        branched = [at for at, (_, fields, _) in enumerate(found) if fields[-1] is not None]
-        keys = [session_keys(self._policy.prefix, session_ids[at]) for at in branched]
-        replies = await self._run([calls.Reads(one, b"", b"").count().command for one in keys])
-        for at, reply in zip(branched, replies, strict=True):
-            if answers.refusal(reply) is None:
-                found[at].append(reply[1])
+    async def _look_closer(self, session_ids: list[str], found: list[Any]) -> None:
+        """Add what the script says of sessions with branches, which show only some messages, or with an answer."""
+        special = [at for at, (_, fields, _) in enumerate(found) if fields[-1] is not None or _is_answering(fields[-3])]
+        readers = [Reader(Session(self._transport, self._policy, session_ids[at])) for at in special]
+        reads = [reader.session.reads.info() for reader in readers]
+        replies = await self._run([read.command for read in reads])
+        for at, reader, read, reply in zip(special, readers, reads, replies, strict=True):
+            refusal = answers.refusal(reply)
+            if refusal is None:
+                found[at].append(read.answer(reply[1:]))
+            elif refusal.code == Code.RAN_OUT:
+                with suppress(TornSessionError):  # as for all that is listed: `_info` says so
+                    found[at].append((await reader.ask(read))[0])
 
     def _info(self, session_id: str, reply: Any) -> SessionInfo | None:
         """Return what is known of a session; None, with a warning, if that cannot be read."""
@@ -263,7 +268,7 @@ class UserIndex:
             length, (*fields, life, marks, _), left, *shown = reply
             if _is_torn(length, fields[0], life):
                 raise CorruptRecordError("a part of it is missing: chatmem doctor shows what is left")
-            return to_info(self._policy, session_id, Info(shown[0] if shown else length, fields, left, marks))
+            return to_info(self._policy, session_id, shown[0] if shown else Info(length, fields, left, marks))
         except CorruptRecordError as error:
             _logger.warning("left out the session %r: %s", session_id, error)
             return None
@@ -298,6 +303,11 @@ def _is_torn(count: int, version: bytes | None, life: bytes | None) -> bool:
     if life is None:
         return bool(count) and version is None
     return (life[9:10] == b"-") == bool(count)
+
+
+def _is_answering(life: bytes | None) -> bool:
+    """Return whether an answer runs in a session; see `scripts/answers.lua`."""
+    return life is not None and life[8:9].isupper()
 
 
 def _to_cursor(listed: _Listed) -> str:

@@ -16,6 +16,9 @@ from chatmem.fastapi import models
 from chatmem.fastapi.bound import Bound
 from chatmem.history import History
 
+LEASE = 15.0
+"""Seconds after which an answer counts as interrupted if the process that writes it has died."""
+
 
 @dataclass(frozen=True, slots=True)
 class Begun:
@@ -108,7 +111,7 @@ async def _begin(
 ) -> None:
     async with _branched(history, version, after) as version:
         said = _said(here, history)
-        await here.memory.answers.start(history, said, *asked, id=answer, expected_version=version)
+        await here.memory.answers.start(history, said, *asked, id=answer, expected_version=version, lease=LEASE)
 
 
 @asynccontextmanager

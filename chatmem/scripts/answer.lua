@@ -13,7 +13,8 @@
 --                 or {-4} if there are none.
 --       "drain": 5 and 6 as for "follow", 7 the token. The same, or {-4} if this producer's answer does not run, and with
 --                the number of its last batch in place of the stop. Nobody needs to have ended it.
--- An entry of the stream has the fields "a", the answer's id; "n", the number of the batch; and "r", a record, for each.
+-- An entry of the stream has the fields "a", the answer's id; then, where the answer begins, "t", the token; for a batch
+-- "n", its number, and "r", a record, for each; where the answer ends and others run, "e", the token.
 -- Each batch also goes to the channel of the stream's name: "before id number" and the records, each with its size.
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua;
 --         {-15, id, token} if the answer's lease is over, and nobody has ended it.
@@ -72,7 +73,7 @@ local function entries_behind(after, count)
   local last = after
   for _, entry in ipairs(some) do
     local fields, records = entry[2], {}
-    if entry[1] ~= after and fields[2] == id and fields[3] then
+    if entry[1] ~= after and fields[2] == id and fields[3] == 'n' then
       for at = 6, #fields, 2 do
         records[#records + 1] = fields[at]
       end

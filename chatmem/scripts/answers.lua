@@ -55,6 +55,32 @@ local function answers_text(session)
   return session.answers
 end
 
+-- Finds the answers that run, where the state is lost: the stream has how each began, "a id t token", its batches, and
+-- how it ended if others ran then, "a id e token". Their producers get a new lease.
+local function find_answers(session, lease)
+  local entries, running, at = redis.pcall('XRANGE', stream_key(), '-', '+'), {}, {}
+  for _, entry in ipairs(entries.err and {} or entries) do
+    local id, what, value = entry[2][2], entry[2][3], entry[2][4]
+    if what == 't' then
+      running[#running + 1] = {token = value, number = 0, deadline = milliseconds_now() + lease, stop = '0', id = id,
+        started = string.match(entry[1], '^%d+') .. '000', last = entry[1]}
+      running[#running].after = session.length > 0 and position_at(list, session.length - 1) or -1
+      at[id] = running[#running]
+    elseif at[id] and what == 'n' then
+      at[id].number, at[id].last = tonumber(value), entry[1]
+    elseif at[id] then
+      at[id].over = true
+    end
+  end
+  session.running = {}
+  for _, one in ipairs(running) do
+    if not one.over and not find_id(session, one.id) then
+      session.running[#session.running + 1] = one
+    end
+  end
+  return answers_text(session)
+end
+
 -- Returns the refusal for a session with an answer whose producer let its lease run out, or nil.
 local function overdue(session, id)
   for _, one in ipairs(session.answers and answers_of(session) or {}) do

@@ -96,7 +96,7 @@ if over then
   return over
 end
 -- An answer that begins or ends here. From here on the session has the answers that it is going to have.
-local begun
+local begun, ended
 if ACT == '+' then
   local producer, lease, alone, id = string.match(TOLD, '^(%x+) (%d+) ([01]) (.*)$')
   local other = alone == '1' and answers_of(session)[1] or answer_of(session, id)
@@ -114,7 +114,7 @@ elseif ACT == '-' then
   if not one or number ~= '' and one.number ~= tonumber(number) then
     return {-4}
   end
-  table.remove(answers_of(session), at)
+  ended = table.remove(answers_of(session), at)
 end
 if ACT ~= '' then
   session.answers = #session.running > 0 and '' or nil
@@ -266,7 +266,10 @@ local function note(kind, from, to)
 end
 
 if begun then -- first, since the user may lack the right to it
-  begun.last = redis.call('XADD', stream_key(), '*', 'a', begun.id)
+  if #session.running == 1 then
+    redis.call('UNLINK', stream_key()) -- of answers that somebody deleted by hand
+  end
+  begun.last = redis.call('XADD', stream_key(), '*', 'a', begun.id, 't', begun.token)
 end
 
 local result = {version, first, last, duplicates}
@@ -357,9 +360,10 @@ end
 settle(session, fields, newest, ttl, restart, token)
 if begun then
   keep_alive(session, begun.lease)
-  publish('answer', result[1])
-elseif ACT == '-' then
-  if not session.answers then
+elseif ended then
+  if session.answers then
+    redis.call('XADD', stream_key(), '*', 'a', ended.id, 'e', ended.token)
+  else
     redis.call('UNLINK', stream_key())
   end
   send(stream_key(), '')
@@ -371,5 +375,8 @@ for _, kind in ipairs({'replaced', 'removed'}) do
   if ranges[kind] then
     publish(kind, result[1], ranges[kind][1], ranges[kind][2])
   end
+end
+if begun then
+  publish('answer', result[1])
 end
 return result

@@ -62,15 +62,14 @@ if task == 'clear' then
     return {-1, not known.err and number_in(known[2]) or 0}
   end
   local length = redis.pcall('LLEN', list)
-  redis.call('UNLINK', list, ids, state)
+  redis.call('UNLINK', list, ids, state, stream_key())
   if log or known[5] then
     redis.call('UNLINK', log_key())
   end
   if log then
     send(log, '')
   end
-  if not known.err and known[7] then -- its producer and its readers learn of it
-    redis.call('UNLINK', stream_key())
+  if not known.err and known[7] then -- producers and readers of answers learn of it
     send(stream_key(), '')
     send(stop_channel(), '')
   end

@@ -7,6 +7,7 @@
 --       then for each message with an id: its field in the index, its position.
 -- Until the end, the session stays torn, so nobody else writes. Whoever begins takes over from an earlier attempt.
 -- Returns 1, or 0 if another attempt took over or there is nothing to rebuild.
+local LEASE = 30000 -- milliseconds that the producers of answers have to come back
 local try, step, why, user, ttl = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
 
 local session, refused = look('', true)
@@ -52,6 +53,9 @@ if why == 'state' then
   session.epoch, session.version = nil, tonumber(version)
   session.ends = left > 0 and milliseconds_now() + left or nil -- the deadline that all keys get
   session.index = keys_used == '1' and KEYS_LOST or IDS
+  if find_answers(session, LEASE) then
+    add(fields, 'answers', session.answers)
+  end
   redis.call('HDEL', state, 'recent', 'pinned')
 elseif session.index == KEYS_TOO then
   session.index = KEYS_LOST

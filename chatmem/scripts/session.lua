@@ -243,6 +243,7 @@ local function settle(session, fields, last, ttl, restart, token, version)
   local deadline = deadline_of(session, ttl, restart)
   if deadline and deadline ~= session.ends then
     add(fields, 'until', written(deadline))
+    session.ends = deadline
   end
   local index = session.answers and string.upper(session.index) or session.index
   add(fields, 'life', session.epoch .. index .. mark_of(last) .. ':' .. (session.indexed or '0'))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import Any, TypeVar
 
 import anyio
@@ -71,20 +72,21 @@ class AsyncioBackground:
             left = body.uncancel()
             interrupted = isinstance(error, asyncio.CancelledError) and left <= self._cancels
         for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await self.finish(self._ended, 1.0)
+            task.cancel()  # `finish` waits for them: here, a cancellation would keep it from being called
         return interrupted
 
-    async def _ended(self) -> None:
-        await asyncio.wait(self._tasks)
+    async def _behind_tasks(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+        done = await work()
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
+        return done
 
     async def finish(self, work: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
         """Return what the work returns; see `Background`."""
-        task = asyncio.create_task(work())
+        task = asyncio.create_task(self._behind_tasks(work))
         cancelled: asyncio.CancelledError | None = None
         end: float | None = None
         while not task.done():
@@ -215,7 +217,7 @@ class AnyioBackground:
         kind, trace = (None, None) if error is None else (type(error), error.__traceback__)
         interrupted = bool(self._scope.__exit__(kind, error, trace))
         self._tasks.cancel_scope.cancel()
-        with anyio.CancelScope(shield=True):
+        with suppress(anyio.get_cancelled_exc_class()):  # whoever cancelled this does so again
             await self._tasks.__aexit__(None, None, None)
         return interrupted
 

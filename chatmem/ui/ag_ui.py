@@ -62,7 +62,7 @@ def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: 
         derived = messages_of(group, start, accept, names)
         facts = facts_in(group[-1].get("metadata"), place) if trusted else []
         exact = restored(facts, derived, place)
-        if exact != derived and _shown(exact, group[-1]["id"], {}) != [_without_metadata(one) for one in group]:
+        if exact is not derived and _shown(exact, group[-1]["id"], {}) != [_without_metadata(one) for one in group]:
             raise mismatch(place)
         converted += exact
     return converted

@@ -102,8 +102,17 @@ def _piece(part: Given, place: str) -> Piece:
     kind = shapes.text(part, "type", place)
     if kind == "text":
         return Text(shapes.text(part, "text", place))
+    if kind == "binary":  # of clients before 1.0
+        name = shapes.optional(part, "filename", str, place)
+        value, by = part.get("data") or part.get("url"), "data" if part.get("data") else "url"
+        part = {"source": {"type": by, "value": value, "mimeType": shapes.text(part, "mimeType", place)}}
+        return _file(part, "application/octet-stream", place)._replace(name=name)
     if kind not in _ANY:
         raise ValueError(f"{place}.type must be one of text, {', '.join(_ANY)}, not {kind!r}")
+    return _file(part, _ANY[kind], place)
+
+
+def _file(part: Given, mime_type: str, place: str) -> File:
     source = shapes.check(part.get("source"), dict, f"{place}.source")
     value = shapes.text(source, "value", f"{place}.source")
     if source.get("type") == "data":
@@ -111,4 +120,4 @@ def _piece(part: Given, place: str) -> Piece:
         return File(f"data:{mime_type};base64,{value}", mime_type)
     if source.get("type") != "url" or not is_shown_url(value):
         raise ValueError(f'{place}.source must be data, or a URL that begins with "https:", "http:" or "data:"')
-    return File(value, shapes.optional(source, "mimeType", str, f"{place}.source") or _ANY[kind])
+    return File(value, shapes.optional(source, "mimeType", str, f"{place}.source") or mime_type)

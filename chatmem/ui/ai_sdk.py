@@ -67,7 +67,7 @@ def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: 
         derived = messages_of(ui, accept, place)
         facts = facts_in(ui.get("metadata"), place) if trusted else []
         exact = restored(facts, derived, place)
-        if exact != derived and _parts(exact) != ui["parts"]:
+        if exact is not derived and _parts(exact) != ui["parts"]:
             raise mismatch(place)
         converted += exact
     return converted

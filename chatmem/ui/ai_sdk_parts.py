@@ -58,11 +58,13 @@ def own_of(message: BaseMessage) -> dict[str, Any]:
 
 def _with_own(message: BaseMessage, parts: list[Part]) -> list[Part]:
     own = own_of(message)
-    calls = own.get("calls")
+    calls, others = own.get("calls"), own.get("parts")
     if isinstance(calls, dict):
         parts = [_with_beside(part, calls.get(part.get("toolCallId"))) for part in parts]
-    for index, part in own.get("parts") or ():
-        parts.insert(index, shown(part))
+    for place in others if isinstance(others, list) else ():
+        match place:
+            case [int(index), {"type": str()} as part]:
+                parts.insert(index, shown(part))
     return parts
 
 

@@ -81,13 +81,13 @@ class _Step:
 
     def __init__(self) -> None:
         self.pieces: list[Piece] = []
-        self.own: list[tuple[int, Part]] = []
+        self.own: list[list[Any]] = []
         self.count = 0
 
     def add(self, part: Part, kind: str, place: str) -> bool:
         """Take a part that is no tool's; return False for others."""
         if kind.startswith("data-") or kind in _OWN:
-            self.own.append((self.count, part))
+            self.own.append([self.count, part])
         elif kind in _BESIDE:
             self.pieces.append(_piece(part, kind, place))
         else:

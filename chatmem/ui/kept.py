@@ -136,8 +136,8 @@ def facts_in(metadata: Any, place: str) -> list[dict[str, Any]]:
     return shapes.objects(kept.get("messages", []), f"{place}.metadata.{KEY}.messages")
 
 
-def restored(each: Sequence[Mapping[str, Any]], derived: Sequence[BaseMessage], place: str) -> list[BaseMessage]:
-    """Return the messages whose rests are in the metadata.
+def restored(each: Sequence[Mapping[str, Any]], derived: list[BaseMessage], place: str) -> list[BaseMessage]:
+    """Return the messages whose rests are in the metadata; `derived` itself if there are none.
 
     Args:
         each: what `facts_in` returned.
@@ -148,7 +148,7 @@ def restored(each: Sequence[Mapping[str, Any]], derived: Sequence[BaseMessage], 
         ValueError: a rest cannot be read, or does not belong to these parts.
     """
     if not any("rest" in facts for facts in each):
-        return list(derived)
+        return derived
     whole = all("rest" in facts and not facts.get("parts") for facts in each)
     if not whole and len(each) != len(derived):
         raise mismatch(place)
@@ -164,11 +164,10 @@ def _restored(facts: Mapping[str, Any], derived: Any, place: str) -> BaseMessage
         message = decode(b"0:" + rest.encode()).message
     except (CorruptRecordError, UnicodeEncodeError) as error:
         raise ValueError(f"{place}.metadata.{KEY} holds a message that cannot be read: {error}") from error
-    for name in facts.get("parts") or ():
-        if name not in _EXPRESSED:
+    for name in shapes.optional(dict(facts), "parts", list, f"{place}.metadata.{KEY}.messages[]") or ():
+        if name not in _EXPRESSED or name not in message.__dict__ or name not in derived.__dict__:
             raise mismatch(place)
-        if name in message.__dict__:
-            message.__dict__[name] = derived.__dict__.get(name)
+        message.__dict__[name] = derived.__dict__[name]
     return message
 
 

@@ -241,7 +241,7 @@ class Teller:
         """Yield the end of the text, if more of it is stored than was told."""
         whole = "".join(piece.text for piece in pieces_of(message) if isinstance(piece, Text))
         so_far = "".join(told.texts[True])
-        if whole != so_far and whole.startswith(so_far):
+        if so_far and whole != so_far and whole.startswith(so_far):
             yield from self._begin(message)
             index = self._open[1] if self._open is not None and self._open[0] else None
             yield from self._show(told, Text(whole[len(so_far) :]), index)

@@ -18,10 +18,13 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call
 
+from chatmem.errors import EncodingError
 from chatmem.model import AnswerStatus
 
 _OWN_IDS = ("lc_", "lc-", "run-")
 """how ids begin that LangChain makes: for chunks of providers that give none, and for the last chunk of an answer"""
+_PARTS = ("tool_call_chunk", "server_tool_call_chunk", "input_json_delta")
+"""the types of content blocks that are parts of calls"""
 _CUT_OFF = "the answer ended before this call was complete"
 
 
@@ -165,7 +168,7 @@ def _message_in(value: Any) -> BaseMessage | None:
         streamed = value[-1] if value[-2] == "messages" else None
     elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple):  # its namespace comes first
         streamed = value[1]
-    if streamed is None:
+    if streamed is None and value is not None:
         return None
     if isinstance(streamed, tuple) and len(streamed) == 2 and isinstance(streamed[0], BaseMessage):
         message = streamed[0]
@@ -191,24 +194,37 @@ def _sum(parts: Sequence[BaseMessage]) -> BaseMessage:
     first, *others = parts
     if not others:
         return first
-    return first + others  # type: ignore[return-value]  # chunks, of which LangChain adds many at once
+    try:
+        return first + others  # type: ignore[return-value]  # chunks, of which LangChain adds many at once
+    except (TypeError, ValueError) as error:
+        raise EncodingError(f"the chunks of a message cannot be added up: {error}") from error
 
 
 def _whole(message: BaseMessage, *, cut_off: bool) -> BaseMessage:
     if not isinstance(message, AIMessageChunk):
         return message
-    whole = message_chunk_to_message(message)
-    if cut_off and message.tool_call_chunks:
-        broken = [one for one in message.tool_call_chunks if not _is_call(one)]
-        if broken:
-            kept = [one for one in message.tool_call_chunks if _is_call(one)]
-            calls = AIMessageChunk(content="", tool_call_chunks=kept)
-            invalid = [
-                invalid_tool_call(name=one["name"], args=one["args"], id=one["id"], error=_CUT_OFF) for one in broken
-            ]
-            update = {"tool_calls": calls.tool_calls, "invalid_tool_calls": [*calls.invalid_tool_calls, *invalid]}
-            whole = whole.model_copy(update=update)
-    return whole
+    if not cut_off:
+        return message_chunk_to_message(message)
+    broken = [one for one in message.tool_call_chunks if not _is_call(one)]
+    kept = [one for one in message.tool_call_chunks if _is_call(one)]
+    end = AIMessageChunk(content="" if isinstance(message.content, str) else [], chunk_position="last")
+    whole = message_chunk_to_message(_sum([message.model_copy(update={"tool_call_chunks": kept}), end]))
+    invalid = [invalid_tool_call(name=one["name"], args=one["args"], id=one["id"], error=_CUT_OFF) for one in broken]
+    calls = [*getattr(whole, "invalid_tool_calls", ()), *invalid]
+    gone = {one["id"] for one in broken}
+    return whole.model_copy(update={"content": _without(whole.content, gone), "invalid_tool_calls": calls})
+
+
+def _without(content: Any, calls: set[str | None]) -> Any:
+    """Return content without the calls of these ids, and without parts of calls."""
+    if isinstance(content, str):
+        return content
+    return [
+        one
+        for one in content
+        if isinstance(one, str)
+        or not (one.get("type") in _PARTS or {one.get("id"), one.get("call_id")} & (calls - {None}))
+    ]
 
 
 def _is_call(chunk: Any) -> bool:

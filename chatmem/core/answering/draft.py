@@ -10,14 +10,15 @@ from uuid import uuid4
 
 from langchain_core.messages import BaseMessage
 
+from chatmem.codec.record import Encoded
 from chatmem.core.answering.batches import packed
-from chatmem.core.answering.collecting import Collector
+from chatmem.core.answering.collecting import Collector, finished
 from chatmem.core.checks import milliseconds
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, stop_channel_of, stream_of
 from chatmem.core.session import ATTEMPTS, Session
 from chatmem.core.writer import Writer
-from chatmem.errors import ChatMemError, ConflictError, UnavailableError
+from chatmem.errors import ChatMemError, ConflictError, EncodingError, UnavailableError
 from chatmem.model import AnswerStatus, Appended
 from chatmem.scripts import answering, answers
 from chatmem.scripts.answers import Code
@@ -123,18 +124,29 @@ class Draft:
             Whether the error is what ends the body of an answer that was stopped.
         """
         interrupted = await self._background.stop(error)
-        if self._lost is not None:
-            raise self._lost
         status: AnswerStatus = "stopped" if self.stopping else "complete"
         if error is not None and not interrupted:
             status = "failed" if isinstance(error, Exception) else "interrupted"
+        if self._lost is not None:
+            if isinstance(self._lost, EncodingError):
+                await self._background.finish(lambda: self._store([], "failed"), LAST_CALL)
+            raise self._lost
         await self._background.finish(lambda: self._end(status), LAST_CALL)
         return interrupted
 
     async def _end(self, status: AnswerStatus) -> None:
-        parts = await self._writer.encode(self._collector.finished(status))
+        try:
+            parts = await self._writer.encode(self._collector.finished(status))
+        except EncodingError:
+            await self._store([], "failed")
+            raise
+        await self._store(parts, status)
+
+    async def _store(self, parts: Sequence[Encoded], status: AnswerStatus) -> None:
+        """Store the finished messages, or an empty one if there are none."""
         ends = answering.ends(self._name, self._token)
-        self.appended = await self._writer.store(parts, on_known_id="put", answer=ends)
+        stored = parts or await self._writer.encode(finished(self.id, [], status))
+        self.appended = await self._writer.store(stored, on_known_id="put", answer=ends)
         self.status = status
 
     async def _tend(self) -> None:

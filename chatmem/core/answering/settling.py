@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 from langchain_core.messages import BaseMessage
 
 from chatmem.core.answering.batches import unpacked
@@ -10,9 +12,12 @@ from chatmem.core.decoder import Decoder
 from chatmem.core.encoding import encode, parts_of, sealed_for
 from chatmem.core.keys import name_of, stream_of
 from chatmem.core.session import ATTEMPTS, Session, answer_keys
+from chatmem.errors import EncodingError
 from chatmem.scripts import Command, answering, answers, calls
 from chatmem.scripts.answers import Code, Refusal, Running
 from chatmem.scripts.calls import Shared
+
+_logger = logging.getLogger("chatmem")
 
 ENTRIES_PER_CALL = 1000
 """How many entries of the stream a call looks at."""
@@ -30,7 +35,11 @@ async def settle(session: Session, answer: bytes, token: bytes) -> None:
     if drained is None:
         return
     messages, number = drained
-    parts = await encode(session, finished(name_of(answer), joined(messages), "interrupted"))
+    try:
+        parts = await encode(session, finished(name_of(answer), joined(messages), "interrupted"))
+    except EncodingError as error:  # nobody else can store it either, and the session must go on
+        _logger.warning("an interrupted answer cannot be stored, and is left empty: key %s: %s", session.key, error)
+        parts = await encode(session, finished(name_of(answer), [], "interrupted"))
     start = session.next_position
     most = b"" if session.policy.max_messages is None else b"%d" % session.policy.max_messages
     for _ in range(ATTEMPTS):
