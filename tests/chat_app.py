@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -31,7 +28,6 @@ class ChatApp:
         self.url = url
         self._workers = workers
         self._port = free_port()
-        self._closing = ExitStack()
         self.address = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
@@ -71,17 +67,6 @@ class ChatApp:
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
 
-    def user(self, name: str = "") -> User:
-        """Sign in, as somebody new by default."""
-        user = User(self.address, name or f"user {uuid.uuid4()}")
-        self._closing.callback(user.http.close)
-        return user
-
-    def close(self) -> None:
-        """End the process, and the connections to it."""
-        self._closing.close()
-        self.kill()
-
 
 @contextmanager
 def running(url: str, *, workers: int = 1) -> Iterator[ChatApp]:
@@ -91,7 +76,7 @@ def running(url: str, *, workers: int = 1) -> Iterator[ChatApp]:
     try:
         yield app
     finally:
-        app.close()
+        app.kill()
 
 
 def is_healthy(address: str) -> bool:
@@ -99,68 +84,3 @@ def is_healthy(address: str) -> bool:
         return httpx.get(f"{address}/healthz", trust_env=False).is_success
     except httpx.TransportError:
         return False
-
-
-class User:
-    """A browser's requests, without the browser."""
-
-    def __init__(self, address: str, name: str) -> None:
-        self.http = httpx.Client(base_url=address, timeout=60, trust_env=False)
-        self.http.post("/sign-in", json={"name": name}).raise_for_status()
-
-    def begin(self, text: str, **more: Any) -> dict[str, Any]:
-        """Begin a chat with a question; return what the server says of it and its answer."""
-        return self._post("/chats", text=text, **more)
-
-    def send(self, chat: str, text: str, **more: Any) -> dict[str, Any]:
-        """Send a question, whose answer begins."""
-        return self._post(f"/chats/{chat}/messages", text=text, **more)
-
-    def _post(self, path: str, **body: Any) -> dict[str, Any]:
-        answered: dict[str, Any] = self.http.post(path, json=body).raise_for_status().json()
-        return answered
-
-    @contextmanager
-    def following(self, begun: dict[str, Any], after: str | None = None) -> Iterator[Iterator[Any]]:
-        """Follow an answer, and yield its chunks as they come."""
-        path = f"/chats/{begun['session_id']}/answers/{begun['answer']}"
-        with self.http.stream("GET", path, params={"after": after} if after else {}) as response:
-            if not response.is_success:
-                response.read()
-            response.raise_for_status()
-            yield events_of(response)
-
-    def answer(self, begun: dict[str, Any]) -> str:
-        """Wait for the end of an answer that must be whole, and return its text."""
-        with self.following(begun) as chunks:
-            *_, last = chunks
-        assert last["status"] == "complete"
-        return "".join(message["content"] for message in last["messages"])
-
-    def new(self, text: str = "Hi") -> str:
-        """Begin a chat, wait for its first answer, and return its id."""
-        begun = self.begin(text)
-        self.answer(begun)
-        return str(begun["session_id"])
-
-    def ask(self, chat: str, text: str, **more: Any) -> str:
-        """Send a question and return the whole answer."""
-        return self.answer(self.send(chat, text, **more))
-
-    def page(self, chat: str, **query: int) -> Any:
-        return self.http.get(f"/chats/{chat}/messages", params=query).raise_for_status().json()
-
-    def texts(self, chat: str) -> list[str]:
-        """Return what a chat shows, oldest first."""
-        return [entry["message"]["content"] for entry in reversed(self.page(chat)["entries"])]
-
-    def titles(self) -> list[str]:
-        return [chat["title"] for chat in self.http.get("/chats").raise_for_status().json()["sessions"]]
-
-
-def events_of(response: httpx.Response) -> Iterator[Any]:
-    """Yield the data of events, as JSON."""
-    for line in response.iter_lines():
-        name, _, value = line.partition(": ")
-        if name == "data":
-            yield json.loads(value)

@@ -1,4 +1,4 @@
-"""Headless Chromium and the chat application: somebody new is signed in, and nothing may go wrong in the page unseen."""
+"""Headless Chromium and the chat application: somebody new is signed in, and no error of the page goes unseen."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def user() -> str:
 
 @pytest.fixture
 def context(browser: Browser, app: ChatApp, user: str) -> Iterator[BrowserContext]:
-    """A browser with somebody new signed in. An error in a script, or of the Content-Security-Policy, fails the test."""
+    """A browser with somebody new signed in. Errors of scripts, or of the Content-Security-Policy, fail the test."""
     wrong: list[str] = []
 
     def listen(message: ConsoleMessage) -> None:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from langchain_core.messages import BaseMessage
 from playwright.sync_api import Locator, Page, Route, expect
 
-import chatmem
+import chatmem.sync
 from tests.chat_app import LONG, RECALL
 from tests.servers import wait_until
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
@@ -158,11 +161,20 @@ class TestWorkers:
         assert len(workers.workers()) >= 2
         begin_long_answer(page)
         chat = page.url.partition("#")[2]
-        readers = [workers.user(user) for _ in range(6)]
-        info = readers[0].http.get(f"/chats/{chat}").json()
-        begun = {"session_id": chat, "answer": info["answers"][0]["id"]}
-        assert [reader.answer(begun) for reader in readers] == [WHOLE] * 6
-        page.reload()
+        with httpx.Client(base_url=workers.address, trust_env=False) as client:
+            client.post("/sign-in", json={"name": user}).raise_for_status()
+            (answer,) = client.get(f"/chats/{chat}").json()["answers"]
+            signed_in = dict(client.cookies)
+
+        def read(_: int) -> str:
+            """Follow the answer over a connection of its own, which is to either worker."""
+            with httpx.Client(base_url=workers.address, cookies=signed_in, timeout=60, trust_env=False) as client:
+                events = client.get(f"/chats/{chat}/answers/{answer['id']}").raise_for_status().text
+            last = re.findall(r"^data: (.*)$", events, re.MULTILINE)[-1]
+            return str(json.loads(last)["messages"][0]["content"])
+
+        with ThreadPoolExecutor(6) as readers:
+            assert list(readers.map(read, range(6))) == [WHOLE] * 6
         expect(messages(page).last).to_have_text(WHOLE)
 
     def test_the_worker_is_killed_in_the_middle(self, workers: ChatApp, page: Page) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from playwright.sync_api import Page, expect
 
-import chatmem
+import chatmem.sync
 from tests.browser.steps import chats, messages, new_chat, open_chat, store, talk
 from tests.chat_app import ChatApp
 

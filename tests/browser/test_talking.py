@@ -60,7 +60,7 @@ def test_the_application_is_killed_between_two_turns(app: ChatApp, page: Page) -
 
 @pytest.mark.parametrize("hears", [True, False])
 def test_a_reply_that_is_lost(page: Page, hears: bool) -> None:
-    """The message is stored and the reply never comes: once the page hears of it, or sends it again, it is there once."""
+    """The message is stored, the reply never comes: when the page hears of it, or sends it again, it is there once."""
     talk(page, "My name is Alice.")
     if not hears:
         page.route(re.compile("/changes"), lambda route: route.abort())
