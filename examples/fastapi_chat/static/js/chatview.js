@@ -25,7 +25,12 @@ export async function openChat(id, onGone) {
   $("messages").replaceChildren();
   $("older").hidden = true;
   draw();
-  if (open) await open.open();
+  $("loading").hidden = open === null;
+  try {
+    await open?.open();
+  } finally {
+    $("loading").hidden = true;
+  }
   draw();
   scroll.toEnd();
 }
@@ -37,7 +42,7 @@ function draw() {
   const kept = new Map();
   for (const turn of turns) {
     const view = views.get(turn.key) ?? new TurnView(turn, actions, announce);
-    view.update(turn);
+    if (view.turn !== turn || turn.isLive || !views.has(turn.key)) view.update(turn);
     kept.set(turn.key, view);
   }
   views = kept;

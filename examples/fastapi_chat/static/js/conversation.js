@@ -14,6 +14,7 @@ const REFUSED = 2000; // milliseconds after which what was refused is asked for 
 export class Conversation {
   info = null;
   #entries = []; // stored, oldest first
+  #stored = { entries: null, turns: [] };
   #next = null; // the cursor of those before them
   #answer = null; // {id, parts, cursor, status, isStopping} of the answer under way
   #pending = null; // {question, behind}: what is being sent, and the position that it will stand behind
@@ -53,7 +54,8 @@ export class Conversation {
 
   get turns() {
     const entries = this.#pending ? this.#entries.filter((one) => one.seq <= this.#pending.behind) : this.#entries;
-    const turns = turnsOf(entries);
+    if (this.#stored.entries !== entries) this.#stored = { entries, turns: turnsOf(entries) }; // not with each chunk
+    const turns = [...this.#stored.turns];
     if (this.#pending?.question) turns.push(pendingTurn(this.#pending.question));
     const isStored = this.#answer && entries.some((one) => one.id === this.#answer.id);
     if (this.#answer && !isStored && !this.#pending) turns.push(liveTurn(this.#answer));

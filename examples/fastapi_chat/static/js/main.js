@@ -93,7 +93,7 @@ async function follow() {
       if (error.status !== 404) throw error;
       gone();
     }
-  });
+  }, { canRepeat: true });
 }
 
 function gone() {
@@ -105,7 +105,7 @@ function gone() {
 }
 
 window.addEventListener("popstate", follow);
-$("new").onclick = begin;
+$("new").onclick = $("new-here").onclick = begin;
 
 async function begin() {
   await go(null);
@@ -224,4 +224,4 @@ setShortcuts([
   { keys: "?", label: "List these shortcuts", isTyped: true, run: listShortcuts },
 ]);
 
-attempt(start);
+attempt(start, { canRepeat: true });

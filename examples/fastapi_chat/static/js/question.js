@@ -1,6 +1,6 @@
 // A question is shown as it was typed, but for blocks of code.
 
-import { h } from "./dom.js";
+import { $, h } from "./dom.js";
 import { blocksOf, elementsOf } from "./markdown.js";
 
 // Returns the elements of a message that is not an answer.
@@ -32,7 +32,8 @@ export function editQuestion(view, save) {
   const end = () => {
     view.isEditing = false;
     view.body.replaceChildren(...kept);
-    view.element.querySelector('[data-what="edit"]')?.focus();
+    const edit = view.element.querySelector('[data-what="edit"]');
+    (edit?.isConnected ? edit : $("text")).focus();
   };
   const field = h("textarea", { "aria-label": "Edit your message", value: view.turn.text, rows: 2 });
   const send = h("button", { class: "primary" }, "Send");
@@ -43,7 +44,7 @@ export function editQuestion(view, save) {
     if (!field.value.trim() || send.disabled) return;
     send.disabled = true;
     if (await save(field.value)) end();
-    send.disabled = false;
+    else send.disabled = false;
   };
   field.onkeydown = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {

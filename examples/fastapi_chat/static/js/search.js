@@ -1,8 +1,9 @@
 // Searching all chats: titles, and messages. What is found is marked, in the list and in the chat that is opened.
 
 import * as api from "./api.js";
+import * as chats from "./chats.js";
 import { $, h } from "./dom.js";
-import { pieces, when } from "./format.js";
+import { pieces } from "./format.js";
 import { attempt } from "./tasks.js";
 
 const TYPED = 180; // milliseconds without a key
@@ -75,25 +76,24 @@ function message({ session_id: id, entry, text, spans }) {
   const characters = [...text];
   const words = [...new Set(spans.map(([from, to]) => characters.slice(from, to).join("")))];
   const who = entry.message?.type === "human" ? "You" : "Answer";
-  const time = entry.created_at ? ` · ${when(new Date(entry.created_at))}` : "";
+  const chat = chats.get(id)?.title;
+  const where = `${who}${chat ? ` in “${chat}”` : ""}`;
   const click = () => open(id, entry.seq, words);
-  return h("button", { type: "button", class: "hit", onclick: click }, h("small", {}, who + time), h("span", {}, ...cut));
+  return h("button", { type: "button", class: "hit", onclick: click }, h("small", { class: "clip" }, where), h("span", {}, ...cut));
 }
 
 // Marks words in an element, without touching what it holds.
 export function markWords(element, words) {
-  if (!CSS.highlights) return;
+  if (!CSS.highlights || words.length === 0) return;
+  const wanted = new RegExp(words.map((word) => word.replace(/[\^$.*+?()[\]{}|\\/-]/g, "\\$&")).join("|"), "gi");
   const ranges = [];
   const nodes = document.createTreeWalker(element, NodeFilter.SHOW_TEXT);
   while (nodes.nextNode()) {
-    const text = nodes.currentNode.data.toLowerCase();
-    for (const word of words.map((one) => one.toLowerCase()).filter(Boolean)) {
-      for (let at = text.indexOf(word); at >= 0; at = text.indexOf(word, at + word.length)) {
-        const range = new Range();
-        range.setStart(nodes.currentNode, at);
-        range.setEnd(nodes.currentNode, Math.min(at + word.length, nodes.currentNode.length));
-        ranges.push(range);
-      }
+    for (const { 0: word, index } of nodes.currentNode.data.matchAll(wanted)) {
+      const range = new Range();
+      range.setStart(nodes.currentNode, index);
+      range.setEnd(nodes.currentNode, index + word.length);
+      ranges.push(range);
     }
   }
   CSS.highlights.set("found", new Highlight(...ranges));

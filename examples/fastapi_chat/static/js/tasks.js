@@ -6,8 +6,8 @@ import { clearErrors, notify } from "./notices.js";
 let signedOut = () => {};
 export const onSignedOut = (task) => (signedOut = task);
 
-// Returns whether it was done.
-export async function attempt(task) {
+// Returns whether it was done. With `canRepeat`, the notice of an error that may pass offers to try again.
+export async function attempt(task, { canRepeat = false } = {}) {
   clearErrors();
   try {
     await task();
@@ -16,7 +16,11 @@ export async function attempt(task) {
     if (error.name === "AbortError") return false;
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) signedOut();
-    else notify(error.message, { isError: true });
+    else {
+      const mayPass = error.status === 0 || error.status >= 500 || error.status === 429;
+      const action = canRepeat && mayPass ? ["Try again", () => attempt(task, { canRepeat })] : undefined;
+      notify(error.message, { isError: true, action });
+    }
     return false;
   }
 }

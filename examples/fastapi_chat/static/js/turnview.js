@@ -14,9 +14,10 @@ const ENDINGS = {
 
 const NAMES = { question: "You", answer: "Answer", system: "System", error: "Damaged message" };
 
-// `actions` are what the buttons do: copy, edit, regenerate, rate, walk; `onSettled` is told of a live answer's text.
+// `actions` are what the buttons do: copy, edit, regenerate, rate, walk; `onSettled` is told what comes of a live answer.
 export class TurnView {
   #actions;
+  #tell;
   #parts;
   #body = h("div", { class: "body" });
   #note = h("p", { class: "note", hidden: true });
@@ -25,11 +26,12 @@ export class TurnView {
 
   constructor(turn, actions, onSettled) {
     this.#actions = actions;
+    this.#tell = onSettled;
     this.turn = turn;
     const name = NAMES[turn.kind] ?? turn.kind;
     this.element = h("article", { class: `turn ${turn.kind}`, "aria-label": name }, h("h2", { class: "unseen" }, name));
     this.element.append(this.#body, this.#note, this.#footer);
-    if (turn.isAnswer) this.#parts = new PartViews(this.#body, (text) => this.turn.isLive && onSettled(text));
+    if (turn.isAnswer) this.#parts = new PartViews(this.#body, (text) => this.turn.isLive && this.#tell(text));
   }
 
   get isEditing() {
@@ -47,6 +49,8 @@ export class TurnView {
   update(turn) {
     if (turn.isAnswer) this.#parts.update(turn.parts.list, Boolean(turn.isLive));
     else if (this.turn.text !== turn.text || !this.#shown) this.#body.replaceChildren(...questionNodes(turn.text, turn.kind));
+    const [ending] = ENDINGS[turn.status] ?? [];
+    if (this.turn.isLive && ending) this.#tell(ending);
     this.turn = turn;
     const { key, seq, siblings, rating, status, isLive, isPending, createdAt } = turn;
     const signature = JSON.stringify([key, seq, siblings, rating, status, isLive, isPending, createdAt]);
