@@ -19,15 +19,15 @@ expect.set_options(timeout=20_000)
 _VIOLATIONS = "addEventListener('securitypolicyviolation', ({violatedDirective: what}) => console.error('CSP ' + what))"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def app() -> Iterator[ChatApp]:
     with embedded() as url, running(url) as app:
         yield app
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or another that is on the path."""
+    """Debian's Chromium, or another that is on the path. Playwright keeps an event loop, so it ends with these tests."""
     binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if binary is None:
         if os.environ.get("CI"):

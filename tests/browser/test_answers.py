@@ -119,6 +119,31 @@ def test_many_tabs(context: BrowserContext, page: Page) -> None:
         expect(messages(tab).last).to_have_text("Your name is Alice.")
 
 
+def test_a_hidden_tab(context: BrowserContext, page: Page) -> None:
+    """It holds no connection, and shows all that has come once somebody looks at it again."""
+    talk(page, "Hi, I'm Alice.")
+    other = context.new_page()
+    other.goto(page.url)
+    expect(messages(other)).to_have_count(2)
+    other.evaluate(
+        """() => {
+            Object.defineProperty(document, "hidden", { get: () => window.isAway, configurable: true });
+            window.setAway = (isAway) => {
+                window.isAway = isAway;
+                document.dispatchEvent(new Event("visibilitychange"));
+            };
+            setAway(true);
+        }"""
+    )
+    with other.expect_request(re.compile("/changes"), timeout=20_000) as again:
+        talk(page, "What is my name?")
+        other.wait_for_timeout(200)
+        assert messages(other).count() == 2
+        other.evaluate("setAway(false)")
+    assert again.value.url.startswith(page.url.partition("#")[0] + "chats/")
+    expect(messages(other).last).to_have_text("Your name is Alice.")
+
+
 def test_what_an_old_tab_sends_during_an_answer(context: BrowserContext, page: Page) -> None:
     """It is told that an answer is being written, keeps its text, and then shows that answer."""
     talk(page, LONG)
