@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
-from tests.browser.steps import sign_in
+from tests.browser.steps import open_page
 from tests.chat_app import ChatApp, running
 from tests.servers import embedded
 
@@ -27,7 +27,7 @@ def app() -> Iterator[ChatApp]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or another that is on the path. Playwright keeps an event loop, so it ends with these tests."""
+    """Debian's Chromium, or another on the path. Playwright keeps an event loop, so it ends with these tests."""
     binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if binary is None:
         if os.environ.get("CI"):
@@ -58,7 +58,7 @@ def context(browser: Browser, app: ChatApp, user: str) -> Iterator[BrowserContex
         context.add_init_script(_VIOLATIONS)
         context.on("weberror", lambda error: wrong.append(str(error.error)))
         context.on("console", listen)
-        sign_in(context.new_page(), user)
+        open_page(context, user)
         yield context
     assert wrong == []
 

@@ -6,14 +6,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from langchain_core.messages import BaseMessage
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import BrowserContext, Locator, Page, Route, expect
 
 import chatmem.sync
 from tests.chat_app import LONG, RECALL
 from tests.servers import wait_until
 
 
+def open_page(context: BrowserContext, name: str) -> Page:
+    """Open the page for somebody who is signed in."""
+    assert context.request.post("/sign-in", data={"name": name}).ok
+    page = context.new_page()
+    page.goto("/")
+    expect(box(page)).to_be_visible()
+    return page
+
+
 def sign_in(page: Page, name: str) -> None:
+    """Sign in as people do."""
     page.goto("/")
     page.get_by_label("Your name").fill(name)
     page.get_by_label("Your name").press("Enter")
@@ -38,6 +48,11 @@ def button(page: Page | Locator, name: str) -> Locator:
 
 def notice(page: Page) -> Locator:
     return page.get_by_role("alert")
+
+
+def ending(page: Page) -> Locator:
+    """What the last answer says of its end, if it is not whole."""
+    return page.locator(".turn").last.locator(".note")
 
 
 def send(page: Page, text: str) -> None:

@@ -17,10 +17,11 @@ from tests.browser.steps import (
     box,
     button,
     chats,
+    ending,
     messages,
     new_chat,
+    open_page,
     send,
-    sign_in,
     talk,
 )
 from tests.chat_app import LONG, RECALL, ChatApp, running
@@ -68,7 +69,7 @@ def test_stop(page: Page) -> None:
     """What came stays and is marked; the next message may be sent; the question can be answered again."""
     begin_long_answer(page)
     button(page, "Stop").click()
-    expect(page.get_by_text("Stopped. This is what came of it.")).to_be_visible()
+    expect(ending(page)).to_contain_text("Stopped.")
     expect(messages(page).last).to_contain_text("word5 ")
     expect(messages(page).last).not_to_contain_text("word59")
     expect(box(page)).to_be_focused()
@@ -85,7 +86,7 @@ def test_stop_from_the_other_tab(context: BrowserContext, page: Page) -> None:
     expect(messages(other).last).to_contain_text("word5 ")
     box(other).press("Escape")
     for tab in (page, other):
-        expect(tab.get_by_text("Stopped. This is what came of it.")).to_be_visible()
+        expect(ending(tab)).to_contain_text("Stopped.")
         expect(messages(tab).last).not_to_contain_text("word59")
     assert messages(page).last.inner_text() == messages(other).last.inner_text()
 
@@ -177,9 +178,7 @@ class TestWorkers:
     def page(self, browser: Browser, workers: ChatApp, user: str) -> Iterator[Page]:
         with browser.new_context(base_url=workers.address) as context:
             context.set_default_timeout(20_000)
-            page = context.new_page()
-            sign_in(page, user)
-            yield page
+            yield open_page(context, user)
 
     def test_readers_on_both(self, workers: ChatApp, page: Page, user: str) -> None:
         """Whoever follows has the whole, while one worker writes."""
@@ -209,7 +208,7 @@ class TestWorkers:
         workers.kill_workers()
         page.reload()
         expect(messages(page).last).to_contain_text(seen)
-        expect(page.get_by_text("Interrupted:")).to_be_visible(timeout=60_000)
+        expect(ending(page)).to_contain_text("Interrupted:", timeout=60_000)
         expect(messages(page).last).to_contain_text(seen)
         expect(messages(page).last).not_to_contain_text("word59")
         button(page, "Ask again").click()

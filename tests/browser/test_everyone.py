@@ -16,9 +16,11 @@ from tests.browser.steps import (
     button,
     chats,
     choose,
+    ending,
     messages,
     new_chat,
     open_chat,
+    open_page,
     send,
     sign_in,
     store,
@@ -142,12 +144,12 @@ class TestNarrow:
         expect(chats(page).first).to_be_hidden()
         button(page, "Show the chats").click()
         expect(chats(page).first).to_be_in_viewport()
-        expect(button(page, "New chat")).to_be_focused()
+        expect(button(page.get_by_role("navigation"), "New chat")).to_be_focused()
         page.keyboard.press("Escape")
         expect(chats(page).first).to_be_hidden()
         expect(button(page, "Show the chats")).to_be_focused()
         button(page, "Show the chats").click()
-        button(page, "New chat").click()
+        button(page.get_by_role("navigation"), "New chat").click()
         expect(box(page)).to_be_focused()
         talk(page, "Again")
         button(page, "Show the chats").click()
@@ -168,6 +170,11 @@ class TestScreenReader:
         expect(messages(page)).to_have_count(2)
         expect(log).to_have_text("")  # what was read is not read again
 
+    def test_how_an_answer_ends_is_read(self, page: Page) -> None:
+        begin_long_answer(page)
+        button(page, "Stop").click()
+        expect(page.get_by_role("log", name="Answers")).to_contain_text("Stopped. This is what came of it.")
+
     def test_with_less_motion(self, page: Page) -> None:
         page.emulate_media(reduced_motion="reduce")
         begin_long_answer(page)
@@ -177,7 +184,7 @@ class TestScreenReader:
 
 @pytest.fixture
 def painted(browser: Browser, app: ChatApp) -> Iterator[Page]:
-    with browser.new_context(base_url=app.address, bypass_csp=True) as context:
+    with browser.new_context(base_url=app.address, bypass_csp=True, reduced_motion="reduce") as context:
         context.set_default_timeout(20_000)
         yield context.new_page()
 
@@ -204,13 +211,12 @@ class TestAxe:
         at_rest(page)
         button(page.locator(".turn").last, "Regenerate").click()
         button(page, "Stop").click()
-        expect(page.get_by_text("Stopped.")).to_be_visible()
+        expect(ending(page)).to_contain_text("Stopped.")
         expect(page.locator(".walker").first).to_be_visible()
         assert violations(page) == []
 
     def test_reading(self, painted: Page, app: ChatApp, user: str) -> None:
-        page = painted
-        sign_in(page, user)
+        page = open_page(painted.context, user)
         store(app.url, user, f"{user} 1", HumanMessage("Show me"), AIMessage(SAMPLE))
         open_chat(page, f"{user} 1")
         expect(page.locator(".hljs-keyword").first).to_be_visible()
@@ -219,18 +225,15 @@ class TestAxe:
         expect(page.locator("#hits .hit")).to_have_count(1)
         page.locator("#hits .hit").click()
         expect(page.locator(".turn.sought")).to_be_visible()
-        page.wait_for_timeout(100)
         assert violations(page) == []
         page.keyboard.press("Escape")
         page.set_viewport_size(NARROW)
         assert violations(page) == []
         button(page, "Show the chats").click()
-        page.wait_for_timeout(250)  # until it has come in
         assert violations(page) == []
 
     def test_menus_and_dialogs(self, painted: Page, user: str) -> None:
-        page = painted
-        sign_in(page, user)
+        page = open_page(painted.context, user)
         talk(page, "My name is Alice.")
         page.locator("#account").click()
         assert violations(page) == []
@@ -249,7 +252,6 @@ class TestAxe:
         page.keyboard.press("Escape")
         choose(page, "Archive")
         expect(button(page, "Undo")).to_be_visible()
-        page.wait_for_timeout(250)
         assert violations(page) == []
         button(page, "Archived chats").click()
         expect(chats(page)).to_have_count(1)
@@ -258,5 +260,4 @@ class TestAxe:
         page.route("**/chats", lambda route: route.abort())
         send(page, "Nobody hears")
         expect(page.get_by_role("alert")).to_be_visible()
-        page.wait_for_timeout(800)
         assert violations(page) == []

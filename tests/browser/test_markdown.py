@@ -171,8 +171,11 @@ def test_a_long_answer_stays_fast(page: Page) -> None:
         UNFINISHED,
     )
     tenth = len(times) // 10
-    early, late = sorted(times[tenth : 2 * tenth])[tenth // 2], sorted(times[-tenth:])[tenth // 2]
-    assert late < 3 * early + 2
+    early, late = (
+        min(times[tenth : 2 * tenth]),
+        min(times[-tenth:]),
+    )  # the least: what others do on the machine is not in it
+    assert late < 3 * early + 1
 
 
 def test_a_long_block_of_code(page: Page) -> None:

@@ -27,15 +27,32 @@ export const date = (info) => new Date(info.updated_at ?? info.created_at ?? Dat
 
 // Reads the beginning of the list, or of the archived chats.
 export async function read(archived = isArchive) {
-  const pages = await Promise.all([
-    api.chats({ limit: PAGE, archived }),
-    archived ? { sessions: [] } : api.chats({ limit: PINNED, pinned: true }),
-  ]);
+  const pages = await first(archived);
   isArchive = archived;
   known.clear();
-  for (const page of pages) for (const info of page.sessions) known.set(info.session_id, info);
   next = pages[0].next;
+  take(pages);
+}
+
+function first(archived) {
+  const pinned = archived ? { sessions: [] } : api.chats({ limit: PINNED, pinned: true });
+  return Promise.all([api.chats({ limit: PAGE, archived }), pinned]);
+}
+
+function take(pages) {
+  for (const page of pages) for (const info of page.sessions) known.set(info.session_id, info);
   listener();
+}
+
+// Reads the beginning of the list again. What was read behind it stays.
+async function refresh() {
+  const archived = isArchive;
+  const pages = await first(archived);
+  if (archived !== isArchive) return;
+  const oldest = pages[0].next === null ? -Infinity : Math.min(...pages[0].sessions.map(date));
+  const there = new Set(pages.flatMap((page) => page.sessions.map((one) => one.session_id)));
+  for (const [id, info] of known) if (!there.has(id) && info.archived === archived && date(info) >= oldest) known.delete(id);
+  take(pages);
 }
 
 let isReading = false;
@@ -44,12 +61,11 @@ export async function readMore() {
   isReading = true;
   try {
     const page = await api.chats({ limit: PAGE, archived: isArchive, before: next });
-    for (const info of page.sessions) known.set(info.session_id, info);
     next = page.next;
+    take([page]);
   } finally {
     isReading = false;
   }
-  listener();
 }
 
 export function put(info) {
@@ -82,7 +98,7 @@ export function watch(user) {
   };
   others.onmessage = ({ data }) => take(data);
   const follow = () => quietly(async () => {
-    const onOpen = () => quietly(() => read());
+    const onOpen = () => quietly(refresh); // something may have come before
     for await (const change of events(api.changesPath, new AbortController().signal, { after: last, onOpen })) {
       others.postMessage(change);
       await take(change);
@@ -93,7 +109,7 @@ export function watch(user) {
 }
 
 async function apply({ kind, session_id: id }) {
-  if (kind === "reset" || !id) await read();
+  if (kind === "reset" || !id) await refresh();
   else if (kind === "removed") drop(id);
   else await look(id);
 }
