@@ -18,6 +18,7 @@ from tests.browser.steps import (
     button,
     chats,
     ending,
+    hold,
     messages,
     new_chat,
     open_page,
@@ -77,6 +78,17 @@ def test_stop(page: Page) -> None:
     at_rest(page)
     expect(messages(page).last).to_have_text(WHOLE)
     talk(page, "My name is Alice.")
+
+
+def test_stop_before_it_has_begun(page: Page) -> None:
+    """The question is on its way: its answer is stopped as soon as there is one."""
+    talk(page, LONG)
+    with hold(page, "**/messages", "POST"):
+        send(page, RECALL)
+        button(page, "Stop").click()
+        expect(button(page, "Stop")).to_be_disabled()
+    expect(ending(page)).to_contain_text("Stopped.")
+    expect(messages(page).last).not_to_contain_text("word59")
 
 
 def test_stop_from_the_other_tab(context: BrowserContext, page: Page) -> None:

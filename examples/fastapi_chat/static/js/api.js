@@ -1,4 +1,5 @@
-// What the server is asked, and what it answers. `Refused` carries a status, 0 where nobody answered, and a text for people.
+// What the server is asked, and what it answers. `Refused` carries a status, which is 0 where nobody answered, and a
+// text for people.
 
 import * as connection from "./connection.js";
 
@@ -62,7 +63,8 @@ export const search = (q) => call(`/search${query({ q, limit: 20 })}`);
 
 export const messages = (id, values) => call(of(id, `/messages${query(values)}`));
 // A question has an id of its own, so that one that is sent again is stored once.
-export const send = (id, question, after) => call(of(id, "/messages"), { method: "POST", body: { ...question, after } });
+export const send = (id, question, after) =>
+  call(of(id, "/messages"), { method: "POST", body: { ...question, after } });
 export const regenerate = (id, after) => call(of(id, "/regenerate"), { method: "POST", body: { after } });
 export const stop = (id, answer) => call(answerPath(id, answer, "/stop"), { method: "POST" });
 export const show = (id, branch) => call(of(id, "/branch"), { method: "PUT", body: { branch } });

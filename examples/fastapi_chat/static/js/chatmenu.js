@@ -30,7 +30,11 @@ async function archive(info) {
 }
 
 export async function remove(info) {
-  const isSure = await confirm("Delete this chat?", `“${info.title ?? "Untitled"}” and all its messages go. They cannot be brought back.`, "Delete");
+  const isSure = await confirm(
+    "Delete this chat?",
+    `“${info.title ?? "Untitled"}” and all its messages go. They cannot be brought back.`,
+    "Delete",
+  );
   if (!isSure) return;
   if (await attempt(() => chats.remove(info.session_id))) notify("The chat is deleted.");
 }

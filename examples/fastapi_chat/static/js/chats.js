@@ -51,7 +51,8 @@ async function refresh() {
   if (archived !== isArchive) return;
   const oldest = pages[0].next === null ? -Infinity : Math.min(...pages[0].sessions.map(date));
   const there = new Set(pages.flatMap((page) => page.sessions.map((one) => one.session_id)));
-  for (const [id, info] of known) if (!there.has(id) && info.archived === archived && date(info) >= oldest) known.delete(id);
+  for (const [id, info] of known)
+    if (!there.has(id) && info.archived === archived && date(info) >= oldest) known.delete(id);
   take(pages);
 }
 
@@ -97,13 +98,14 @@ export function watch(user) {
     await quietly(() => apply(change));
   };
   others.onmessage = ({ data }) => take(data);
-  const follow = () => quietly(async () => {
-    const onOpen = () => quietly(refresh); // something may have come before
-    for await (const change of events(api.changesPath, new AbortController().signal, { after: last, onOpen })) {
-      others.postMessage(change);
-      await take(change);
-    }
-  });
+  const follow = () =>
+    quietly(async () => {
+      const onOpen = () => quietly(refresh); // something may have come before
+      for await (const change of events(api.changesPath, new AbortController().signal, { after: last, onOpen })) {
+        others.postMessage(change);
+        await take(change);
+      }
+    });
   if (navigator.locks) navigator.locks.request(name, follow);
   else follow(); // a page that came without TLS has no locks
 }

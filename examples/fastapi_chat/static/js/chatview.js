@@ -46,7 +46,10 @@ function draw() {
     kept.set(turn.key, view);
   }
   views = kept;
-  place($("messages"), [...kept.values()].map((view) => view.element));
+  place(
+    $("messages"),
+    [...kept.values()].map((view) => view.element),
+  );
   $("messages").classList.toggle("busy", open?.isBusy ?? false);
   $("messages").setAttribute("aria-busy", open?.isBusy ?? false);
   $("older").hidden = !open?.hasOlder;
@@ -59,10 +62,12 @@ let isReading = false;
 const lookAgain = scroll.onTop(async () => {
   if (isReading || !open?.hasOlder) return;
   isReading = true;
-  await quietly(() => scroll.keepPlace(async () => {
-    await open.readOlder();
-    draw();
-  }));
+  await quietly(() =>
+    scroll.keepPlace(async () => {
+      await open.readOlder();
+      draw();
+    }),
+  );
   isReading = false;
   lookAgain();
 });
@@ -106,7 +111,8 @@ export function copyLast() {
 }
 
 const actions = {
-  copy: (turn, view) => copy(turn.isAnswer ? turn.parts.text : turn.text, view.element.querySelector('[data-what="copy"]')),
+  copy: (turn, view) =>
+    copy(turn.isAnswer ? turn.parts.text : turn.text, view.element.querySelector('[data-what="copy"]')),
   edit(turn, view) {
     let question = null; // sent again, it is stored once
     editQuestion(view, (text) => {
@@ -116,18 +122,23 @@ const actions = {
   },
   regenerate,
   rate: (turn, rating) => attempt(() => open.rate(turn.rated, rating)),
-  walk: (turn, branch, step) => change(async () => {
-    const element = views.get(turn.key).element;
-    const { top } = element.getBoundingClientRect();
-    scroll.stay();
-    await open.walk(branch, turn.seq);
-    draw();
-    const shown = [...views.values()].find((one) => one.turn.siblings?.branches.includes(branch) && one.turn.kind === turn.kind);
-    if (!shown) return;
-    $("scroll").scrollTop += shown.element.getBoundingClientRect().top - top;
-    const button = step < 0 ? "previous" : "next";
-    const other = step < 0 ? "next" : "previous";
-    const focused = shown.element.querySelector(`[data-what="${button}"]:enabled`) ?? shown.element.querySelector(`[data-what="${other}"]`);
-    focused?.focus({ preventScroll: true });
-  }),
+  walk: (turn, branch, step) =>
+    change(async () => {
+      const element = views.get(turn.key).element;
+      const { top } = element.getBoundingClientRect();
+      scroll.stay();
+      await open.walk(branch, turn.seq);
+      draw();
+      const shown = [...views.values()].find(
+        (one) => one.turn.siblings?.branches.includes(branch) && one.turn.kind === turn.kind,
+      );
+      if (!shown) return;
+      $("scroll").scrollTop += shown.element.getBoundingClientRect().top - top;
+      const button = step < 0 ? "previous" : "next";
+      const other = step < 0 ? "next" : "previous";
+      const focused =
+        shown.element.querySelector(`[data-what="${button}"]:enabled`) ??
+        shown.element.querySelector(`[data-what="${other}"]`);
+      focused?.focus({ preventScroll: true });
+    }),
 };

@@ -8,5 +8,6 @@ const SAFE = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGM
 
 export function highlightInto(code, text, language) {
   if (!highlighter.getLanguage(language) || text.length > LONGEST) code.textContent = text;
-  else code.replaceChildren(purify.sanitize(highlighter.highlight(text, { language, ignoreIllegals: true }).value, SAFE));
+  else
+    code.replaceChildren(purify.sanitize(highlighter.highlight(text, { language, ignoreIllegals: true }).value, SAFE));
 }

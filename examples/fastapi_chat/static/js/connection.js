@@ -19,7 +19,13 @@ async function look() {
   for (let wait = FIRST; ; wait = Math.min(wait * 2, LONGEST)) {
     await pause(wait, new AbortController().signal);
     if (!isLost) return;
-    if (await fetch("/healthz", { cache: "no-store" }).then(() => true, () => false)) return found();
+    if (
+      await fetch("/healthz", { cache: "no-store" }).then(
+        () => true,
+        () => false,
+      )
+    )
+      return found();
   }
 }
 
@@ -33,7 +39,8 @@ function tell() {
   const line = $("connection");
   line.hidden = !isLost && navigator.onLine;
   if (line.hidden) line.textContent = "";
-  else if (!navigator.onLine) line.textContent = "You are offline. What you write is kept; this page goes on once you are back.";
+  else if (!navigator.onLine)
+    line.textContent = "You are offline. What you write is kept; this page goes on once you are back.";
   else line.textContent = "The server does not answer. Trying again …";
 }
 

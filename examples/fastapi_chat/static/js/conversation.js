@@ -17,11 +17,12 @@ export class Conversation {
   #stored = { entries: null, turns: [] };
   #next = null; // the cursor of those before them
   #answer = null; // {id, parts, cursor, status, isStopping} of the answer under way
-  #pending = null; // {question, behind}: what is being sent, and the position that it will stand behind
+  #pending = null; // {question, behind, isStopping}: what is being sent, and the position that it will stand behind
   #ending = new AbortController();
   #refreshing = null;
   #begun = 0;
   #done = 0; // of the readings, numbered
+  #isFresh = false; // whether it was read since a stream was followed
   #turning = new AbortController(); // ends the stream that is followed, for another one
   #ended = new Set(); // answers that have ended
 
@@ -49,7 +50,7 @@ export class Conversation {
   }
 
   get isStopping() {
-    return this.#answer?.isStopping ?? false;
+    return (this.isRunning ? this.#answer.isStopping : this.#pending?.isStopping) ?? false;
   }
 
   get turns() {
@@ -91,6 +92,7 @@ export class Conversation {
     while (next !== null && next > until && !this.isClosed) next = await this.#before(next, entries);
     if (this.isClosed || number < this.#done) return; // another one, begun later, was faster
     this.#done = number;
+    this.#isFresh = true;
     const first = entries[0]?.seq ?? Infinity;
     const older = isOther || next === null ? [] : this.#entries.filter((one) => one.seq < first);
     this.#entries = [...older, ...entries];
@@ -127,7 +129,7 @@ export class Conversation {
   // Sends a question; with `after`, the position before it, in place of the one that stands there.
   async send(question, after) {
     await this.#ask({ question, behind: after ?? this.#entries.at(-1)?.seq ?? -1 }, async () => {
-      this.#begin(await api.send(this.id, question, after));
+      await this.#begin(await api.send(this.id, question, after));
       await this.#read({ isOther: after !== undefined, until: after });
     });
   }
@@ -135,7 +137,7 @@ export class Conversation {
   // Asks the question again that stands at a position.
   async regenerate(seq) {
     await this.#ask({ behind: seq }, async () => {
-      this.#begin(await api.regenerate(this.id, seq));
+      await this.#begin(await api.regenerate(this.id, seq));
       await this.#read({ isOther: true, until: seq });
     });
   }
@@ -154,14 +156,17 @@ export class Conversation {
     }
   }
 
+  // Stops the answer, or the one that is about to begin.
   async stop() {
-    if (!this.#answer || this.isStopping) return;
-    this.#answer.isStopping = true;
+    const stopped = this.isRunning ? this.#answer : this.#pending;
+    if (!stopped || stopped.isStopping) return;
+    stopped.isStopping = true;
     this.onChange();
+    if (stopped !== this.#answer) return;
     try {
-      await api.stop(this.id, this.#answer.id);
+      await api.stop(this.id, stopped.id);
     } catch (error) {
-      if (this.#answer) this.#answer.isStopping = false;
+      stopped.isStopping = false;
       this.onChange();
       throw error;
     }
@@ -175,7 +180,9 @@ export class Conversation {
 
   async rate(seq, rating) {
     await api.annotate(this.id, seq, { rating });
-    this.#entries = this.#entries.map((one) => (one.seq === seq ? { ...one, annotations: { ...one.annotations, rating } } : one));
+    this.#entries = this.#entries.map((one) =>
+      one.seq === seq ? { ...one, annotations: { ...one.annotations, rating } } : one,
+    );
     this.onChange();
   }
 
@@ -231,7 +238,8 @@ export class Conversation {
   }
 
   async #listen(signal) {
-    await this.#read(); // of what happened while nobody looked, not all is told
+    if (!this.#isFresh) await this.#read(); // of what happened while nobody looked, not all is told
+    this.#isFresh = false;
     if (this.isRunning) return;
     for await (const { kind } of events(api.chatChangesPath(this.id), signal, { after: this.info.version })) {
       if (kind === "branch" || kind === "reset") await this.#read({ isOther: true, until: this.#entries[0]?.seq });
@@ -239,8 +247,9 @@ export class Conversation {
     }
   }
 
-  #begin({ answer }) {
+  async #begin({ answer }) {
     this.#settle([{ id: answer, stopping: false }]);
+    if (this.#pending.isStopping) await this.stop();
   }
 
   // Turns to an answer that runs; forgets one that has ended and is stored.

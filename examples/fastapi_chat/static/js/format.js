@@ -28,7 +28,11 @@ export function period(date) {
 
 // A chat's title: how its first message begins, up to a word's end.
 export function titleOf(text) {
-  const words = text.replace(/^[ #>]+|```\w*|\*\*/gm, " ").replace(/\s+/g, " ").trim() || "New chat";
+  const words =
+    text
+      .replace(/^[ #>]+|```\w*|\*\*/gm, " ")
+      .replace(/\s+/g, " ")
+      .trim() || "New chat";
   const characters = [...words];
   if (characters.length <= TITLE) return words;
   const short = characters.slice(0, TITLE).join("");

@@ -61,7 +61,12 @@ async function start() {
 }
 
 $("account").onclick = () => {
-  const choose = (label, name) => ({ label, icon: "theme", isChecked: (theme() ?? null) === name, run: () => setTheme(name) });
+  const choose = (label, name) => ({
+    label,
+    icon: "theme",
+    isChecked: (theme() ?? null) === name,
+    run: () => setTheme(name),
+  });
   openMenu($("account"), [
     choose("As the system is", null),
     choose("Light", "light"),
@@ -73,7 +78,13 @@ $("account").onclick = () => {
 
 // Which chat: its id is in the address, so that a reload comes back to it
 
-const inAddress = () => decodeURIComponent(location.hash.slice(1)) || null;
+function inAddress() {
+  try {
+    return decodeURIComponent(location.hash.slice(1)) || null;
+  } catch {
+    return null; // somebody has typed a "%"
+  }
+}
 
 function go(id) {
   if (id !== inAddress()) history.pushState(null, "", id ? `#${encodeURIComponent(id)}` : location.pathname);
@@ -86,14 +97,17 @@ async function follow() {
   sidebar.mark(id);
   unmarkWords();
   composer.openDraft(id);
-  await attempt(async () => {
-    try {
-      await chatview.openChat(id, gone);
-    } catch (error) {
-      if (error.status !== 404) throw error;
-      gone();
-    }
-  }, { canRepeat: true });
+  await attempt(
+    async () => {
+      try {
+        await chatview.openChat(id, gone);
+      } catch (error) {
+        if (error.status !== 404) throw error;
+        gone();
+      }
+    },
+    { canRepeat: true },
+  );
 }
 
 function gone() {
@@ -145,7 +159,9 @@ function withOpen(task) {
   return task(info);
 }
 
-$("suggestions").append(...SUGGESTIONS.map((text) => h("li", {}, h("button", { type: "button", onclick: () => composer.write(text) }, text))));
+$("suggestions").append(
+  ...SUGGESTIONS.map((text) => h("li", {}, h("button", { type: "button", onclick: () => composer.write(text) }, text))),
+);
 
 onOpen(async (id, seq, words = []) => {
   await go(id);

@@ -6,7 +6,12 @@ const MARGIN = 8; // pixels
 
 // `items` are {label, name of the icon, run, isDanger, isChecked}; those with `isChecked` are a choice of one.
 export function openMenu(button, items) {
-  const menu = h("div", { class: "menu", role: "menu", popover: "auto", "aria-label": button.getAttribute("aria-label") ?? "Options" });
+  const menu = h("div", {
+    class: "menu",
+    role: "menu",
+    popover: "auto",
+    "aria-label": button.getAttribute("aria-label") ?? "Options",
+  });
   menu.append(...items.map((item) => entry(item, menu)));
   button.closest("nav, main").append(menu); // what is outside of them, screen readers do not find
   menu.addEventListener("toggle", ({ newState }) => {

@@ -10,7 +10,13 @@ export function notify(text, { action, isError = false } = {}) {
   const close = () => notice.remove();
   const act = action && h("button", { type: "button", onclick: () => (close(), action[1]()) }, action[0]);
   const dismiss = iconButton("close", "Dismiss", close);
-  const notice = h("div", { class: isError ? "notice error" : "notice", role: isError ? "alert" : "status" }, h("p", {}, text), act, dismiss);
+  const notice = h(
+    "div",
+    { class: isError ? "notice error" : "notice", role: isError ? "alert" : "status" },
+    h("p", {}, text),
+    act,
+    dismiss,
+  );
   $("notices").append(notice);
   if (!isError) setTimeout(close, SHOWN);
 }

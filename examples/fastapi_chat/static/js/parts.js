@@ -21,7 +21,10 @@ export class Parts {
   }
 
   get text() {
-    return this.list.filter((part) => part.kind === "text").map((part) => part.text).join("\n\n");
+    return this.list
+      .filter((part) => part.kind === "text")
+      .map((part) => part.text)
+      .join("\n\n");
   }
 
   #block(block, isNew) {
@@ -29,7 +32,8 @@ export class Parts {
     else if (typeof block.text === "string") this.#text("text", block.text, isNew);
     else if (block.type === "reasoning" || block.type === "thinking") {
       this.#text("thought", block.reasoning ?? block.thinking ?? "", isNew);
-    } else if (/image|audio|video|file/.test(block.type)) this.list.push({ kind: "other", text: block.type.replace(/_.*/, "") });
+    } else if (/image|audio|video|file/.test(block.type))
+      this.list.push({ kind: "other", text: block.type.replace(/_.*/, "") });
   }
 
   // Chunks of one message are one text, unless something else came between them.

@@ -7,7 +7,13 @@ export class PartViews {
   #element;
   #onSettled;
   #views = [];
-  #waiting = h("p", { class: "waiting", "aria-label": "The answer is being written", role: "img" }, h("i"), h("i"), h("i"));
+  #waiting = h(
+    "p",
+    { class: "waiting", "aria-label": "The answer is being written", role: "img" },
+    h("i"),
+    h("i"),
+    h("i"),
+  );
 
   constructor(element, onSettled) {
     this.#element = element;

@@ -20,7 +20,7 @@ export function followEnd() {
   tell();
 }
 
-// Runs a task that changes what stands above; what is seen stays where it is. `anchor` is the element that must not move.
+// Runs a task that changes what stands above; what is seen stays where it is: `anchor`, or the first element seen.
 export async function keepPlace(task, anchor = firstSeen()) {
   const before = anchor?.getBoundingClientRect().top;
   await task();
@@ -65,12 +65,16 @@ const distance = () => {
 };
 
 let last = 0;
-$("scroll").addEventListener("scroll", () => {
-  const { scrollTop } = $("scroll");
-  if (distance() < NEAR) isFollowing = true;
-  else if (scrollTop < last) isFollowing = false; // only a reader scrolls up
-  last = scrollTop;
-  tell();
-}, { passive: true });
+$("scroll").addEventListener(
+  "scroll",
+  () => {
+    const { scrollTop } = $("scroll");
+    if (distance() < NEAR) isFollowing = true;
+    else if (scrollTop < last) isFollowing = false; // only a reader scrolls up
+    last = scrollTop;
+    tell();
+  },
+  { passive: true },
+);
 new ResizeObserver(followEnd).observe($("scroll"));
 $("newest").onclick = () => toEnd({ smoothly: true });

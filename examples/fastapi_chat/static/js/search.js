@@ -45,13 +45,17 @@ async function search() {
   const query = $("query").value.trim();
   const isWanted = /[\p{L}\p{N}]/u.test(query); // a query without a word finds nothing
   if (!isWanted) return show(false);
-  const [titles, matches] = await Promise.all([
-    api.chats({ title: query, limit: 8 }),
-    api.search(query),
-  ]);
+  const [titles, matches] = await Promise.all([api.chats({ title: query, limit: 8 }), api.search(query)]);
   if (query !== $("query").value.trim()) return;
   const nothing = titles.sessions.length + matches.length ? [] : [h("p", { class: "faint" }, "Nothing was found.")];
-  $("hits").replaceChildren(...section("Chats", titles.sessions.map((one) => title(one, query))), ...section("Messages", matches.map(message)), ...nothing);
+  $("hits").replaceChildren(
+    ...section(
+      "Chats",
+      titles.sessions.map((one) => title(one, query)),
+    ),
+    ...section("Messages", matches.map(message)),
+    ...nothing,
+  );
   show(true);
 }
 
@@ -62,12 +66,17 @@ function show(isShown) {
 }
 
 function section(name, items) {
-  return items.length ? [h("section", {}, h("h2", {}, name), h("ul", {}, ...items.map((one) => h("li", {}, one))))] : [];
+  return items.length
+    ? [h("section", {}, h("h2", {}, name), h("ul", {}, ...items.map((one) => h("li", {}, one))))]
+    : [];
 }
 
 function title({ session_id: id, title: text }, query) {
   const at = text.toLowerCase().indexOf(query.toLowerCase());
-  const cut = at < 0 ? [text] : [text.slice(0, at), h("mark", {}, text.slice(at, at + query.length)), text.slice(at + query.length)];
+  const cut =
+    at < 0
+      ? [text]
+      : [text.slice(0, at), h("mark", {}, text.slice(at, at + query.length)), text.slice(at + query.length)];
   return h("button", { type: "button", class: "hit", onclick: () => open(id) }, h("span", {}, ...cut));
 }
 
@@ -79,7 +88,12 @@ function message({ session_id: id, entry, text, spans }) {
   const chat = chats.get(id)?.title;
   const where = `${who}${chat ? ` in “${chat}”` : ""}`;
   const click = () => open(id, entry.seq, words);
-  return h("button", { type: "button", class: "hit", onclick: click }, h("small", { class: "clip" }, where), h("span", {}, ...cut));
+  return h(
+    "button",
+    { type: "button", class: "hit", onclick: click },
+    h("small", { class: "clip" }, where),
+    h("span", {}, ...cut),
+  );
 }
 
 // Marks words in an element, without touching what it holds.

@@ -10,7 +10,9 @@ let shortcuts = [];
 // `all` are {keys, label, run, isTyped}: "Mod+K", "Escape". Those that are typed mean nothing while one writes.
 export function setShortcuts(all) {
   shortcuts = all;
-  $("shortcuts-list").replaceChildren(...all.map(({ keys, label }) => h("div", {}, h("dt", {}, label), h("dd", {}, ...caps(keys)))));
+  $("shortcuts-list").replaceChildren(
+    ...all.map(({ keys, label }) => h("div", {}, h("dt", {}, label), h("dd", {}, ...caps(keys)))),
+  );
 }
 
 export const listShortcuts = () => $("shortcuts").showModal();
@@ -28,7 +30,13 @@ function pressed({ key, ctrlKey, metaKey, shiftKey, altKey }) {
 }
 
 document.addEventListener("keydown", (event) => {
-  if (event.isComposing || event.defaultPrevented || $("app").hidden || document.querySelector("dialog[open], [popover]:popover-open")) return;
+  if (
+    event.isComposing ||
+    event.defaultPrevented ||
+    $("app").hidden ||
+    document.querySelector("dialog[open], [popover]:popover-open")
+  )
+    return;
   const isWriting = event.target.matches("textarea, input");
   const found = shortcuts.find((one) => one.keys === pressed(event) && !(one.isTyped && isWriting));
   if (found && found.run(event) !== false) event.preventDefault();

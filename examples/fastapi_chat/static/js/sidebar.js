@@ -25,10 +25,14 @@ function draw() {
     found.get(name).push(item(info));
   }
   const names = [...found.keys()].sort((a, b) => (b === "Pinned") - (a === "Pinned"));
-  place($("chats"), names.map((name) => group(name, found.get(name))));
+  place(
+    $("chats"),
+    names.map((name) => group(name, found.get(name))),
+  );
   const isEmpty = found.size === 0;
   $("chats-state").hidden = !isEmpty;
-  if (isEmpty) $("chats-state").textContent = chats.showsArchive() ? "No chat is archived." : "Your chats will be listed here.";
+  if (isEmpty)
+    $("chats-state").textContent = chats.showsArchive() ? "No chat is archived." : "Your chats will be listed here.";
 }
 
 function group(name, elements) {
@@ -46,11 +50,18 @@ function item(info) {
   if (known?.signature === signature) return known.element;
   const element = known?.element ?? h("li");
   const title = info.title ?? "Untitled";
-  const link = h("a", { href: `#${encodeURIComponent(id)}`, title, "data-id": id }, h("span", { class: "clip" }, title));
+  const link = h(
+    "a",
+    { href: `#${encodeURIComponent(id)}`, title, "data-id": id },
+    h("span", { class: "clip" }, title),
+  );
   if (isRunning) link.append(h("span", { class: "running", role: "img", "aria-label": "An answer is being written" }));
   else if (info.pinned) link.append(icon("pin"));
   if (id === open) link.setAttribute("aria-current", "page");
-  const options = iconButton("more", `Options of “${title}”`, () => chatMenu(options, chats.get(id)), { "aria-haspopup": "menu", "aria-expanded": "false" });
+  const options = iconButton("more", `Options of “${title}”`, () => chatMenu(options, chats.get(id)), {
+    "aria-haspopup": "menu",
+    "aria-expanded": "false",
+  });
   const focused = element.contains(document.activeElement) ? document.activeElement.tagName : null;
   element.replaceChildren(link, options);
   if (focused) element.querySelector(focused)?.focus();
@@ -59,12 +70,15 @@ function item(info) {
 }
 
 // More chats come when the end of the list is nearly seen.
-const seen = new IntersectionObserver(async (entries) => {
-  if (!entries.some((one) => one.isIntersecting) || !chats.hasMore()) return;
-  await quietly(chats.readMore);
-  seen.unobserve($("chats-end"));
-  seen.observe($("chats-end")); // so that it is told again where it stays in sight
-}, { root: $("side-scroll"), rootMargin: "0px 0px 400px 0px" });
+const seen = new IntersectionObserver(
+  async (entries) => {
+    if (!entries.some((one) => one.isIntersecting) || !chats.hasMore()) return;
+    await quietly(chats.readMore);
+    seen.unobserve($("chats-end"));
+    seen.observe($("chats-end")); // so that it is told again where it stays in sight
+  },
+  { root: $("side-scroll"), rootMargin: "0px 0px 400px 0px" },
+);
 seen.observe($("chats-end"));
 
 $("archive").onclick = () => showArchive(!chats.showsArchive());
@@ -86,7 +100,8 @@ export function setSidebar(isShown) {
   if (isNarrow()) (isShown ? $("new") : $("side-open")).focus();
 }
 
-export const isShown = () => (isNarrow() ? $("app").classList.contains("drawer") : localStorage.getItem(WIDE) !== "hidden");
+export const isShown = () =>
+  isNarrow() ? $("app").classList.contains("drawer") : localStorage.getItem(WIDE) !== "hidden";
 export const toggleSidebar = () => setSidebar(!isShown());
 export const closeDrawer = () => isNarrow() && isShown() && setSidebar(false);
 

@@ -55,7 +55,10 @@ async function* read(body) {
 }
 
 function parse(block) {
-  const lines = block.split(/\r?\n/).map((line) => /^(\w+): ?(.*)$/.exec(line)).filter(Boolean);
+  const lines = block
+    .split(/\r?\n/)
+    .map((line) => /^(\w+): ?(.*)$/.exec(line))
+    .filter(Boolean);
   const of = (name) => lines.filter(([, field]) => field === name).map(([, , value]) => value);
   const data = of("data");
   return { id: of("id").at(-1), event: of("event").at(-1), data: data.length ? data.join("\n") : undefined };

@@ -14,7 +14,7 @@ const ENDINGS = {
 
 const NAMES = { question: "You", answer: "Answer", system: "System", error: "Damaged message" };
 
-// `actions` are what the buttons do: copy, edit, regenerate, rate, walk; `onSettled` is told what comes of a live answer.
+// `actions` are what the buttons do: copy, edit, regenerate, rate, walk. `onSettled` is told what comes of an answer.
 export class TurnView {
   #actions;
   #tell;
@@ -48,7 +48,8 @@ export class TurnView {
 
   update(turn) {
     if (turn.isAnswer) this.#parts.update(turn.parts.list, Boolean(turn.isLive));
-    else if (this.turn.text !== turn.text || !this.#shown) this.#body.replaceChildren(...questionNodes(turn.text, turn.kind));
+    else if (this.turn.text !== turn.text || !this.#shown)
+      this.#body.replaceChildren(...questionNodes(turn.text, turn.kind));
     const [ending] = ENDINGS[turn.status] ?? [];
     if (this.turn.isLive && ending) this.#tell(ending);
     this.turn = turn;
@@ -67,7 +68,11 @@ export class TurnView {
     const [text, label] = ENDINGS[this.turn.status] ?? [];
     this.#note.hidden = !text;
     if (!text) return this.#note.replaceChildren();
-    const again = h("button", { type: "button", class: "small", onclick: () => this.#actions.regenerate(this.turn) }, label);
+    const again = h(
+      "button",
+      { type: "button", class: "small", onclick: () => this.#actions.regenerate(this.turn) },
+      label,
+    );
     this.#note.replaceChildren(icon(this.turn.status === "stopped" ? "stop" : "warning"), h("span", {}, text), again);
   }
 
@@ -87,7 +92,8 @@ export class TurnView {
   }
 
   #questionButtons() {
-    const edit = this.turn.kind === "question" ? [this.#button("edit", "edit", "Edit", { class: "quiet square idle" })] : [];
+    const edit =
+      this.turn.kind === "question" ? [this.#button("edit", "edit", "Edit", { class: "quiet square idle" })] : [];
     return [this.#button("copy", "copy", "Copy"), ...edit];
   }
 
@@ -112,11 +118,22 @@ export class TurnView {
     const { index, branches } = siblings;
     const to = (step) => () => this.#actions.walk(this.turn, branches[index + step], step);
     const step = (name, label, by) => {
-      const properties = { "data-what": name, disabled: branches[index + by] === undefined, class: "quiet square idle" };
+      const properties = {
+        "data-what": name,
+        disabled: branches[index + by] === undefined,
+        class: "quiet square idle",
+      };
       return iconButton(name, label, to(by), properties);
     };
     const label = `Version ${index + 1} of ${branches.length}`;
-    const count = h("span", { class: "count" }, h("span", { class: "unseen" }, label), h("span", { "aria-hidden": "true" }, `${index + 1} / ${branches.length}`));
-    return [h("span", { class: "walker" }, step("previous", "Previous version", -1), count, step("next", "Next version", 1))];
+    const count = h(
+      "span",
+      { class: "count" },
+      h("span", { class: "unseen" }, label),
+      h("span", { "aria-hidden": "true" }, `${index + 1} / ${branches.length}`),
+    );
+    return [
+      h("span", { class: "walker" }, step("previous", "Previous version", -1), count, step("next", "Next version", 1)),
+    ];
   }
 }
