@@ -22,7 +22,7 @@ PROGRAMS = [name for name, page in PAGES.items() if any(not block.title for bloc
 FILES = [name for name, page in PAGES.items() if any(block.title for block in blocks_of(page))]
 BESIDE = {"testing.md": "fastapi.md"}
 """Pages whose files are to lie beside those of another page."""
-TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
+TESTED = {"backend.py", "main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
 _COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
 AGENTS = [
@@ -108,6 +108,19 @@ def test_the_applications_of_the_page_on_fastapi(
         assert [message.text for message in messages] == ["Hi", answer.text]
 
 
+def test_the_back_end_in_one_line(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat begins, its answer is followed to its end, and both are stored."""
+    write_files(DOCS / "fastapi.md", tmp_path)
+    monkeypatch.setenv("CHATMEM_URL", server)
+    monkeypatch.syspath_prepend(tmp_path)
+    with TestClient(importlib.import_module("backend").app, headers={"x-user": "alice"}) as client:
+        begun = client.post("/api/chats", json={"text": "Hi"}).json()
+        followed = client.get(f"/api/chats/{begun['session_id']}/answers/{begun['answer']}")
+        assert '"status":"complete"' in followed.text
+        entries = client.get(f"/api/chats/{begun['session_id']}/messages").json()["entries"]
+    assert [entry["message"]["content"] for entry in entries] == ["Lima is foggy today.", "Hi"]
+
+
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_pages_on_agents(server: str, tmp_path: Path, name: str) -> None:
     """Each script of such a page, run once more, goes on with the same conversation."""
@@ -125,7 +138,8 @@ def test_every_block_of_code_has_a_language() -> None:
     """So that none is left out here; and Python comes in no other spelling."""
     for name, text in TEXTS.items():
         kinds = re.findall(r"^ *```(.*)$", text, re.MULTILINE)[::2]
-        assert {kind.split()[0] if kind else "" for kind in kinds} <= {"python", "sh", "console", "text", "lua"}, name
+        known = {"python", "sh", "console", "text", "lua", "js"}
+        assert {kind.split()[0] if kind else "" for kind in kinds} <= known, name
 
 
 def test_commands_and_options_exist() -> None:

@@ -23,7 +23,7 @@ import chatmem
 import chatmem.sync
 from chatmem.embedded.server import default_folder
 from tests.chat_app import LONG, RECALL, ROOT, ChatApp, is_healthy, running
-from tests.chat_client import ChatClient, signed_in
+from tests.chat_client import ChatClient, signed_in, text_of
 from tests.servers import embedded, free_port, wait_until
 
 
@@ -47,13 +47,15 @@ async def user(app: ChatApp) -> AsyncIterator[ChatClient]:
 
 class TestTalking:
     async def test_an_answer_comes_in_parts_and_is_stored(self, user: ChatClient) -> None:
-        """What is streamed is what is then read; the chat is listed by its first words."""
+        """The parts add up to what is then read, which the last one has whole. The chat has a title."""
         begun = await user.new("Hi, my name is Alice.")
         parts = await user.chunks(begun)
         assert len(parts) > 3
         chat = begun["session_id"]
-        said = "".join(message["content"] for _, part in parts[:-1] for message in part["messages"])
-        assert await user.texts(chat) == ["Hi, my name is Alice.", said]
+        said = "".join(text_of(message) for _, part in parts[:-1] for message in part["messages"])
+        (whole,) = map(text_of, parts[-1][1]["messages"])
+        assert whole.startswith(said)
+        assert await user.texts(chat) == ["Hi, my name is Alice.", whole]
         assert await user.ask(chat, "What is my name?") == "Your name is Alice."
         assert await user.titles() == ["Hi, my name is Alice."]
 

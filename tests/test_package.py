@@ -64,7 +64,8 @@ def test_its_metadata(wheel: Path) -> None:
         "msgspec",
         "redis[hiredis]",
     ]
-    assert {"embedded", "cli", "upstash", "zstd", "demo", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+    extras = set(metadata.get_all("Provides-Extra", []))
+    assert {"embedded", "cli", "fastapi", "upstash", "zstd", "demo", "dev"} <= extras
     entry_points = archive.read(f"{folder}/entry_points.txt")
     assert b"chatmem = chatmem.cli:main" in entry_points
     assert b"[pytest11]\npytest_chatmem = pytest_chatmem\n" in entry_points

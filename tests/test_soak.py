@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests import answer_soak
 from tests.servers import debian_binary, run_server
 from tests.soak import Margins, Reading, soak, too_much
 
@@ -19,6 +20,13 @@ async def test_memory_files_and_connections_stay() -> None:
     assert len(readings) >= 2
     # so short a warm-up leaves room in the pool for synchronous callers, which may have 64 connections
     assert too_much(readings[0], readings[-1], Margins(files=64, connections=64)) == []
+
+
+async def test_answers_stay_flat() -> None:
+    """Another round of 200 answers at once, each with a reader, adds next to nothing."""
+    with run_server(debian_binary()) as url:
+        readings = await answer_soak.soak(url, 0.1, 1, pause=0.02)
+    assert too_much(readings[0], readings[-1], Margins()) == []
 
 
 def test_growth_is_seen() -> None:

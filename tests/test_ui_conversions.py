@@ -397,10 +397,10 @@ class TestAGUI:
 
     def test_a_snapshot_of_pages(self) -> None:
         """The oldest page first, with the cursor of the next older one."""
-        old = Page([entry(2, HumanMessage("?", id="q"))], next=2)
-        new = Page([entry(3, AIMessage("So.", id="a"))], next=3)
+        new = Page([entry(4, AIMessage("So.", id="a")), entry(3, HumanMessage("?", id="q"))], next=3)
+        old = Page([entry(2, AIMessage("Hello!", id="h"))], next=2)
         event = sent(ag_ui.snapshot(new, old))
-        assert (event["type"], [one["id"] for one in event["messages"]]) == ("MESSAGES_SNAPSHOT", ["q", "a"])
+        assert (event["type"], [one["id"] for one in event["messages"]]) == ("MESSAGES_SNAPSHOT", ["h", "q", "a"])
         assert event["metadata"] == {"chatmem": {"next": 2}}
         assert sent(ag_ui.snapshot(Page([], next=None)))["metadata"] == {"chatmem": {"next": None}}
 

@@ -6,13 +6,18 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from langchain.agents import create_agent
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+import chatmem
 from chatmem.model import AnswerStatus, Chunk, Entry, Page
 from chatmem.ui import ag_ui, ai_sdk
+from tests.scripted import Scripted, asking, weather
+from tests.test_answer_streams import STREAMS as PROVIDERS
 from tests.ui.answers import AGENT, answers, chunked, finished, following, piece
 from tests.ui.node import Frontends
 
@@ -256,3 +261,50 @@ class TestAGUI:
         read = await self.run(frontends, None, snapshot=ag_ui.snapshot(page))
         assert read["types"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "RUN_FINISHED"]
         assert [one["content"] for one in read["messages"]] == ["Welcome!"]
+
+
+@pytest.fixture
+async def history(url: str, prefix: str) -> AsyncIterator[chatmem.History]:
+    async with chatmem.connect(url, prefix=prefix, ttl=600) as memory:
+        yield memory.history("s")
+
+
+class TestStoredAnswers:
+    """From `History.answer` over `follow` to the front ends' packages."""
+
+    @pytest.mark.parametrize("provider", PROVIDERS)
+    async def test_what_providers_stream(self, history: chatmem.History, frontends: Frontends, provider: str) -> None:
+        """Read live, late and from the store, it is the same in each front end."""
+        bodies: list[str] = []
+
+        async def read() -> None:
+            bodies.append(await body(ai_sdk.stream(history.follow("a"), answer_id="a")))
+            bodies.append(await body(ag_ui.stream(history.follow("a"), "t", "r")))
+
+        async with anyio.create_task_group() as tasks, history.answer(HumanMessage("?", id="q"), id="a") as draft:
+            tasks.start_soon(read)
+            for part in PROVIDERS[provider]:
+                await draft.write(part)
+                await anyio.sleep(0.03)
+        await read()
+        stored = (await history.messages())[1:]
+        for sent in bodies[::2]:
+            for version in (5, 6, 7):
+                seen = frontends.run("read", version=version, body=sent, headers=ai_sdk.HEADERS)
+                assert (seen["errors"], [plain(seen["last"])]) == ([], ai_sdk.from_messages(stored))
+        for sent in bodies[1::2]:
+            seen = frontends.run("agent", body=sent, headers=ag_ui.HEADERS, messages=[], threadId="t")
+            assert (seen["thrown"], seen["messages"]) == (None, ag_ui.from_messages(stored))
+
+    async def test_an_agent(self, history: chatmem.History, frontends: Frontends) -> None:
+        """What `create_agent` streams: a call, the tool's result, an answer."""
+        agent = create_agent(Scripted(script=[asking("Lima"), AIMessage("Fine.")]), [weather])
+        asked: Any = {"messages": [HumanMessage("How is Lima?")]}
+        async with history.answer(id="a") as draft:
+            async for part in agent.astream(asked, stream_mode="messages"):
+                await draft.write(part)
+        sent = await body(ai_sdk.stream(history.follow("a")))
+        seen = frontends.run("read", version=7, body=sent, headers=ai_sdk.HEADERS)
+        assert [plain(seen["last"])] == ai_sdk.from_messages(await history.messages())
+        assert [part["type"] for part in seen["last"]["parts"]] == ["step-start", "tool-weather", "step-start", "text"]
+        assert seen["last"]["parts"][1]["output"] == "fine in Lima"

@@ -50,7 +50,7 @@ def _to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
         archived=marks.archived,
         pinned=marks.pinned,
         tags=marks.tags,
-        revision=_revision(title, metadata, answer.marks),
+        revision=_revision(title, metadata, answer.marks or None),
         answers=answers_in(answer.answers or b""),
     )
 

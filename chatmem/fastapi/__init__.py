@@ -3,6 +3,6 @@
 from chatmem.extras import needed
 
 with needed("chatmem.fastapi needs", "fastapi", "fastapi"):
-    from chatmem.fastapi.router import router
+    from chatmem.fastapi.routing import router
 
 __all__ = ["router"]

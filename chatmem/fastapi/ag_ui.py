@@ -15,14 +15,13 @@ from chatmem.fastapi import front_ends
 from chatmem.fastapi.answers import ask, ask_again, begin_chat, named
 from chatmem.fastapi.bound import Bound, Here
 from chatmem.fastapi.errors import STREAM_RESPONSES, ChatProblem, Route, malformed
+from chatmem.fastapi.limits import SessionId
 from chatmem.fastapi.streams import Events
 from chatmem.history import History
 from chatmem.model import SessionInfo
 from chatmem.ui import ag_ui
 
 router = APIRouter(route_class=Route, tags=["AG-UI"])
-
-_Id = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class RunInput(BaseModel):
@@ -36,8 +35,8 @@ class RunInput(BaseModel):
         tools: must be empty: tools run on the server.
     """
 
-    thread_id: Annotated[_Id, Field(alias="threadId")]
-    run_id: Annotated[_Id, Field(alias="runId")]
+    thread_id: Annotated[SessionId, Field(alias="threadId")]
+    run_id: Annotated[str, Field(alias="runId", min_length=1, max_length=200)]
     messages: list[dict[str, Any]]
     tools: list[dict[str, Any]] = Field(default_factory=list)
 

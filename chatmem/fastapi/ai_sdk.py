@@ -16,15 +16,13 @@ from chatmem.errors import NotFoundError
 from chatmem.fastapi import front_ends
 from chatmem.fastapi.answers import Begun, ask, ask_again, begin_chat
 from chatmem.fastapi.bound import Bound, Here, HistoryOf, existing
-from chatmem.fastapi.errors import RESPONSES, STREAM_RESPONSES, ChatProblem, NothingToStreamError, Route
-from chatmem.fastapi.limits import Limit, Position
+from chatmem.fastapi.errors import NOTHING, RESPONSES, STREAM_RESPONSES, ChatProblem, NothingToStreamError, Route
+from chatmem.fastapi.limits import Limit, Position, SessionId
 from chatmem.fastapi.streams import Events
 from chatmem.history import History
 from chatmem.ui import ai_sdk
 
 router = APIRouter(route_class=Route, prefix="/ai-sdk/chat", tags=["AI SDK"])
-
-_STREAM: dict[str, Any] = {"response_class": EventSourceResponse, "responses": STREAM_RESPONSES}
 
 
 class UIRequest(BaseModel):
@@ -37,7 +35,7 @@ class UIRequest(BaseModel):
         message_id: the question that is edited, or the answer that is asked for anew.
     """
 
-    id: Annotated[str, Field(min_length=1, max_length=200)]
+    id: SessionId
     messages: list[dict[str, Any]]
     trigger: Literal["submit-message", "regenerate-message"] = "submit-message"
     message_id: Annotated[str | None, Field(alias="messageId", min_length=1)] = None
@@ -89,14 +87,14 @@ def _error(problem: ChatProblem) -> dict[str, Any]:
     return {"type": "error", "errorText": problem.detail}
 
 
-@router.post("", **_STREAM)
+@router.post("", response_class=EventSourceResponse, responses=STREAM_RESPONSES)
 async def ai_sdk_send(stream: Annotated[AsyncIterator[str], Depends(_sent)]) -> Events:
     """Answer what `useChat` sends: a question, an edited one (`messageId`), or an answer anew. Edits begin branches."""
     async for event in front_ends.events(stream, _error):
         yield event
 
 
-@router.get("/{session_id}/stream", **_STREAM)
+@router.get("/{session_id}/stream", response_class=EventSourceResponse, responses=STREAM_RESPONSES | NOTHING)
 async def ai_sdk_resume(stream: Annotated[AsyncIterator[str], Depends(_resumed)]) -> Events:
     """Stream the answer that is being written, from its beginning; 204 if there is none."""
     async for event in front_ends.events(stream, _error):

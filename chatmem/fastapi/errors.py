@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeAlias
 
 from fastapi import HTTPException, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -147,6 +147,7 @@ def _limited(receive: Receive) -> Receive:
     return receive_some
 
 
+Responses: TypeAlias = dict[int | str, dict[str, Any]]
 _SCHEMA = {"$ref": f"#/components/schemas/{ChatProblem.__name__}"}
 _DESCRIPTIONS = {
     404: "There is no such chat or message, or it is another user's",
@@ -156,12 +157,11 @@ _DESCRIPTIONS = {
     500: "Something that is stored cannot be read",
     503: "Redis does not answer: repeat the request after the seconds that `Retry-After` says",
 }
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": about, "model": ChatProblem} for status, about in _DESCRIPTIONS.items()
-}
+RESPONSES: Responses = {status: {"description": about, "model": ChatProblem} for status, about in _DESCRIPTIONS.items()}
 """What routes can answer besides their result, for OpenAPI."""
-STREAM_RESPONSES: dict[int | str, dict[str, Any]] = {
+STREAM_RESPONSES: Responses = {
     status: {"description": about, "content": {"application/json": {"schema": _SCHEMA}}}
     for status, about in _DESCRIPTIONS.items()
 }
 """The same for streams, for which FastAPI would take errors for events."""
+NOTHING: Responses = {204: {"description": "There is nothing to stream"}}

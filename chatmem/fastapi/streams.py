@@ -13,9 +13,11 @@ from pydantic import BaseModel, TypeAdapter
 from chatmem.errors import ChatMemError, NotFoundError
 from chatmem.fastapi.bound import Here, HistoryOf, OpenChat, existing
 from chatmem.fastapi.errors import (
+    NOTHING,
     RESPONSES,
     STREAM_RESPONSES,
     NothingToStreamError,
+    Responses,
     Route,
     arguments_checked,
     refused_for,
@@ -46,10 +48,10 @@ class Stopped(BaseModel):
     stopped: bool
 
 
-def _streaming(item: type) -> dict[str, Any]:
+def _streaming(item: type, more: Responses | None = None) -> dict[str, Any]:
     """Return the options of a route whose events carry items of this type."""
     about = {"description": "Server-sent events: each `data` is one of these, as JSON", "model": item}
-    return {"response_class": EventSourceResponse, "responses": {**STREAM_RESPONSES, 200: about}}
+    return {"response_class": EventSourceResponse, "responses": STREAM_RESPONSES | {200: about} | (more or {})}
 
 
 async def _events(items: AsyncIterator[T], kind: type[T], id_of: Callable[[T], str]) -> Events:
@@ -99,7 +101,7 @@ async def _list_changes(
         yield changes
 
 
-@router.get("/chats/{session_id}/answers/{answer}", **_streaming(Chunk))
+@router.get("/chats/{session_id}/answers/{answer}", **_streaming(Chunk, NOTHING))
 async def follow_answer(chunks: Annotated[AsyncIterator[Chunk], Depends(_chunks)]) -> Events:
     """Follow an answer from its beginning, or from behind the cursor `after`, to its end.
 

@@ -10,16 +10,7 @@ from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from chatmem import scripts
 from chatmem.scripts import Command
-from chatmem.scripts.answers import (
-    Branches,
-    Ends,
-    Found,
-    Info,
-    News,
-    Page,
-    Summary,
-    UserNews,
-)
+from chatmem.scripts.answers import Branches, Ends, Found, Info, News, Page, Summary, UserNews
 
 T = TypeVar("T")
 

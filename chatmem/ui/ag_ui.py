@@ -75,9 +75,9 @@ def snapshot(*pages: Page) -> dict[str, Any]:
     that it shows, too. `metadata.chatmem.next` is the cursor of the next older page, or None.
 
     Args:
-        pages: what `page` returned, the newest one first, as they were read with `before`.
+        pages: what `page` returned, in the order in which they were read with `before`.
     """
-    entries = [entry for page in reversed(pages) for entry in page.entries]
+    entries = sorted((entry for page in pages for entry in page.entries), key=lambda entry: entry.seq)
     next_page = pages[-1].next if pages else None
     return {
         "type": "MESSAGES_SNAPSHOT",

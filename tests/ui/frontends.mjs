@@ -8,7 +8,7 @@ console.warn = console.info = console.log = (...words) => warnings.push(words.jo
 
 const sdks = new Map();
 async function sdk(version) {
-  if (!sdks.has(version)) sdks.set(version, await import(`ai${version}`));
+  if (!sdks.has(version)) sdks.set(version, await import(version === 7 ? "ai" : `ai${version}`));
   return sdks.get(version);
 }
 

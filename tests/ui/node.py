@@ -18,7 +18,8 @@ import platformdirs
 from tests.servers import AbsentError
 
 HERE = Path(__file__).parent
-_FILES = ("package.json", "package-lock.json", "frontends.mjs")
+_PAGE = tuple(f"page/{path.name}" for path in sorted((HERE / "page").iterdir()))
+_FILES = ("package.json", "package-lock.json", "frontends.mjs", *_PAGE)
 
 
 class Frontends:
@@ -64,22 +65,40 @@ def running() -> Iterator[Frontends]:
 
 
 def installed() -> Path:
-    """Return a folder with the packages: outside of the repository, and one for each set of versions.
+    """Return a folder with the packages: outside of the repository, and one for each set of versions and pages.
 
     Raises:
         AbsentError: see `running`.
     """
     texts = [(HERE / name).read_bytes() for name in _FILES]
     folder = platformdirs.user_cache_path("chatmem-tests") / hashlib.sha256(b"".join(texts)).hexdigest()[:16]
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "page").mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # test processes install once
         if not (folder / "done").exists():
             for name in _FILES:
-                shutil.copy(HERE / name, folder)
-            command = [str(shutil.which("npm")), "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-            done = subprocess.run(command, cwd=folder, env={**os.environ, "CI": "1"}, capture_output=True, text=True)
-            if done.returncode:
-                raise AbsentError(f"npm ci failed: {done.stderr[-500:]}")
+                shutil.copy(HERE / name, folder / name)
+            _npm(folder, "ci", "--ignore-scripts", "--no-audit", "--no-fund")
             (folder / "done").touch()
     return folder
+
+
+def built() -> Path:
+    """Return a folder with the pages, as Vite builds them.
+
+    Raises:
+        AbsentError: see `running`.
+    """
+    folder = installed()
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "dist").exists():
+            _npm(folder, "exec", "--", "vite", "build", "page", "--logLevel", "error")
+    return folder / "dist"
+
+
+def _npm(folder: Path, *arguments: str) -> None:
+    command = [str(shutil.which("npm")), *arguments]
+    done = subprocess.run(command, cwd=folder, env={**os.environ, "CI": "1"}, capture_output=True, text=True)
+    if done.returncode:
+        raise AbsentError(f"npm {arguments[0]} failed: {done.stderr[-500:]}")
