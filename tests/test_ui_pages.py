@@ -14,9 +14,9 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
+from tests.browser.conftest import browser
 from tests.chat_app import ROOT
 from tests.servers import embedded, free_port, wait_until
-from tests.test_browser import browser
 from tests.ui.server import WORDS
 
 __all__ = ["browser"]  # the fixture
