@@ -22,7 +22,7 @@ from tests.ui.answers import AGENT, answers, chunked, finished, following, piece
 from tests.ui.node import Frontends
 
 VERSIONS = pytest.mark.parametrize("version", [5, 6, 7])
-with_frontends = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+with_frontends = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def body(events: AsyncIterator[str]) -> str:
