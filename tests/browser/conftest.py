@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import uuid
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page
 
 from tests.browser.steps import open_page
 from tests.chat_app import ChatApp, running
+from tests.chromium import chromium
 from tests.servers import embedded
-
-expect.set_options(timeout=20_000)
 
 _VIOLATIONS = "addEventListener('securitypolicyviolation', ({violatedDirective: what}) => console.error('CSP ' + what))"
 
@@ -27,16 +24,8 @@ def app() -> Iterator[ChatApp]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, or another on the path. Playwright keeps an event loop, so it ends with these tests."""
-    binary = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if binary is None:
-        if os.environ.get("CI"):
-            pytest.fail("apt-get install chromium")
-        pytest.skip("no browser: apt-get install chromium")
-    with sync_playwright() as playwright:
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        with playwright.chromium.launch(executable_path=binary, args=arguments) as browser:
-            yield browser
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

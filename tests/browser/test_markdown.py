@@ -65,8 +65,7 @@ def test_hostile_markdown(app: ChatApp, user: str, page: Page) -> None:
     page.on("request", lambda request: loaded.append(request.url))
     store(app.url, user, f"{user} 1", HumanMessage(HOSTILE), AIMessage(HOSTILE))
     open_chat(page, f"{user} 1")
-    talk(page, HOSTILE)  # the model repeats it, so it is hostile while it grows
-    talk(page, RECALL)
+    talk(page, RECALL)  # the model repeats what was said, so it is hostile while it grows
     page.get_by_label("Search all chats").fill("onerror")
     expect(page.locator("#hits mark").first).to_be_visible()
     found = page.evaluate(
