@@ -91,6 +91,13 @@ class TestOthers:
             assert (answer.status_code, answer.json()) == (401, {"detail": "Who are you?"})
         assert (await client.http.post("/chats", json={"text": "x"})).status_code == 401
 
+    async def test_a_memory_that_is_none(self) -> None:
+        app = FastAPI()
+        app.include_router(router(lambda: None, user=user_of, model=echo))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://site") as http:
+            with pytest.raises(ValueError, match="memory= must return a ChatMemory"):
+                await http.get("/chats/x", headers={"x-user": "alice"})
+
     @pytest.mark.parametrize("name", [None, "", 7])
     async def test_a_user_that_is_none(self, site: Site, name: Any) -> None:
         """An application that names nobody by mistake opens no chat: that would be everybody's."""

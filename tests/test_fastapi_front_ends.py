@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -12,8 +12,7 @@ import pytest
 
 from tests.chat_client import ChatClient
 from tests.fastapi_site import NO_CHAT, Site, endless, opened
-from tests.servers import AbsentError
-from tests.ui import node
+from tests.ui.node import Frontends
 
 VERSIONS = (5, 6, 7)
 """of the package `ai`"""
@@ -30,15 +29,6 @@ async def alice(site: Site) -> ChatClient:
     return await site.client()
 
 
-@pytest.fixture(scope="module")
-def frontends() -> Iterator[node.Frontends]:
-    try:
-        with node.running() as frontends:
-            yield frontends
-    except AbsentError as absent:
-        pytest.skip(str(absent))
-
-
 def says(text: str, message_id: str = "") -> dict[str, Any]:
     """Return a user's `UIMessage`."""
     return {"id": message_id or str(uuid.uuid4()), "role": "user", "parts": [{"type": "text", "text": text}]}
@@ -52,7 +42,7 @@ async def use_chat(client: ChatClient, chat: str, *messages: Any, **more: Any) -
 
 class TestAISDK:
     @pytest.mark.parametrize("version", VERSIONS)
-    async def test_an_answer(self, alice: ChatClient, frontends: node.Frontends, version: int) -> None:
+    async def test_an_answer(self, alice: ChatClient, frontends: Frontends, version: int) -> None:
         """The SDK reads one message, which is the one that is stored; the client chose the chat's id."""
         chat, question = str(uuid.uuid4()), says("Hi")
         answer = await use_chat(alice, chat, question)
@@ -138,7 +128,7 @@ class TestAISDK:
         assert (missing.status_code, missing.json()) == (404, NO_CHAT)
 
     @pytest.mark.parametrize("version", VERSIONS)
-    async def test_resume(self, site: Site, frontends: node.Frontends, version: int) -> None:
+    async def test_resume(self, site: Site, frontends: Frontends, version: int) -> None:
         """An answer that is written is read from its beginning; when none is, there is a 204."""
         client = await site.client(endless)
         begun = await client.new()
@@ -202,7 +192,7 @@ def asks(text: str, message_id: str = "") -> dict[str, Any]:
     return {"id": message_id or str(uuid.uuid4()), "role": "user", "content": text}
 
 
-def read_by(frontends: node.Frontends, answer: httpx.Response, thread: str, *messages: Any) -> Any:
+def read_by(frontends: Frontends, answer: httpx.Response, thread: str, *messages: Any) -> Any:
     """Return what an `HttpAgent` with these messages reads."""
     assert answer.status_code == 200, answer.text
     headers = dict(answer.headers)
@@ -210,7 +200,7 @@ def read_by(frontends: node.Frontends, answer: httpx.Response, thread: str, *mes
 
 
 class TestAGUI:
-    async def test_a_run(self, alice: ChatClient, frontends: node.Frontends) -> None:
+    async def test_a_run(self, alice: ChatClient, frontends: Frontends) -> None:
         """The agent has the answer that is stored; the thread is the chat."""
         thread, question = str(uuid.uuid4()), asks("Hi")
         agent = read_by(frontends, await run(alice, thread, question), thread, question)
@@ -229,7 +219,7 @@ class TestAGUI:
         assert "RUN_FINISHED" in (await run(alice, thread, question, runId="r2")).text
         assert (await alice.page(thread))["entries"][0]["siblings"]["index"] == 1
 
-    async def test_an_edited_question(self, alice: ChatClient, frontends: node.Frontends) -> None:
+    async def test_an_edited_question(self, alice: ChatClient, frontends: Frontends) -> None:
         """It begins a branch, and the agent is shown what the chat is now."""
         thread, question = str(uuid.uuid4()), asks("Fog?")
         await run(alice, thread, question)
@@ -238,7 +228,7 @@ class TestAGUI:
         assert [one["content"] for one in agent["messages"]] == ["Sun?", " 1 messages, the last: Sun?"]
         assert await alice.texts(thread) == ["Sun?", " 1 messages, the last: Sun?"]
 
-    async def test_a_run_without_messages(self, alice: ChatClient, frontends: node.Frontends) -> None:
+    async def test_a_run_without_messages(self, alice: ChatClient, frontends: Frontends) -> None:
         """It shows the chat, as after a reload."""
         thread = await alice.started("Hi")
         agent = read_by(frontends, await run(alice, thread), thread)

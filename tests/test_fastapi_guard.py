@@ -84,7 +84,7 @@ class TestNames:
     def test_another_name(self, http: httpx.Client, host: str) -> None:
         """A name that somebody let point here reads nothing, not even the page."""
         new(http, "Secret plans")
-        for path in ("/", "/me", "/chats", "/static/app.js", "/healthz", "/nothing"):
+        for path in ("/", "/me", "/chats", "/static/js/main.js", "/healthz", "/nothing"):
             answer = http.get(path, headers={"host": host})
             assert answer.status_code == 400
             assert "ecret" not in answer.text
@@ -165,7 +165,7 @@ class TestOrigins:
         headers = {"origin": app.address, "sec-fetch-site": "same-origin"}
         assert http.post("/chats", json={"text": "x"}, headers=headers).status_code == 201
 
-    @pytest.mark.parametrize("path", ["/", "/chats", "/static/app.js", "/nothing"])
+    @pytest.mark.parametrize("path", ["/", "/chats", "/static/js/main.js", "/nothing"])
     def test_headers(self, http: httpx.Client, path: str) -> None:
         """Scripts only from here, no frame around it, types as they are said."""
         headers = http.get(path).headers

@@ -324,5 +324,9 @@ class TestModels:
             router(site.memory, user=user_of, model=checkpointed)
         with pytest.raises(ValueError, match=r"^user must be"):
             router(site.memory, user="alice", model=echo)  # type: ignore[arg-type]
+        options: dict[str, Any] = {"tokens": 0, "system": 7, "title": "Chat"}
+        for name, wrong in options.items():
+            with pytest.raises(ValueError, match=f"^{name} must be"):
+                router(site.memory, user=user_of, model=echo, **{name: wrong})
         with pytest.raises(ValueError, match=r"^memory must be"):
             router("redis://localhost", user=user_of, model=echo)  # type: ignore[arg-type]

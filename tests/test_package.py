@@ -104,7 +104,7 @@ def test_it_serves_the_demo(wheel: Path, tmp_path: Path, url: str) -> None:
             assert demo.stdout is not None
             assert demo.stdout.readline().startswith(str(tmp_path / "site" / "chatmem" / "examples"))
             address = demo.stdout.readline().split()[0]
-            for path in ("/", "/static/app.js", "/healthz"):
+            for path in ("/", "/static/js/main.js", "/healthz"):
                 assert httpx.get(address + path, trust_env=False).status_code == 200
         finally:
             demo.kill()

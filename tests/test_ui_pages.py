@@ -15,11 +15,9 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
 from tests.chat_app import ROOT
+from tests.chromium import chromium
 from tests.servers import embedded, free_port, wait_until
-from tests.test_browser import browser
 from tests.ui.server import WORDS
-
-__all__ = ["browser"]  # the fixture
 
 LAST = f"word1-{WORDS - 1} "
 CALL = '{"city":"Lima"}'
@@ -51,6 +49,12 @@ class Site:
         """Return the texts of a chat's messages, oldest first."""
         page = httpx.get(f"{self.address}/api/chats/{chat}/messages", trust_env=False).raise_for_status().json()
         return [entry["message"]["content"] for entry in reversed(page["entries"])]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -28,13 +28,16 @@ class Bound:
         return self.memory.history(session_id, user=self.user)
 
 
+_KEY = "chatmem.fastapi"
+
+
 def bind(request: Request, bound: Bound) -> None:
     """Keep it for the dependencies below."""
-    request.state.chatmem = bound
+    request.scope[_KEY] = bound
 
 
 def _bound(request: Request) -> Bound:
-    bound: Bound = request.state.chatmem
+    bound: Bound = request.scope[_KEY]
     return bound
 
 

@@ -16,7 +16,7 @@ class Options:
 
     model: Model
     system: str | None
-    tokens: int
+    tokens: int | None
     title: Callable[[str], str]
 
 
