@@ -20,7 +20,7 @@ AGENTS_TESTS = [
     f"tests/test_{name}.py"
     for name in (
         *("agent_framework", "chatkit", "docs", "docs_types", "extras", "kill", "langgraph", "middleware"),
-        *("openai_agents", "pydantic_ai", "pydantic_store"),
+        *("openai_agents", "pydantic_ai", "pydantic_store", "pydantic_store_endpoints", "pydantic_store_twin"),
     )
 ]
 

@@ -161,7 +161,8 @@ class TornSessionError(CorruptRecordError):
             "other": the messages are not those of the session's state;
             "owner": the session's owner is unknown;
             "keys": the used idempotency keys are unknown;
-            "type": a key holds data that chatmem did not write.
+            "type": a key holds data that chatmem did not write;
+            "record": the record of a pydantic-ai conversation is missing. Its messages are there.
     """
 
     def __init__(self, message: str, *, reason: str = "", session: str | None = None, key: str | None = None) -> None:

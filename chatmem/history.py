@@ -20,7 +20,7 @@ from chatmem.core.telemetry import observed
 from chatmem.core.writer import Writer
 from chatmem.core.writing import Writes
 from chatmem.deprecated import renamed_argument
-from chatmem.errors import ConflictError, NotFoundError, UnavailableError
+from chatmem.errors import ConflictError, CorruptRecordError, NotFoundError, UnavailableError
 from chatmem.model import Entry
 from chatmem.scripts.calls import Part
 from chatmem.transports.base import Transport
@@ -105,9 +105,7 @@ class History(Reads, Writes, Branching, Annotating, Answering):
         sealer = self._session.sealer
         if sealer is None:
             raise ValueError("reencrypt needs keys: connect with encryption=chatmem.KeyRing(...)")
-        info = await self.info()
-        if info.title is not None or info.metadata:
-            await self.update(title=info.title, metadata=info.metadata or None)
+        await self._reencrypt_info()
         count, after, more, left = 0, -1, True, set[int]()
         while more:
             part = await self._reader.slice(after, None, ENTRIES_PER_CALL, newest=False, all_branches=True)
@@ -131,6 +129,18 @@ class History(Reads, Writes, Branching, Annotating, Answering):
             with suppress(ConflictError):  # somebody else has stored another one
                 await self.summarize(up_to=summary.up_to, summary=summary.messages)
         return count
+
+    async def _reencrypt_info(self) -> None:
+        while True:
+            info = await self.info()
+            if info.title is None and not info.metadata and not info.revision:
+                return
+            with suppress(ConflictError):  # somebody else has updated: read again
+                try:
+                    await self.update(title=info.title, metadata={}, merge=True, expected_revision=info.revision)
+                except CorruptRecordError:  # metadata that cannot be read stays as it is
+                    await self.update(title=info.title, expected_revision=info.revision)
+                return
 
     async def _reencrypt_annotations(self, part: Slice) -> None:
         for entry, text in zip(part.entries, part.page.annotations, strict=bool(part.page.annotations)):

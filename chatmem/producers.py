@@ -60,7 +60,8 @@ class Producers:
         if not isinstance(produce, AsyncIterable) and not callable(produce):
             raise ValueError("produce must be an async iterable of chunks, or a function `async def produce(draft)`")
         draft = history.answer(*messages, id=id, alone=alone, expected_version=expected_version, lease=lease)
-        begun = asyncio.get_running_loop().create_future()
+        begun: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        begun.add_done_callback(lambda done: done.cancelled() or done.exception())  # its caller may be gone
         task = asyncio.create_task(_run(draft, produce, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

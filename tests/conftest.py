@@ -8,10 +8,12 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from datetime import timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 import redis
+import trustme
 from hypothesis import HealthCheck, settings
 
 import chatmem
@@ -29,9 +31,22 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # run in the background: 
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with one authority, which signs nothing."""
+    file = tmp_path_factory.mktemp("authority") / "ca.pem"
+    trustme.CA().cert_pem.write_to_path(file)
+    return file
+
+
 @pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test talks to the server that the developer's own variables name."""
+def no_environment(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test talks to the server that the developer's own variables name.
+
+    On all servers, tests trust no authorities of the machine: to load them takes each connection 40 ms.
+    """
+    if "server_url" in request.fixturenames:
+        monkeypatch.setenv("SSL_CERT_FILE", str(request.getfixturevalue("authority")))
     for name in ("CHATMEM_URL", "CHATMEM_PREFIX", "UPSTASH_REDIS_REST_URL", "UPSTASH_REDIS_REST_TOKEN"):
         monkeypatch.delenv(name, raising=False)
 
@@ -79,24 +94,36 @@ def check_ttls(raw: redis.Redis, prefix: str) -> None:
     """Fail where a session with a TTL has a key without one, or keys that expire apart; then remove all keys."""
     deadlines: dict[bytes, set[int]] = {}
     keys = list(raw.scan_iter(f"{prefix}*", count=1000))
+    pipeline: Any = raw.pipeline(transaction=False)
     for key in keys:
-        left = raw.pttl(key)
+        pipeline.pttl(key)
+    for key in keys:
+        pipeline.unlink(key)
+    for key, left in zip(keys, pipeline.execute(), strict=False):
         if key.startswith(f"{prefix}-forever".encode()):
             continue
         assert left >= 0, f"{key!r} was left without a TTL"
         deadlines.setdefault(key[:-2], set()).add(left // 1000)
-    for key in keys:
-        raw.unlink(key)
     for session, seconds in deadlines.items():
         assert max(seconds) - min(seconds) <= 1, f"{session!r} expires in parts"
 
 
+@pytest.fixture(scope="session")
+def clients() -> Iterator[dict[str, redis.Redis]]:
+    """Plain clients by URL. To make one for a cluster or over TLS takes longer than most tests."""
+    made: dict[str, redis.Redis] = {}
+    yield made
+    for client in made.values():
+        client.close()
+
+
 @pytest.fixture
-def raw(server_url: str, prefix: str) -> Iterator[redis.Redis]:
+def raw(server_url: str, prefix: str, clients: dict[str, redis.Redis]) -> Iterator[redis.Redis]:
     """A plain client of the same server; after the test it checks every key's TTL."""
-    with client_of(server_url) as client:
-        yield client
-        check_ttls(client, prefix)
+    if server_url not in clients or server_url.startswith("embedded://"):  # that server ends when nobody uses it
+        clients[server_url] = client_of(server_url)
+    yield clients[server_url]
+    check_ttls(clients[server_url], prefix)
 
 
 class Connect(Protocol):

@@ -208,9 +208,22 @@ def framework_by_call(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[s
 
 
 def _framework(memory: chatmem.ChatMemory, *, by_call: bool) -> Callable[[str], Awaitable[str]]:
-    from agent_framework import Agent, AgentSession, Content, Message, tool
+    from agent_framework import AgentSession
 
     from chatmem.agent_framework import ChatmemHistoryProvider
+
+    provider = ChatmemHistoryProvider(memory)
+    made = _framework_agent(context_providers=[provider], require_per_service_call_history_persistence=by_call)
+
+    async def turn(text: str) -> str:
+        return str((await made.run(text, session=AgentSession(session_id=SESSION))).text)
+
+    return turn
+
+
+def _framework_agent(**options: Any) -> Any:
+    from agent_framework import Agent, Content, Message, tool
+
     from tests.framework_client import OfflineClient
 
     def remembering(messages: Sequence[Message]) -> list[Content]:
@@ -221,15 +234,35 @@ def _framework(memory: chatmem.ChatMemory, *, by_call: bool) -> Callable[[str], 
         text = answer([one.text for one in messages if one.role == "user"], calls, results)
         return [Content.from_text(text) if text else Content.from_function_call("c", "wait", arguments="{}")]
 
-    made = Agent(
-        OfflineClient(remembering, None),
-        tools=[tool(wait)],
-        context_providers=[ChatmemHistoryProvider(memory)],
-        require_per_service_call_history_persistence=by_call,
-    )
+    return Agent(OfflineClient(remembering, None), tools=[tool(wait)], **options)
+
+
+def ag_ui(memory: chatmem.ChatMemory) -> Callable[[str], Awaitable[str]]:
+    """Have a browser that knows nothing ask for the thread, and send all of it back with what the user says."""
+    from uuid import uuid4
+
+    from agent_framework_ag_ui import add_agent_framework_fastapi_endpoint
+    from fastapi import FastAPI
+    from httpx import ASGITransport, AsyncClient
+
+    from chatmem.agent_framework.ag_ui import ChatmemSnapshotStore
+
+    app, store = FastAPI(), ChatmemSnapshotStore(memory)
+    agent = _framework_agent()
+    add_agent_framework_fastapi_endpoint(app, agent, snapshot_store=store, snapshot_scope_resolver=lambda _: "alice")
+
+    async def post(*messages: Any) -> list[Any]:
+        """Return the messages of the run's last snapshot."""
+        body = {"threadId": SESSION, "runId": str(uuid4()), "messages": messages, "state": {}, "tools": []}
+        async with AsyncClient(transport=ASGITransport(app), base_url="http://app") as browser:
+            response = await browser.post("/", json={**body, "context": [], "forwardedProps": {}})
+        events = [json.loads(line.removeprefix("data: ")) for line in response.text.splitlines() if line]
+        snapshots = [one["messages"] for one in events if one["type"] == "MESSAGES_SNAPSHOT"]
+        return snapshots[-1] if snapshots else []
 
     async def turn(text: str) -> str:
-        return (await made.run(text, session=AgentSession(session_id=SESSION))).text
+        shown = await post(*await post(), {"id": str(uuid4()), "role": "user", "content": text})
+        return str(shown[-1]["content"])
 
     return turn
 
@@ -373,8 +406,10 @@ KINDS = {
         runner,
         pydantic,
         pydantic_by_step,
+        pydantic_store,
         framework,
         framework_by_call,
+        ag_ui,
         chatkit,
         claude,
         llama,
@@ -382,8 +417,10 @@ KINDS = {
 }
 NEEDED = {
     "adk": "google.adk",
+    "pydantic_store": "pydantic_ai.conversation_store",
     "framework": "agent_framework",
     "framework_by_call": "agent_framework",
+    "ag_ui": "agent_framework_ag_ui",
     "chatkit": "chatkit",
     "llama": "llama_index",
 }

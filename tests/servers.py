@@ -128,6 +128,8 @@ LEAST_RIGHTS = (
 """What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
 LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex"
 """What the lists of archived, pinned and tagged sessions need besides."""
+LISTENING = "+xadd +xrange +xrevrange +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &test-*"
+"""What live changes need besides."""
 ANSWER_RIGHTS = "+xadd +xrange"
 """What answers that run need besides."""
 ADMINS: dict[str, str] = {}

@@ -21,7 +21,7 @@ import chatmem.sync
 from chatmem.backends import upstash
 from tests.coroutines import as_coroutines
 from tests.faults import Schedule
-from tests.test_faults import FAULTS, KEYS, PATIENCE, ROWS, SEED, Row, Site
+from tests.test_faults import FAULTS, KEYS, PATIENCE, ROWS, SEED, Row, Site, over_redis
 
 PRODUCERS = 6
 LEASE = 3.0
@@ -133,3 +133,47 @@ async def test_answers_under_faults(row: Row, table: list[str], monkeypatch: pyt
     )
     assert ledger.wrong == []
     assert schedule.drawn.total() >= FAULTS
+
+
+class Nth(Schedule):
+    """Fails one command in one way, and no other."""
+
+    def __init__(self, number: int, kind: str) -> None:
+        super().__init__(0, 1)
+        self._left, self._kind = number, kind
+
+    def draw(self, request: bytes) -> str | None:
+        self._left -= 1
+        if self._left:
+            return None
+        self.drawn[self._kind] += 1
+        return self._kind
+
+
+@pytest.mark.parametrize("kind", ["cut before", "cut after", "half a reply", "swallow", "stall"])
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+async def test_a_reply_that_is_lost(kind: str, number: int) -> None:
+    """Of the begin, a batch or the end: it is sent again, and nothing is stored or told twice."""
+    schedule = Nth(number, kind)
+    with over_redis(schedule) as site:
+        async with site.open(blocking=False) as memory, chatmem.connect(site.direct_url()) as direct:
+            async with memory.history("a").answer(lc.HumanMessage("q", id="q"), id="x") as draft:
+                reader = asyncio.create_task(_parts(direct.history("a")))
+                for word in WORDS:
+                    await draft.write(word)
+                    await asyncio.sleep(0.02)
+            site.settle()
+            parts = await reader
+            assert await direct.history("a").messages() == [
+                lc.HumanMessage("q", id="q"),
+                lc.AIMessage("".join(WORDS), id="x"),
+            ]
+            told = "".join(message.text for part in parts[:-1] for message in part.messages)
+            assert "".join(WORDS).startswith(told)
+            assert parts[-1].messages[0].text == "".join(WORDS)
+            assert (await direct.history("a").info()).version == 2
+    assert schedule.drawn.total() == 1
+
+
+async def _parts(history: chatmem.History) -> list[chatmem.Chunk]:
+    return [part async for part in history.follow("x", timeout=20)]

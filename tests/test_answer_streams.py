@@ -162,7 +162,7 @@ async def test_a_model(memory: chatmem.ChatMemory) -> None:
     assert await history.messages() == [lc.HumanMessage("Hi"), *parts[-1].messages]
 
 
-@pytest.mark.parametrize("wrong", [7, b"x", None, lc.HumanMessage("x"), {"messages": []}, ["x"]])
+@pytest.mark.parametrize("wrong", [7, b"x", None, lc.HumanMessage("x"), {"messages": []}, ["x"], ("ai", "x")])
 async def test_what_is_no_answer(memory: chatmem.ChatMemory, wrong: Any) -> None:
     """The error says what to write; what was written before is stored."""
     history = memory.history("a")

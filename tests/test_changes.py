@@ -22,7 +22,7 @@ from chatmem.core import feed
 from chatmem.core.keys import log_of, session_keys, user_log
 from chatmem.transports.listening import mailbox
 from tests.conftest import Connect
-from tests.servers import LEAST_RIGHTS, debian_binary, run_server
+from tests.servers import LEAST_RIGHTS, LISTENING, debian_binary, run_server
 
 
 async def collect(changes: Any, count: int) -> list[Any]:
@@ -402,10 +402,6 @@ class TestListeners:
         """They are refused at once."""
         with pytest.raises(ValueError, match=next(iter(wrong))):
             memory.history("a").changes(**wrong)
-
-
-LISTENING = "+xadd +xrange +xrevrange +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &test-*"
-"""What a user needs beside `LEAST_RIGHTS`."""
 
 
 class TestRights:

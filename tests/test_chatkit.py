@@ -106,7 +106,7 @@ def said(text: str, name: str) -> ThreadItem:
 
 
 def thread(name: str = "t", **values: Any) -> ThreadMetadata:
-    return ThreadMetadata(id=name, created_at=datetime.fromisoformat(NOW), **values)
+    return ThreadMetadata(id=name, **{"created_at": datetime.fromisoformat(NOW), **values})
 
 
 def store_of(memory: chatmem.ChatMemory) -> ChatmemStore[str]:
@@ -293,14 +293,12 @@ class TestThreads:
     @pytest.mark.parametrize("order", ["asc", "desc"])
     @pytest.mark.parametrize("size", [1, 2, 3, 50, 5000])
     async def test_lists(self, store: ChatmemStore[str], order: str, size: int) -> None:
-        """Each of the user's threads once, by the last write; attachments are no thread."""
+        """Each of the user's threads once, in the order of their creation; attachments are no thread."""
         await store.save_attachment(FileAttachment(id="f", name="f", mime_type="text/plain"), "alice")
-        names = [f"t{number}" for number in range(5)]
-        for name in names:
-            await store.save_thread(thread(name), "alice")
+        for number in (3, 0, 4, 1, 2):
+            created = datetime(2026, 1, 1 + number, tzinfo=UTC if number % 2 else None)
+            await store.save_thread(thread(f"t{number}", created_at=created), "alice")
         await store.save_thread(thread("of bob"), "bob")
-        await store.save_attachment(FileAttachment(id="g", name="f", mime_type="text/plain"), "alice")
-        await store.add_thread_item("t1", said("x", "x"), "alice")
         found, after = list[str](), None
         while True:
             page = await store.load_threads(size, after, order, "alice")
@@ -308,10 +306,28 @@ class TestThreads:
             if not page.has_more:
                 break
             after = page.after
-        expected = ["t0", "t2", "t3", "t4", "t1"]
+            await store.add_thread_item("t0", said("x", f"x{len(found)}"), "alice")  # it stays where it is
+        expected = ["t0", "t1", "t2", "t3", "t4"]
         assert found == (expected if order == "asc" else expected[::-1])
         with pytest.raises(NotFoundError, match="Thread of bob not found"):
             await store.load_threads(size, "of bob", order, "alice")
+
+    async def test_a_list_of_more_threads_than_a_call_returns(self, memory: Any, store: ChatmemStore[str]) -> None:
+        """All of them are looked at, whatever their order in the index."""
+        names = [f"t{number:04}" for number in range(1100)]
+        await asyncio.gather(*(memory.history(name, user="alice").append("x") for name in names[::-1]))
+        for day, name in enumerate(names[::100], 1):
+            await store.save_thread(thread(name, created_at=datetime(2020, 1, day)), "alice")
+        first = await store.load_threads(11, None, "asc", "alice")
+        assert [one.id for one in first.data] == names[::100]
+        rest = await store.load_threads(2000, first.after, "asc", "alice")
+        assert (len(rest.data), rest.has_more) == (1089, False)
+
+    @pytest.mark.parametrize("limit", [0, -1, True, "5"])
+    async def test_a_wrong_limit(self, store: ChatmemStore[str], limit: Any) -> None:
+        """It is refused."""
+        with pytest.raises(ValueError, match="limit must be"):
+            await store.load_threads(limit, None, "asc", "alice")
 
     async def test_a_thread_that_is_deleted(self, memory: chatmem.ChatMemory, store: ChatmemStore[str]) -> None:
         """Nothing is left of it."""

@@ -201,6 +201,41 @@ class TestTrust:
         new = connect(encryption=chatmem.KeyRing({"2027": NEW})).history("user-123")
         assert [m.content for m in await new.messages(strict=True)] == ["new"] * 30 + ["more"] * 30
 
+    async def test_rotation_while_others_update(self, connect: Connect, sealed: Any) -> None:
+        """No key of the metadata is lost."""
+        await sealed.update(title="t")
+        rotating, writer = (connect(encryption=ROTATED).history("user-123") for _ in range(2))
+
+        async def update() -> None:
+            for i in range(60):
+                await writer.update(metadata={f"k{i}": i}, merge=True)
+
+        async def rotate() -> None:
+            for _ in range(30):
+                await rotating.reencrypt()
+
+        await asyncio.gather(rotate(), update())
+        info = await rotating.info()
+        assert (info.title, info.metadata) == ("t", {f"k{i}": i for i in range(60)})
+
+    async def test_rotation_of_metadata_that_was_emptied(self, connect: Connect, sealed: Any) -> None:
+        """It is under the new key as well."""
+        await sealed.update(metadata={"a": 1})
+        await sealed.update(metadata={})
+        await connect(encryption=ROTATED).history("user-123").reencrypt()
+        new = connect(encryption=chatmem.KeyRing({"2027": NEW})).history("user-123")
+        await new.update(metadata={"b": 2}, merge=True)
+        assert (await new.info()).metadata == {"b": 2}
+
+    async def test_rotation_without_the_key_of_the_metadata(self, connect: Connect, sealed: Any) -> None:
+        """Metadata that cannot be read stays, and the rest is encrypted anew."""
+        lost = chatmem.KeyRing({"2026": OLD, "lost": secrets.token_bytes(32)})
+        await connect(encryption=lost).history("user-123").update(metadata={"a": 1})
+        await sealed.update(title="t")
+        await connect(encryption=ROTATED).history("user-123").reencrypt()
+        assert (await connect(encryption=chatmem.KeyRing({"2027": NEW})).history("user-123").info()).title == "t"
+        assert (await connect(encryption=lost).history("user-123").info()).metadata == {"a": 1}
+
 
 class TestKeyRings:
     @pytest.mark.parametrize(

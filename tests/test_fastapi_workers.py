@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from tests.chat_client import ChatClient, text_of
+from tests.conftest import client_of
 from tests.servers import embedded, free_port, wait_until
 
 ROOT = Path(__file__).parent.parent
@@ -24,22 +25,27 @@ WORKERS = 2
 
 
 @pytest.fixture(scope="module")
-def address() -> Iterator[str]:
-    """Where uvicorn serves `tests.router_app` with two processes, on the embedded server."""
+def url() -> Iterator[str]:
     with embedded() as url:
-        port = free_port()
-        command = [sys.executable, "-m", "uvicorn", "tests.router_app:app", "--port", str(port)]
-        command += ["--workers", str(WORKERS), "--log-level", "warning"]
-        process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "CHATMEM_URL": url}, stderr=subprocess.DEVNULL, process_group=0
-        )
-        try:
-            address = f"http://127.0.0.1:{port}"
-            wait_until(lambda: len(processes(address)) == WORKERS, seconds=60)
-            yield address
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        yield url
+
+
+@pytest.fixture(scope="module")
+def address(url: str) -> Iterator[str]:
+    """Where uvicorn serves `tests.router_app` with two processes, on the embedded server."""
+    port = free_port()
+    command = [sys.executable, "-m", "uvicorn", "tests.router_app:app", "--port", str(port)]
+    command += ["--workers", str(WORKERS), "--log-level", "warning"]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "CHATMEM_URL": url}, stderr=subprocess.DEVNULL, process_group=0
+    )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        wait_until(lambda: len(processes(address)) == WORKERS, seconds=60)
+        yield address
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def processes(address: str) -> set[str]:
@@ -145,11 +151,14 @@ async def test_a_process_that_is_killed(address: str) -> None:
     wait_until(lambda: len(processes(address)) == WORKERS, seconds=30)  # uvicorn has started another one
 
 
-async def test_a_reader_that_goes_leaves_nothing(address: str) -> None:
-    """The answer goes on; the process closes the connection, and answers others."""
+async def test_a_reader_that_goes_leaves_nothing(url: str, address: str) -> None:
+    """The answer goes on to its end, and then nobody listens to anything."""
     async with client_in(address) as (client, _):
         begun = await client.new("30")
         for _ in range(5):
             async with client_in(address) as (reader, _), reader.following(begun) as events:
                 await anext(events)
         assert (await client.end(begun))[0] == "complete"
+    with client_of(url) as raw:
+        kinds = ("CHANNELS", "SHARDCHANNELS")
+        wait_until(lambda: not any(raw.execute_command("PUBSUB", kind) for kind in kinds))

@@ -56,15 +56,15 @@ def test_killed_and_started_again(kind: str, url: str, prefix: str) -> None:
         assert json.loads(talk.say("I like tea.")) == ["I am Alice.", "I like tea."]
     with talking(kind, url, prefix) as talk:
         assert talk.say("wait") == WAITING
-    whole_turns = kind in ("pydantic", "pydantic_store", "framework")
+    whole_turns = kind in ("pydantic", "pydantic_store", "framework", "ag_ui")
     past = ["I am Alice.", "I like tea.", *([] if whole_turns else ["wait"])]
     with talking(kind, url, prefix) as talk:
         assert json.loads(talk.say("Who am I?")) == [*past, "Who am I?"]
         assert json.loads(talk.say("And what do I like?")) == [*past, "Who am I?", "And what do I like?"]
     with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:
-        (session,) = memory.all_sessions()
-        messages = memory.history(session).messages()
+        stored = [memory.history(session).messages() for session in memory.all_sessions()]
+    (messages,) = filter(None, stored)  # ADK's sessions of the app's and the user's state are empty
     said = [message.text for message in messages if message.type == "human"]
     assert said == [*past, "Who am I?", "And what do I like?"]
-    answers = [message.text for message in without_halves(messages) if message.type == "ai"]
+    answers = [message.text for message in without_halves(messages) if message.type == "ai" and message.text]
     assert [json.loads(answer)[-1] for answer in answers] == [one for one in said if one != "wait"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -25,6 +26,13 @@ _CALL = re.compile(rb"(?:redis\.p?call|in_slices)\('([A-Z]+)'|'(Z(?:REV)?RANGEBY
 PUSHES = {"LPUSH", "RPUSH"}
 SHARDED = {"SPUBLISH", "SSUBSCRIBE"}
 """What is tried first where something is published: a server that lacks it gets the command without the S."""
+
+
+def answered(history: chatmem.sync.History) -> None:
+    with history.answer("Why?", id="x") as draft:
+        draft.write("Because.")
+        time.sleep(0.1)
+
 
 RING = chatmem.KeyRing({"k": bytes(32)})
 OPERATIONS: dict[str, tuple[Any, set[str]]] = {
@@ -54,6 +62,9 @@ OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "info": (lambda history: history.info(), {"EVALSHA"}),
     "touch": (lambda history: history.touch(), {"EVALSHA"}),
     "changes": (lambda history: list(history.changes(timeout=0.1)), {"EVALSHA", "SSUBSCRIBE", "SUBSCRIBE"}),
+    "answer": (answered, {"EVALSHA"}),
+    "follow": (lambda history: list(history.follow("x")), {"EVALSHA"}),
+    "stop": (lambda history: history.stop(), {"EVALSHA"}),
     "clear": (lambda history: history.clear(), {"EVALSHA"}),
 }
 

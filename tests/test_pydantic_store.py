@@ -1,20 +1,18 @@
-"""pydantic-ai's conversation store on chatmem, beside its own store in memory, with its agents and endpoints."""
+"""pydantic-ai's conversation store on chatmem, with an agent of it."""
 
 from __future__ import annotations
 
 import asyncio
 import dataclasses
-import json
-from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
 import pytest
 import redis
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from langchain_core.messages import HumanMessage
+
+pytest.importorskip("pydantic_ai.conversation_store", reason="pydantic-ai is older than 2.66")
+
 from pydantic_ai import Agent, DeferredToolRequests
 from pydantic_ai import messages as pm
 from pydantic_ai.conversation import Conversation
@@ -22,19 +20,9 @@ from pydantic_ai.conversation_store import (
     ConversationConflict,
     ConversationEntry,
     ConversationRecord,
-    ConversationStore,
-    InMemoryConversationStore,
 )
-from pydantic_ai.exceptions import UserError
-from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
-from pydantic_ai.ui.vercel_ai import VercelAIAdapter
 from pydantic_ai.usage import RunUsage
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
-from starlette.testclient import TestClient
 
 import chatmem
 import chatmem.sync
@@ -42,6 +30,7 @@ from chatmem.pydantic_ai import ChatmemConversationStore, ModelMessageHistory
 from tests.conftest import Connect
 from tests.coroutines import AsCoroutines
 from tests.faults import Schedule, failing
+from tests.pydantic_agent import AGENT, check_view, prompt, read, said, turn
 from tests.test_pydantic_ai import MODELS
 
 SECRET = "4242-4242"
@@ -56,39 +45,6 @@ async def memory(url: str, prefix: str) -> AsyncIterator[chatmem.ChatMemory]:
 @pytest.fixture
 def store(memory: chatmem.ChatMemory) -> ChatmemConversationStore:
     return ChatmemConversationStore(memory)
-
-
-def remembering(messages: list[pm.ModelMessage], info: AgentInfo) -> pm.ModelResponse:
-    """Answer with everything that users said."""
-    return pm.ModelResponse([pm.TextPart(" | ".join(said(messages)))])
-
-
-async def streaming(messages: list[pm.ModelMessage], info: AgentInfo) -> AsyncIterator[str]:
-    for text in said(messages):
-        yield f"{text}, "
-
-
-AGENT = Agent(FunctionModel(remembering, stream_function=streaming), system_prompt="be kind")
-
-
-def said(messages: list[pm.ModelMessage]) -> list[str]:
-    return [str(part.content) for one in messages for part in one.parts if isinstance(part, pm.UserPromptPart)]
-
-
-def prompt(text: str) -> pm.ModelMessage:
-    return pm.ModelRequest([pm.UserPromptPart(text)])
-
-
-async def turn(store: ConversationStore, text: str, name: str = "c", scope: str | None = None) -> list[str]:
-    conversation = await store.load(name, scope=scope) or Conversation(conversation_id=name)
-    result = await AGENT.run(text, conversation=conversation)
-    return [one.id for one in await store.save(result, scope=scope)]
-
-
-async def read(store: ConversationStore, name: str = "c") -> Conversation:
-    found = await store.load(name)
-    assert found is not None
-    return found
 
 
 class TestEveryServer:
@@ -118,133 +74,6 @@ class TestEveryServer:
         assert (await read(store, "f")).messages == fork.messages == MODELS[:4]
         await store.delete("f", scope="alice")
         assert await store.list_conversations(scope="alice") == []
-
-
-class Twin:
-    """Does the same with two stores, and compares what they say; ids are compared by where they were first seen."""
-
-    def __init__(self, ours: ConversationStore, theirs: ConversationStore) -> None:
-        self._stores = (ours, theirs)
-        self._ids: tuple[dict[str, int], dict[str, int]] = ({}, {})
-
-    async def do(self, name: str, *arguments: Any, **options: Any) -> Any:
-        """Call a method of both. Entries are named by the numbers that `told` gives them."""
-        answers = []
-        for store, ids in zip(self._stores, self._ids, strict=True):
-            names = {number: one for one, number in ids.items()}
-            given = {key: names.get(value) if key == "from_entry" else value for key, value in options.items()}
-            record = await store.read_record(str(given.pop("of", "")) or "-")
-            if given.get("expected_revision") == "current":
-                given["expected_revision"] = record.revision if record else None
-            try:
-                answers.append(self._told(await getattr(store, name)(*arguments, **given), ids))
-            except UserError as error:
-                answers.append(type(error).__name__)
-        assert answers[0] == answers[1], (name, arguments, options)
-        return answers[0]
-
-    async def say(self, name: str, texts: list[str], scope: str | None, rewrite: int | None) -> None:
-        """Append messages to a conversation, or rewrite it from a message on."""
-        answers = []
-        now = pm.ModelRequest([]).timestamp
-        for store, ids in zip(self._stores, self._ids, strict=True):
-            conversation = await store.load(name, limit=None) or Conversation(conversation_id=name)
-            if rewrite is not None:
-                del conversation.messages[rewrite:]
-            new = [pm.ModelRequest([pm.UserPromptPart(one, timestamp=NOW)], timestamp=now) for one in texts]
-            conversation.messages += new
-            conversation.usage = RunUsage(requests=len(conversation.messages))
-            try:
-                answers.append(self._told(await store.save(conversation, scope=scope), ids))
-            except UserError as error:
-                answers.append(type(error).__name__)
-        assert answers[0] == answers[1], (name, texts, scope, rewrite)
-
-    def _told(self, value: Any, ids: dict[str, int]) -> Any:
-        if isinstance(value, ConversationEntry):
-            return (self._told(value.id, ids), self._told(value.parent_id, ids), value.message)
-        if isinstance(value, ConversationRecord):
-            shown = dataclasses.asdict(value)
-            del shown["revision"], shown["updated_at"]
-            named = {key: self._told(shown.pop(key), ids) for key in ("head_id", "forked_at", "branches")}
-            return {**shown, **named}
-        if isinstance(value, Conversation):
-            return (value.messages, value.usage, value.new_message_index)
-        if isinstance(value, list):
-            return [self._told(one, ids) for one in value]
-        return ids.setdefault(str(value), len(ids)) if isinstance(value, str) else value
-
-
-NOW = MODELS[0].parts[1].timestamp  # type: ignore[union-attr]
-_names = st.sampled_from("aaab")
-_scopes = st.sampled_from([None, None, "alice", "bob"])
-_steps = st.lists(
-    st.one_of(
-        st.tuples(st.just("say"), _names, st.lists(st.sampled_from("xyz"), max_size=3), _scopes, st.none()),
-        st.tuples(st.just("say"), _names, st.lists(st.sampled_from("xyz"), max_size=2), _scopes, st.integers(0, 4)),
-        st.tuples(st.just("branch"), _names, st.integers(0, 5), _scopes),
-        st.tuples(st.just("branch back"), _names, st.integers(0, 12), _scopes),
-        st.tuples(st.just("fork"), _names, st.integers(0, 5), st.sampled_from("bfff")),
-        st.tuples(st.just("delete"), _names | st.just("f"), _scopes),
-        st.tuples(st.just("read"), _names | st.just("f"), st.integers(0, 4), _scopes),
-    ),
-    max_size=14,
-)
-
-
-async def take(twin: Twin, step: Any) -> None:
-    match step:
-        case ("say", name, texts, scope, rewrite):
-            await twin.say(name, texts, scope, rewrite)
-        case ("branch", name, at, scope):
-            await twin.do("branch", name, at=at, of=name, expected_revision="current", scope=scope)
-        case ("branch back", name, entry, scope):
-            await twin.do("branch", name, from_entry=entry, of=name, expected_revision="current", scope=scope)
-        case ("fork", name, at, new):
-            await twin.do("fork", name, at=at, new_conversation_id=new)
-        case ("delete", name, scope):
-            await twin.do("delete", name, scope=scope)
-        case ("read", name, limit, scope):
-            await twin.do("load", name, limit=limit, scope=scope)
-            await twin.do("load_entries", name, limit=limit, scope=scope)
-
-
-async def check_view(memory: chatmem.ChatMemory, name: str) -> None:
-    """The session's active branch shows the conversation, and each branch that it left is one of the session's."""
-    store = ChatmemConversationStore(memory)
-    conversation, record = await store.load(name), await store.read_record(name)
-    if conversation is None or record is None:
-        assert await memory.history(name).count() == 0
-        return
-    assert await ModelMessageHistory(memory, name).messages() == conversation.messages
-    heads = {branch.head for branch in await memory.history(name).branches()}
-    for tip in record.branches:
-        entry = await memory.history(name).get(tip)
-        assert entry is not None
-        assert entry.seq in heads
-
-
-@settings(max_examples=100)
-@given(_steps)
-def test_it_does_what_the_framework_s_own_store_does(url: str, steps: list[Any]) -> None:
-    """After any operations, conversations, entries and records are those of pydantic-ai's store in memory."""
-
-    async def compare() -> None:
-        async with chatmem.connect(url, prefix=f"test-{next(_numbers)}", ttl=60) as memory:
-            twin = Twin(ChatmemConversationStore(memory), InMemoryConversationStore())
-            for step in [("say", "a", ["x", "y", "z"], None, None), *steps]:
-                await take(twin, step)
-                await check_view(memory, step[1])
-            for name in "abf":
-                await twin.do("load_entries", name)
-                await twin.do("read_record", name)
-            for scope in ("alice", "bob"):
-                await twin.do("list_conversations", scope=scope)
-
-    asyncio.run(compare())
-
-
-_numbers = iter(range(10**6))
 
 
 class TestConflicts:
@@ -516,6 +345,25 @@ class TestRecords:
         assert [part.content for part in returned] == ["deleted a"]
         assert done.usage.tool_calls == 1
 
+    async def test_a_record_that_is_lost(
+        self, memory: chatmem.ChatMemory, store: ChatmemConversationStore, url: str, prefix: str
+    ) -> None:
+        """No run begins without its past: `load` and `save` refuse, and the messages can be saved anew."""
+        await turn(store, "one")
+        before = await read(store)
+        with redis.Redis.from_url(url) as raw:
+            assert raw.delete(f"{prefix}:{{c}}:s")
+        with pytest.raises(chatmem.TornSessionError) as caught:
+            await store.load("c")
+        assert caught.value.reason == "record"
+        with pytest.raises(chatmem.TornSessionError):
+            await store.save(Conversation(conversation_id="c", messages=before.messages))
+        messages = await ModelMessageHistory(memory, "c").messages()
+        assert messages == before.messages
+        await store.save(Conversation(conversation_id="d", messages=messages))
+        await turn(store, "two", "d")
+        assert said((await read(store, "d")).messages) == ["one", "two"]
+
     async def test_values_of_deferred_requests(self, store: ChatmemConversationStore) -> None:
         """They come back as from pydantic-ai's own JSON; what that cannot hold is an error, and nothing is stored."""
         arguments = {"text": "\ud800", "raw": b"\xff", "number": float("nan")}
@@ -581,67 +429,3 @@ async def test_faults(url: str, prefix: str) -> None:
         assert said((await read(store)).messages) == done
         assert len(await memory.history("c").branches()) == 1
         assert len({one.id for one in await store.load_entries("c") or []}) == 2 * len(done)
-
-
-@contextmanager
-def serving(adapter: Any, store: ConversationStore) -> Iterator[TestClient]:
-    async def chat(request: Request) -> Response:
-        user = request.headers.get("x-user")
-        answer: Response = await adapter.dispatch_request(
-            request, agent=AGENT, conversation_store=store, conversation_scope=user
-        )
-        return answer
-
-    with TestClient(Starlette(routes=[Route("/chat", chat, methods=["POST"])])) as client:
-        yield client
-
-
-class TestEndpoints:
-    """pydantic-ai's own endpoints: turns, regenerations, other users."""
-
-    @pytest.fixture
-    def reading(self, url: str, prefix: str) -> Iterator[chatmem.sync.ChatMemory]:
-        with chatmem.sync.connect(url, prefix=prefix, ttl=60) as memory:
-            yield memory
-
-    def test_vercel_ai(self, url: str, prefix: str, reading: chatmem.sync.ChatMemory) -> None:
-        def ask(text: str, message_id: str, user: str = "alice", **fields: Any) -> str:
-            asked = {"id": message_id, "role": "user", "parts": [{"type": "text", "text": text}]}
-            body = {"trigger": "submit-message", "id": "c", "messages": [asked], **fields}
-            return client.post("/chat", json=body, headers={"x-user": user}).text
-
-        memory = chatmem.connect(url, prefix=prefix, ttl=60)
-        with serving(VercelAIAdapter, ChatmemConversationStore(memory)) as client:
-            first = ask("Hi", "m1")
-            assert "data-conversation-saved" in first
-            assert '"c/' in first
-            assert "Hi, And" in streamed(ask("And", "m2"), "delta")
-            again = ask("And", "m2", trigger="regenerate-message", messageId="m2")
-            assert "Hi, And" in streamed(again, "delta")
-            assert "not found" in ask("Mine", "m3", user="bob")
-        history = reading.history("c", user="alice")
-        assert [one.text for one in history.messages() if one.type == "human"] == ["Hi", "And"]
-        assert len(history.branches()) == 2
-
-    def test_ag_ui(self, url: str, prefix: str, reading: chatmem.sync.ChatMemory) -> None:
-        pytest.importorskip("ag_ui", reason="ag-ui-protocol is not installed")
-        from pydantic_ai.ui.ag_ui import AGUIAdapter
-
-        def ask(text: str, message_id: str, user: str = "alice") -> str:
-            messages = [{"id": message_id, "role": "user", "content": text}]
-            body = {"threadId": "c", "runId": message_id, "state": {}, "tools": [], "context": [], "forwardedProps": {}}
-            return client.post("/chat", json={**body, "messages": messages}, headers={"x-user": user}).text
-
-        memory = chatmem.connect(url, prefix=prefix, ttl=60)
-        with serving(AGUIAdapter, ChatmemConversationStore(memory)) as client:
-            assert "pydantic_ai_conversation_saved" in ask("Hi", "m1")
-            assert "Hi, And" in streamed(ask("And", "m2"), "delta")
-            assert "not found" in ask("Mine", "m3", user="bob")
-        messages = reading.history("c", user="alice").messages()
-        assert [one.text for one in messages if one.type == "human"] == ["Hi", "And"]
-
-
-def streamed(text: str, field: str) -> str:
-    """Return the text that the events of an answer hold."""
-    events = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
-    return "".join(str(event.get(field, "")) for event in events)

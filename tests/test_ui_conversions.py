@@ -66,14 +66,14 @@ class TestExact:
             assert same(back, messages)
 
     @EXACT
-    @settings(max_examples=60)
+    @settings(max_examples=30)
     @given(messages=st.lists(samples.messages, max_size=5))
     def test_any_messages(self, module: ModuleType, messages: list[BaseMessage]) -> None:
         ui = sent(module.from_messages(messages, trusted=True))
         assert same(module.to_messages(ui, trusted=True), messages)
 
     @EXACT
-    @settings(max_examples=50)
+    @settings(max_examples=20)
     @given(messages=st.lists(samples.messages, max_size=3))
     def test_for_a_browser_any_messages_are_json(self, module: ModuleType, messages: list[BaseMessage]) -> None:
         """Nothing that a message holds makes the conversion fail or JSON invalid."""
@@ -381,6 +381,13 @@ class TestAGUI:
             "extras": {"filename": "a.png"},
         }
 
+    def test_results_that_are_no_text(self) -> None:
+        """They are JSON, as the protocol asks for; in OpenAI's format, too."""
+        result = ToolMessage([{"type": "json", "json": {"sun": True}}], tool_call_id="c", id="t")
+        (message,) = ag_ui.from_messages([result])
+        assert json.loads(message["content"]) == result.content
+        assert openai.from_messages([result])[0]["content"] == message["content"]
+
     def test_activities_come_back(self) -> None:
         activity = {"id": "p", "role": "activity", "activityType": "PLAN", "content": {"steps": ["look"]}}
         (message,) = ag_ui.to_messages([activity], accept=["assistant"])
@@ -481,6 +488,7 @@ def changed(value: Any, path: tuple[Any, ...], other: Any) -> Any:
 
 class TestUntrusted:
     @pytest.mark.parametrize("name", FORMATS)
+    @settings(max_examples=50)
     @given(value=json_values)
     def test_any_json(self, name: str, value: Any) -> None:
         """It is messages, or a ValueError that names the place."""
@@ -492,7 +500,7 @@ class TestUntrusted:
         assert refusal.startswith("messages" if refusal else "")
 
     @pytest.mark.parametrize("name", FORMATS)
-    @settings(max_examples=100)
+    @settings(max_examples=60)
     @given(data=st.data())
     def test_one_wrong_value(self, name: str, data: st.DataObject) -> None:
         """Anywhere in messages that are right otherwise, believed or not."""

@@ -22,7 +22,7 @@ from tests.ui.answers import AGENT, answers, chunked, finished, following, piece
 from tests.ui.node import Frontends
 
 VERSIONS = pytest.mark.parametrize("version", [5, 6, 7])
-with_frontends = settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+with_frontends = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 async def body(events: AsyncIterator[str]) -> str:
@@ -162,6 +162,22 @@ class TestAISDK:
         """It is the stream's id unless another is given."""
         sent = events_in(await body(ai_sdk.stream(following(chunked([piece("x", "hi")])))))
         assert sent[0] == {"type": "start", "messageId": "x"}
+
+    async def test_a_first_part_that_shows_nothing(self) -> None:
+        """Models begin with an empty part. A reader that misses all others still gets the whole."""
+        chunks = [Chunk("1", [piece("a", "")]), Chunk("2", [AIMessage("Sunny.", id="a")], "complete")]
+        assert [one["delta"] for one in events_in(await ai_sdk_body(chunks)) if "delta" in one] == ["Sunny."]
+
+    async def test_calls_under_one_index(self) -> None:
+        """Some providers give each call the same index: they are told apart by their ids."""
+        parts: list[BaseMessage] = [piece("a", name="f", id=name, args=f'{{"n": "{name}"}}', index=0) for name in "xy"]
+        ready = [one for one in events_in(await ai_sdk_body(chunked(parts))) if one["type"] == "tool-input-available"]
+        assert [(one["toolCallId"], one["input"]) for one in ready] == [("x", {"n": "x"}), ("y", {"n": "y"})]
+
+    async def test_an_answer_of_which_nothing_is_left(self) -> None:
+        """Its producer died before anything was stored."""
+        sent = events_in(await ai_sdk_body([Chunk("0-0", [], "interrupted")]))
+        assert [one["type"] for one in sent] == ["start", "error"]
 
     async def test_two_messages_at_once(self) -> None:
         """Parts of two models' messages that alternate, as of nodes that run in parallel: no text is lost."""

@@ -11,8 +11,8 @@ from chatkit.types import Page, ThreadItem, ThreadMetadata
 from chatmem import errors
 from chatmem.chatkit.attachments import ATTACHMENTS, Attachments
 from chatmem.chatkit.items import item_id, item_of, message_of, target_of
-from chatmem.chatkit.threads import thread_of, title_and_metadata
-from chatmem.core.marks import EVERY
+from chatmem.chatkit.threads import thread_of, threads_of, title_and_metadata
+from chatmem.core.checks import check_count
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.history import History
 
@@ -57,12 +57,13 @@ class ChatmemStore(Attachments[TContext]):
             await self._history(thread.id, context).update(title=title, metadata=metadata)
 
     async def load_threads(self, limit: int, after: str | None, order: str, context: TContext) -> Page[ThreadMetadata]:
-        """Return a page of the user's threads, by the time of the last write. Two round trips, or three with `after`.
+        """Return a page of the user's threads, by their `created_at`, as ChatKit's own stores do.
+
+        Two round trips for each 1,000 threads of the user: the index of a user's sessions is in another order.
 
         Args:
-            limit: return at most this many, at most 999.
-            after: the id of the last thread of the page before. If that thread is written to between the two pages, it
-                moves to the end of the newest, and the next page begins there.
+            limit: return at most this many.
+            after: the id of the last thread of the page before.
             order: "asc" for the oldest first, "desc" for the newest first.
             context: the request's context.
 
@@ -71,20 +72,18 @@ class ChatmemStore(Attachments[TContext]):
             UnavailableError: the server did not answer.
             ValueError: `limit` is not at least 1.
         """
-        index, cursor = self._memory.core.of_user(self._user_of(context)), None
-        if after is not None and (cursor := await index.cursor_of(after)) is None:
-            raise _missing("Thread", after)
-        size = min(limit, LARGEST_PAGE - 1)
-        page = await index.sessions(
-            limit=size + 1,  # the attachments may be among them
-            before=cursor,
-            wanted=EVERY,
-            first="oldest" if order == "asc" else "newest",
-        )
-        threads = [thread_of(info) for info in page.sessions if not info.session_id.startswith(ATTACHMENTS)]
-        found = [thread for thread in threads if thread is not None]
-        more = page.next is not None or len(found) > size
-        return Page(data=found[:size], has_more=more, after=found[:size][-1].id if more and found else None)
+        check_count("limit", limit, least=1)
+        threads = await threads_of(self._memory.core.of_user(self._user_of(context)))
+        threads = [thread for thread in threads if not thread.id.startswith(ATTACHMENTS)]
+        if order != "asc":
+            threads.reverse()
+        if after is not None:
+            ids = [thread.id for thread in threads]
+            if after not in ids:
+                raise _missing("Thread", after)
+            threads = threads[ids.index(after) + 1 :]
+        found, more = threads[:limit], len(threads) > limit
+        return Page(data=found, has_more=more, after=found[-1].id if more else None)
 
     async def delete_thread(self, thread_id: str, context: TContext) -> None:
         """Remove a thread with its items. Two round trips.

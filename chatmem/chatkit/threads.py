@@ -9,6 +9,9 @@ from typing import Any
 
 from chatkit.types import ThreadMetadata
 
+from chatmem.core.marks import EVERY
+from chatmem.core.reader import LARGEST_PAGE
+from chatmem.core.user_index import UserIndex
 from chatmem.model import SessionInfo
 
 _KEY = "chatkit"
@@ -37,3 +40,16 @@ def thread_of(info: SessionInfo) -> ThreadMetadata | None:
     untitled = info.title == "" and "title" in kept
     fields = {"created_at": info.created_at, **kept, "title": None if untitled else info.title}
     return ThreadMetadata(id=info.session_id, metadata=metadata, **fields)
+
+
+async def threads_of(index: UserIndex) -> list[ThreadMetadata]:
+    """Return all threads of a user, those that were created first first."""
+    found: dict[str, ThreadMetadata] = {}
+    before, more = None, True
+    while more:
+        # A thread that is written meanwhile moves behind the others, so none is missed.
+        page = await index.sessions(limit=LARGEST_PAGE, before=before, wanted=EVERY, first="oldest")
+        threads = [thread_of(info) for info in page.sessions]
+        found |= {thread.id: thread for thread in threads if thread is not None}
+        before, more = page.next, page.next is not None
+    return sorted(found.values(), key=lambda thread: (thread.created_at.timestamp(), thread.id))

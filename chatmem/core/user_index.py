@@ -114,11 +114,6 @@ class UserIndex:
         """Iterate over the changes of the list; see `ChatMemory.changes`."""
         return UserChanges(self._transport, self._policy, self._name, after, seconds("timeout", timeout))
 
-    async def cursor_of(self, session_id: str) -> str | None:
-        """Return the cursor of the page behind a session, or None if the session is not listed. One round trip."""
-        (time,) = await self._run([calls.registered(self._keys, field(session_id))])
-        return _to_cursor(_Listed(field(session_id), time)) if time else None
-
     @observed
     async def forget(self) -> int:
         """Erase all sessions of the user; see `ChatMemory.forget`."""

@@ -29,7 +29,7 @@ router = APIRouter(route_class=Route, tags=["chats"])
 
 QUIET = 30.0
 """Seconds without a change after which a stream of changes ends. Browsers come back; a server that stops may end."""
-_SOON = 500
+_SOON = 1000
 """Milliseconds after which an EventSource comes back."""
 _END = "end"
 """The id of an answer's last event."""

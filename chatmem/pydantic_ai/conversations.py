@@ -18,9 +18,17 @@ from pydantic_ai.run import AgentRunResult
 
 from chatmem.core.committing import Held, commit, erase, held
 from chatmem.core.reader import LARGEST_PAGE, Reader
-from chatmem.errors import ConflictError, NotFoundError, UnavailableError, UnsupportedError
+from chatmem.errors import ConflictError, NotFoundError, TornSessionError, UnavailableError, UnsupportedError
 from chatmem.memory import ChatMemory
-from chatmem.pydantic_ai.entries import BranchChangedError, EntryId, entry_with, home_of, newest_first, to_stored
+from chatmem.pydantic_ai.entries import (
+    BranchChangedError,
+    EntryId,
+    ends_with_entry,
+    entry_with,
+    home_of,
+    newest_first,
+    to_stored,
+)
 from chatmem.pydantic_ai.records import record_in, to_metadata
 
 _ATTEMPTS = 100
@@ -71,8 +79,18 @@ class ChatmemConversationStore(ConversationStore):
         return _named(conversation.conversation_id, new)
 
     async def read_record(self, conversation_id: str) -> ConversationRecord | None:
-        """Return a conversation's record, or None if there is none. One round trip."""
-        return record_in((await held(self._reader(conversation_id))).info)
+        """Return a conversation's record, or None if there is none. One round trip; two for a session without one.
+
+        Raises:
+            TornSessionError: the server has lost the session's state, and the record with it. The messages are there.
+        """
+        reader = self._reader(conversation_id)
+        info = (await held(reader)).info
+        record = record_in(info)
+        if record is None and info.version and await ends_with_entry(reader):
+            why = "the record of the conversation was lost with the session's state: save its messages as a new one"
+            raise TornSessionError(why, reason="record", session=conversation_id, key=reader.session.key)
+        return record
 
     async def read_records(self, *, scope: str | None = None, limit: int | None = None) -> Sequence[ConversationRecord]:
         """Return the records of a scope, the last saved first. Two round trips for each 1,000 conversations.

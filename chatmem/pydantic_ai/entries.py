@@ -118,6 +118,12 @@ async def entry_with(reader: Reader, entry_id: str) -> ConversationEntry | None:
     return _entry_of(reader, group)[1]
 
 
+async def ends_with_entry(reader: Reader) -> bool:
+    """Return whether the last message of a session belongs to an entry."""
+    last = await reader.slice(None, None, 1, newest=True, all_branches=True)
+    return any(map(_kept, last.entries))
+
+
 async def _messages(reader: Reader, first: int, *, all_branches: bool) -> AsyncIterator[Entry]:
     before, size, more, edited = None, min(max(first, 1), LARGEST_PAGE), True, None
     while more:

@@ -9,7 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMe
 
 from chatmem.model import Entry, Page
 from chatmem.ui import calls, shapes
-from chatmem.ui.ag_ui_reading import KEPT, groups_of, messages_of
+from chatmem.ui.ag_ui_reading import groups_of, messages_of
 from chatmem.ui.ag_ui_stream import HEADERS, content_of_result, events, stream
 from chatmem.ui.calls import Names
 from chatmem.ui.kept import Item, facts_in, items_of, metadata_of, mismatch, restored
@@ -62,7 +62,7 @@ def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: 
         derived = messages_of(group, start, accept, names)
         facts = facts_in(group[-1].get("metadata"), place) if trusted else []
         exact = restored(facts, derived, place)
-        if exact is not derived and _shown(exact, group[-1]["id"], {}) != [_without_metadata(one) for one in group]:
+        if exact is not derived and [_without_metadata(one) for one in group] != _shown_again(exact, group):
             raise mismatch(place)
         converted += exact
     return converted
@@ -90,13 +90,16 @@ def _converted(item: Item, trusted: bool, names: Names) -> list[dict[str, Any]]:
     if item.message is None:
         return [{"id": item.id, "role": "assistant"} | metadata_of([item], None)]
     known = dict(names)
-    group = list(_shown([item.message], item.id, names))
+    group = _shown(item.message, item.id, names)
     derived = messages_of(group, 0, shapes.ROLES, known) if trusted else None
     return [*group[:-1], group[-1] | metadata_of([item], derived)]
 
 
-def _shown(messages: list[BaseMessage], message_id: str, names: Names) -> list[dict[str, Any]]:
-    (message,) = messages
+def _shown_again(messages: list[BaseMessage], group: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
+    return _shown(messages[0], group[-1]["id"], {}) if len(messages) == 1 else None
+
+
+def _shown(message: BaseMessage, message_id: str, names: Names) -> list[dict[str, Any]]:
     name = {} if not message.name or isinstance(message, Result) else {"name": shown_text(message.name)}
     if isinstance(message, AIMessage):
         return [*_thoughts(message, message_id), _assistant(message, message_id, names) | name]
@@ -105,9 +108,11 @@ def _shown(messages: list[BaseMessage], message_id: str, names: Names) -> list[d
         content = content_of_result(message)
         told = {"id": message_id, "role": "tool", "toolCallId": call_id_of(message), "content": content}
         return [told | ({"error": shown_text(text_of(message))} if error else {})]
-    own = message.additional_kwargs.get(KEPT)
-    if isinstance(message, ChatMessage) and message.role == "activity" and isinstance(own, dict):
-        return [{"id": message_id, "role": "activity"} | shown(own)]
+    match message:
+        case ChatMessage(
+            role="activity", additional_kwargs={"ag_ui": {"activityType": str(kind), "content": dict(what)}}
+        ):
+            return [{"id": message_id, "role": "activity", "activityType": shown_text(kind), "content": shown(what)}]
     role = _role(message)
     if role == "user":
         return [{"id": message_id, "role": "user", "content": content_of_result(message)} | name]

@@ -11,7 +11,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.model import Chunk
 from chatmem.ui.pieces import DATA_URL, File, Text, call_id_of, pieces_of, text_of
 from chatmem.ui.streaming import Argued, Called, Closed, Event, Grew, Opened, Ready, Returned, Teller
-from chatmem.ui.values import shown_text
+from chatmem.ui.values import shown, shown_text
 
 HEADERS = {
     "Content-Type": "text/event-stream",
@@ -127,8 +127,10 @@ def _call(kind: str, call: str) -> _Sent:
 
 
 def content_of_result(message: BaseMessage) -> str | list[_Sent]:
-    """Return the content of a user's or a tool's message: its text, or parts if it has files."""
+    """Return the content of a user's or a tool's message: its text, parts if it has files, JSON if it has neither."""
     pieces = pieces_of(message)
+    if not pieces and message.content:
+        return json.dumps(shown(message.content), ensure_ascii=False)
     if not any(isinstance(piece, File) for piece in pieces):
         return shown_text(text_of(message))
     return [_part(piece) for piece in pieces if isinstance(piece, Text | File)]

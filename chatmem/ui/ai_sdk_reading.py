@@ -45,7 +45,7 @@ def messages_of(ui: dict[str, Any], accept: Collection[str], place: str) -> list
     if role != "assistant":
         return [_of_user(role, message_id, parts, place)]
     messages: list[BaseMessage] = []
-    for start, step in _steps(parts, place):
+    for start, step in _steps(parts):
         messages += _of_step(step, start, accept, place)
     for number, message in enumerate(messages or [AIMessage("")]):
         message.id = f"{message_id}.{number}" if number else message_id
@@ -66,7 +66,7 @@ def _of_user(role: str, message_id: str, parts: list[Part], place: str) -> BaseM
     return cls(content=content, id=message_id, **kept)
 
 
-def _steps(parts: list[Part], place: str) -> Iterator[tuple[int, list[Part]]]:
+def _steps(parts: list[Part]) -> Iterator[tuple[int, list[Part]]]:
     """Yield the parts of each step of the model that has any, and the index of its first one."""
     start = 0
     for index in range(len(parts) + 1):

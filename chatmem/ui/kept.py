@@ -14,7 +14,6 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatmem.codec.messages import dump
 from chatmem.codec.record import decode, encode
 from chatmem.errors import CorruptRecordError
 from chatmem.model import Entry
@@ -104,7 +103,7 @@ def _rest(item: Item, derived: BaseMessage | None) -> dict[str, Any]:
         return {}
     fields = [name for name in _EXPRESSED if name in message.__dict__]
     expressed = [name for name in fields if derived is not None and _is_expressed(name, message, derived)]
-    if derived is not None and expressed == fields and _alike(message, derived):
+    if derived is not None and expressed == fields and _alike(message, derived, item.index):
         return {}
     if expressed:
         message = copy.copy(message)
@@ -114,8 +113,8 @@ def _rest(item: Item, derived: BaseMessage | None) -> dict[str, Any]:
     return {"rest": b64encode(record).decode(), "parts": expressed}
 
 
-def _alike(message: BaseMessage, derived: BaseMessage) -> bool:
-    return type(message) is type(derived) and dump(message, with_id=True) == dump(derived, with_id=True)
+def _alike(message: BaseMessage, derived: BaseMessage, index: int) -> bool:
+    return type(message) is type(derived) and encode(message, index, 0) == encode(derived, index, 0)
 
 
 def _is_expressed(name: str, message: BaseMessage, derived: BaseMessage) -> bool:

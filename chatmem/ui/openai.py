@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable
 from typing import Any
 
@@ -20,7 +21,7 @@ from chatmem.errors import UnsupportedError
 from chatmem.ui import calls, shapes
 from chatmem.ui.calls import Names
 from chatmem.ui.pieces import DATA_URL, File, Text, is_shown_url, pieces_of
-from chatmem.ui.values import shown_text
+from chatmem.ui.values import shown, shown_text
 
 __all__ = ["from_messages", "to_messages"]
 
@@ -86,10 +87,13 @@ def _spoken(message: AIMessage) -> dict[str, Any]:
 
 
 def _text(message: BaseMessage) -> Any:
-    """Return a text, or parts that are texts: these roles have no others."""
+    """Return a text, or parts that are texts: these roles have no others. What a tool returned otherwise is JSON."""
     if isinstance(message.content, str):
         return shown_text(message.content)
-    return [_part(piece) for piece in pieces_of(message) if isinstance(piece, Text)]
+    texts = [_part(piece) for piece in pieces_of(message) if isinstance(piece, Text)]
+    if not texts and message.content and isinstance(message, ToolMessage):
+        return json.dumps(shown(message.content), ensure_ascii=False)
+    return texts
 
 
 def _content(message: BaseMessage) -> Any:

@@ -13,7 +13,9 @@ from chatmem.ui.values import shown_text
 DATA_URL = re.compile(r"data:([^;,]*);base64,(.*)", re.DOTALL)
 """A data URL in base64: its type, and the data."""
 _SHOWN_URL = re.compile(r"(https?|data):", re.IGNORECASE)
-_FILES = ("image", "audio", "video", "file", "document")
+_MEDIA = ("image", "audio", "video")
+_PLAIN = {"refusal": "refusal", "text-plain": "text"}
+_UNKNOWN = "application/octet-stream"
 
 
 class Text(NamedTuple):
@@ -77,8 +79,8 @@ def shown_in(block: Any) -> Iterator[Piece]:
         kept = extras.get("ui") if isinstance(extras, dict) else None
         if kind == "text" and isinstance(block.get("text"), str):
             yield Text(block["text"], tuple(_sources(block.get("annotations"))), kept)
-        elif kind == "refusal" and isinstance(block.get("refusal"), str):
-            yield Text(block["refusal"])
+        elif kind in ("refusal", "text-plain") and isinstance(said := block.get(_PLAIN[kind]), str):
+            yield Text(said)
         elif thought := _thought(block):
             yield Reasoning(thought, kept)
         elif file := _file(block):
@@ -88,48 +90,43 @@ def shown_in(block: Any) -> Iterator[Piece]:
 def _sources(annotations: Any) -> Iterator[dict[str, Any]]:
     for one in annotations if isinstance(annotations, list) else ():
         if isinstance(one, dict) and isinstance(one.get("url"), str):
-            yield (
-                {"url": one["url"], "title": one["title"]} if isinstance(one.get("title"), str) else {"url": one["url"]}
-            )
+            yield {name: one[name] for name in ("url", "title") if isinstance(one.get(name), str)}
 
 
 def _thought(block: dict[str, Any]) -> str:
-    inner = block.get("reasoning_content")  # Amazon Bedrock's
-    summary = block.get("summary")  # OpenAI's
-    candidates = [
-        block.get("reasoning"),
-        block.get("thinking"),  # Anthropic's
-        inner.get("text") if isinstance(inner, dict) else None,
-        "\n\n".join(one["text"] for one in summary if isinstance(one, dict) and isinstance(one.get("text"), str))
-        if isinstance(summary, list)
-        else None,
-    ]
-    if block.get("type") not in ("reasoning", "thinking", "reasoning_content"):
-        return ""
-    return next((one for one in candidates if isinstance(one, str) and one), "")
+    match block:
+        case {"type": "reasoning", "reasoning": str(text)} | {"type": "thinking", "thinking": str(text)}:
+            return text
+        case {"type": "reasoning_content", "reasoning_content": {"text": str(text)}}:  # Amazon Bedrock's
+            return text
+        case {"type": "reasoning", "summary": list(summary)}:  # OpenAI's
+            return "\n\n".join(one["text"] for one in summary if isinstance(one, dict) and _string(one.get("text")))
+    return ""
 
 
 def _file(block: dict[str, Any]) -> File | None:
-    kind = block.get("type")
-    if kind == "image_url":  # OpenAI's three
-        image = block.get("image_url")
-        return file_at(image.get("url") if isinstance(image, dict) else image, "image/*")
-    if kind == "input_audio" and isinstance(audio := block.get("input_audio"), dict):
-        return _inline(audio.get("data"), f"audio/{audio.get('format')}")
-    if kind == "file" and isinstance(file := block.get("file"), dict):
-        made = file_at(file.get("file_data"), "application/octet-stream")
-        return made and made._replace(name=_string(file.get("filename")))
-    if kind not in _FILES:
-        return None
-    source = block.get("source")  # Anthropic's
-    data = source if isinstance(source, dict) else block
-    mime_type = _string(data.get("mime_type")) or _string(data.get("media_type"))
+    match block:
+        case {"type": "image_url", "image_url": {"url": url} | url}:  # OpenAI's three
+            return file_at(url, "image/*")
+        case {"type": "input_audio", "input_audio": {"data": data, "format": form}}:
+            return _inline(data, f"audio/{form}")
+        case {"type": "file", "file": {"file_data": url, **file}}:
+            made = file_at(url, _UNKNOWN)
+            return made and made._replace(name=_string(file.get("filename")))
+        case {"type": "image" | "document", "source": dict(source)}:  # Anthropic's
+            return _standard(block["type"], source)
+        case {"type": "image" | "audio" | "video" | "file" as kind}:
+            return _standard(kind, block)
+    return None
+
+
+def _standard(kind: str, block: dict[str, Any]) -> File | None:
+    """Return the file of one of LangChain's standard blocks, of whichever version, or of Anthropic's source."""
+    mime_type = _string(block.get("mime_type")) or _string(block.get("media_type"))
     extras = block.get("extras")
-    name = data.get("filename") or (extras.get("filename") if isinstance(extras, dict) else None)
-    made = _inline(data.get("base64") or data.get("data"), mime_type) if mime_type else None
-    made = made or file_at(
-        data.get("url"), mime_type or (f"{kind}/*" if kind in _FILES[:3] else "application/octet-stream")
-    )
+    name = block.get("filename") or (extras.get("filename") if isinstance(extras, dict) else None)
+    made = _inline(block.get("base64") or block.get("data"), mime_type) if mime_type else None
+    made = made or file_at(block.get("url"), mime_type or (f"{kind}/*" if kind in _MEDIA else _UNKNOWN))
     return made and made._replace(name=_string(name))
 
 
@@ -177,7 +174,7 @@ def _block(piece: Piece) -> dict[Any, Any]:
         block = {"type": "reasoning", "reasoning": piece.text}
     else:
         kind = piece.mime_type.partition("/")[0]
-        block = {"type": kind if kind in _FILES[:3] else "file"}
+        block = {"type": kind if kind in _MEDIA else "file"}
         if match := DATA_URL.fullmatch(piece.url):
             block |= {"base64": match[2], "mime_type": match[1] or piece.mime_type}
         else:

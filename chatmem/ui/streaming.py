@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
+from langchain_core.utils.json import parse_partial_json
 
 from chatmem.model import Chunk
 from chatmem.ui.pieces import File, Piece, Result, Text, call_id_of, pieces_of, shown_in
@@ -107,7 +108,9 @@ class _Told:
     def __init__(self, message_id: str) -> None:
         self.id = message_id
         self.texts: dict[bool, list[str]] = {True: [], False: []}
-        self.calls: dict[Any, _Call] = {}
+        self.calls: list[_Call] = []
+        self.call_at: dict[Any, _Call] = {}
+        """the call to which the next part with an index belongs"""
         self.has_more = False
 
     @property
@@ -146,7 +149,7 @@ class Teller:
         if told is None:
             return
         yield from self._close(told)
-        for call in told.calls.values():
+        for call in told.calls:
             if not call.is_ready:
                 yield from self._ready(call, *_arguments("".join(call.args)))
         yield Ended(told.id)
@@ -195,19 +198,22 @@ class Teller:
             yield Closed(told.id, is_text)
 
     def _call(self, told: _Told, part: Mapping[str, Any]) -> Iterator[Event]:
-        index = part.get("index")
-        key = index if index is not None else part.get("id") or next(reversed(told.calls), None)
-        call = told.calls.get(key)
-        if call is None:
-            if not part.get("id") or not part.get("name"):
-                return  # the beginning was before the stream's; the finished message has the call
+        call = told.call_at.get(part.get("index"))
+        if part.get("id") and (call is None or call.id != part["id"]):
+            if not part.get("name"):
+                return  # the finished message has the call
             yield from self._close(told)
-            call = told.calls[key] = _Call(str(part["id"]), str(part["name"]))
-            self._calls.add(call.id)
-            yield Called(told.id, call.id, call.name)
-        if part.get("args"):
-            call.args.append(str(part["args"]))
-            yield Argued(call.id, str(part["args"]))
+            call = _Call(part["id"], part["name"])
+            told.call_at[part.get("index")] = call
+            yield from self._begin_call(told, call)
+        if call is not None and part.get("args"):  # without a call, its beginning was before the stream's
+            call.args.append(part["args"])
+            yield Argued(call.id, part["args"])
+
+    def _begin_call(self, told: _Told, call: _Call) -> Iterator[Event]:
+        told.calls.append(call)
+        self._calls.add(call.id)
+        yield Called(told.id, call.id, call.name)
 
     def _ready(self, call: _Call, args: Any, error: str | None) -> Iterator[Event]:
         call.is_ready = True
@@ -248,16 +254,15 @@ class Teller:
 
     def _complete_call(self, told: _Told, message: AIMessage, whole: Mapping[str, Any]) -> Iterator[Event]:
         call_id = whole["id"] or ""
-        call = next((one for one in told.calls.values() if one.id == call_id), None)
+        call = next((one for one in told.calls if one.id == call_id), None)
         if call is not None and call.is_ready:
             return
         args = whole["args"] if whole["args"] is not None else ""
         if call is None:
             yield from self._begin(message)
             yield from self._close(told)
-            call = told.calls[call_id] = _Call(call_id, whole["name"] or "")
-            self._calls.add(call_id)
-            yield Called(told.id, call_id, call.name)
+            call = _Call(call_id, whole["name"] or "")
+            yield from self._begin_call(told, call)
             yield Argued(call_id, args if isinstance(args, str) else json.dumps(shown(args), ensure_ascii=False))
         is_valid = isinstance(args, dict)
         yield from self._ready(call, args, None if is_valid else whole.get("error") or _arguments(args)[1])
@@ -265,7 +270,8 @@ class Teller:
     def _finish(self, messages: list[BaseMessage]) -> Iterator[Event]:
         early = {call_id_of(result) for result in self._early}
         known = [at for at, message in enumerate(messages) if self._knows(message)]
-        first = min(known, default=len(messages) if self._told or early else 0)
+        saw_some = bool(early) or not all(told.is_empty for told in self._told.values())
+        first = min(known, default=len(messages) if saw_some else 0)
         # the message that is open goes on first, so that its text stays in one piece
         here = [at for at in known if self._current is not None and messages[at].id == self._current.id]
         for at in (*here, *range(len(messages))):
@@ -303,9 +309,9 @@ def _indexed(chunk: AIMessageChunk) -> Iterator[tuple[Piece, Any]]:
 
 
 def _arguments(text: str) -> tuple[Any, str | None]:
-    """Return the arguments in a text, or the text and what is wrong with it."""
+    """Return the arguments in a text as LangChain reads them, or the text and what is wrong with it."""
     try:
-        value = json.loads(text or "{}", strict=False)
+        value = parse_partial_json(text or "{}")
     except (ValueError, RecursionError):
         value = None
     return (value, None) if isinstance(value, dict) else (text, "The arguments of the call are not valid.")

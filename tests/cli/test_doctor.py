@@ -16,7 +16,9 @@ from chatmem.cli.commands.doctor import rights
 from chatmem.core.keys import session_keys
 from tests.cli.program import Run, program
 from tests.conftest import start
-from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, SERVERS, debian_binary, free_port, run_server
+from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, LISTENING, SERVERS, debian_binary, free_port, run_server
+
+POLLED = "a change of a session does not reach its listeners at once"
 
 
 def rows(done: Any, *checks: str) -> list[dict[str, Any]]:
@@ -111,10 +113,32 @@ class TestServer:
         assert errors[0]["advice"] == "ACL SETUSER ... +time"
         warned = [row["text"].partition(" ")[0] for row in rows(done, "rights") if row["level"] == "warning"]
         lists = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZCARD"]
-        assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET"]
+        assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET", "XADD", "XRANGE", "XREVRANGE"]
         assert {f"+{name.lower()}" for name in lists} == set(LIST_RIGHTS.split())
         unknown = [row["check"] for row in rows(done) if row["level"] == "unknown"]
         assert unknown == ["version", "clock", "persistence", "eviction", "sessions"]
+
+    @pytest.mark.parametrize(
+        ("refused", "texts"),
+        [
+            ("", []),
+            ("-xadd", ["XADD does not work", POLLED]),
+            ("-spublish -publish", [POLLED]),
+            ("-ssubscribe -subscribe", [POLLED]),
+            ("-spublish", [POLLED]),  # listeners wait on the channel that Redis 7 has for it
+            ("resetchannels", [POLLED]),
+        ],
+    )
+    def test_a_user_without_live_changes(self, server: str, refused: str, texts: list[str]) -> None:
+        """Changes are published and heard for real."""
+        rights = f"{LEAST_RIGHTS} {LIST_RIGHTS} {LISTENING} +select +scan +set +get +memory|usage {refused}"
+        with redis.Redis.from_url(server) as raw:
+            raw.execute_command("ACL", "SETUSER", "few", "on", ">pw", "~test-*", *rights.split())
+            done = program("doctor", "--json", "--prefix", "test-live", CHATMEM_URL=server.replace("//", "//few:pw@"))
+            assert not list(raw.scan_iter("test-live*"))
+            raw.execute_command("ACL", "DELUSER", "few")
+        warned = [row["text"] for row in rows(done, "rights") if row["level"] != "ok"]
+        assert [text.partition(":")[0] for text in warned] == texts
 
     def test_the_commands_are_those_of_the_readme(self) -> None:
         """What is tried is what the least rights list."""
@@ -196,6 +220,30 @@ class TestSessions:
             assert found.message == lc.HumanMessage("refund", id="i")
         assert levels(run("doctor", "--json"), "torn", "sessions") == [("sessions", "ok")]
         assert memory.history("a").count() == 2
+
+    def test_an_answer_that_nobody_ended(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
+        """A look changes nothing; --fix stores what there is. An answer that runs is no finding, nor is it exported."""
+        history = memory.history("a", user="ann")
+        with history.answer(lc.HumanMessage("Why?", id="q"), id="x") as draft:
+            draft.write("Because ")
+            time.sleep(0.2)
+            assert levels(run("doctor", "--json"), "answers", "sessions") == [("sessions", "ok")]
+            assert "Because" not in run("export", "a").stdout
+            state: Any = raw.hget("chatmem:{a}:s", "answers")
+            chunks: Any = raw.dump("chatmem:{a}:a")
+        assert "Because" in run("export", "a").stdout
+        history.clear()
+        history.append(lc.HumanMessage("Why?", id="q"))
+        token, number, _, rest = state.split(b" ", 3)
+        raw.hset("chatmem:{a}:s", "answers", b"%b %b 1 %b" % (token, number, rest))
+        raw.restore("chatmem:{a}:a", 0, chunks)
+        before = {key: raw.dump(key) for key in raw.keys("chatmem:{a}*")}
+        done = run("doctor", "--json")
+        assert (done.exit_code, levels(done, "answers")) == (0, [("answers", "warning")])
+        assert "the producer of the answer 'x' is gone" in rows(done, "answers")[0]["text"]
+        assert {key: raw.dump(key) for key in raw.keys("chatmem:{a}*")} == before
+        assert levels(run("doctor", "--json", "--fix"), "answers") == [("answers", "ok")]
+        assert [one.text for one in memory.history("a").messages()] == ["Why?", "Because "]
 
     def test_a_list_of_another_life(self, run: Run, memory: chatmem.sync.ChatMemory, raw: redis.Redis) -> None:
         """As a restore in part leaves it."""

@@ -15,6 +15,8 @@ from chatmem import (
     Appended,
     Branch,
     Change,
+    Chunk,
+    Draft,
     Edited,
     Entry,
     Match,
@@ -113,6 +115,14 @@ async def write(history: chatmem.History, message: BaseMessage) -> None:
     await history.clear()
 
 
+async def answer(memory: chatmem.ChatMemory, history: chatmem.History, produce: AsyncIterator[str]) -> None:
+    async with history.answer("Why?", id="id", alone=False, expected_version=3, lease=timedelta(minutes=1)) as draft:
+        assert_type(draft, Draft)
+        await draft.write("text", ("messages", "part"))
+    assert_type(await memory.answers.start(history, produce, "Why?", id="id", alone=False), str)
+    await memory.answers.start(history, "Why?")  # type: ignore[arg-type]
+
+
 async def read(history: chatmem.History) -> None:
     assert_type(await history.messages(), list[BaseMessage])
     assert_type(await history.messages(last=20, strict=True), list[BaseMessage])
@@ -125,6 +135,11 @@ async def read(history: chatmem.History) -> None:
     assert_type(history.changes(after=3, timeout=timedelta(minutes=1)), Changes[Change])
     async for change in history.changes():
         assert_type(change.version, int)
+    assert_type(history.follow("id", after="cursor", timeout=60), Changes[Chunk])
+    async for chunk in history.follow("id"):
+        assert_type(chunk, Chunk)
+    assert_type(await history.stop("id"), bool)
+    assert_type(await history.stop(), bool)
     assert_type(history.entries(strict=True), AsyncIterator[Entry])
     async for entry in history.entries():
         assert_type(entry, Entry)

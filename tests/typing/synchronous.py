@@ -15,6 +15,7 @@ from chatmem import (
     Appended,
     Branch,
     Change,
+    Chunk,
     Edited,
     Entry,
     Match,
@@ -109,6 +110,12 @@ def write(history: chatmem.sync.History, message: BaseMessage) -> None:
     history.clear()
 
 
+def answer(history: chatmem.sync.History) -> None:
+    with history.answer("Why?", id="id", alone=False, expected_version=3, lease=timedelta(minutes=1)) as draft:
+        assert_type(draft, chatmem.sync.Draft)
+        draft.write("text", ("messages", "part"))
+
+
 def read(history: chatmem.sync.History) -> None:
     assert_type(history.messages(), list[BaseMessage])
     assert_type(history.messages(last=20, strict=True), list[BaseMessage])
@@ -120,6 +127,11 @@ def read(history: chatmem.sync.History) -> None:
     assert_type(history.changes(after=3, timeout=timedelta(minutes=1)), Iterator[Change])
     for change in history.changes():
         assert_type(change.version, int)
+    assert_type(history.follow("id", after="cursor", timeout=60), Iterator[Chunk])
+    for chunk in history.follow("id"):
+        assert_type(chunk, Chunk)
+    assert_type(history.stop("id"), bool)
+    assert_type(history.stop(), bool)
     assert_type(history.entries(strict=True), Iterator[Entry])
     for entry in history.entries():
         assert_type(entry, Entry)

@@ -98,6 +98,27 @@ def session_info(info: chatmem.SessionInfo) -> None:
     assert_type(info.pinned, bool)
     assert_type(info.tags, tuple[str, ...])
     assert_type(info.revision, int)
+    assert_type(info.answers, tuple[chatmem.Answer, ...])
+
+
+def answer(answer: chatmem.Answer) -> None:
+    assert_type(answer.id, str)
+    assert_type(answer.started_at, datetime)
+    assert_type(answer.stopping, bool)
+
+
+def chunk(chunk: chatmem.Chunk) -> None:
+    assert_type(chunk.cursor, str)
+    assert_type(chunk.messages, list[BaseMessage])
+    assert_type(chunk.status, chatmem.AnswerStatus | None)
+
+
+def draft(draft: chatmem.Draft) -> None:
+    assert_type(draft.id, str)
+    assert_type(draft.stopping, bool)
+    assert_type(draft.begun, chatmem.Appended | None)
+    assert_type(draft.appended, chatmem.Appended | None)
+    assert_type(draft.status, chatmem.AnswerStatus | None)
 
 
 def session_page(page: chatmem.SessionPage) -> None:
@@ -120,6 +141,7 @@ def leaves(
 ) -> None:
     assert_type(conflict.expected, int | None)
     assert_type(conflict.actual, int | None)
+    assert_type(conflict.answer, str | None)
     assert_type(duplicate.index, int)
     assert_type(duplicate.message_id, str)
     assert_type(unavailable.lacks_right, bool)

@@ -23,6 +23,8 @@ from chatmem.model import AnswerStatus
 
 _OWN_IDS = ("lc_", "lc-", "run-")
 """how ids begin that LangChain makes: for chunks of providers that give none, and for the last chunk of an answer"""
+_MODES = ("messages", "values", "updates", "custom", "checkpoints", "tasks", "debug")
+"""what LangGraph streams"""
 _PARTS = ("tool_call_chunk", "server_tool_call_chunk", "input_json_delta")
 """the types of content blocks that are parts of calls"""
 _CUT_OFF = "the answer ended before this call was complete"
@@ -161,14 +163,14 @@ def status_of(messages: Iterable[BaseMessage]) -> AnswerStatus:
 
 def _message_in(value: Any) -> BaseMessage | None:
     """Return the message in what a producer writes; None for what LangGraph streams besides."""
-    streamed = value
+    streamed, mode = value, "messages"
     if isinstance(value, dict) and {"type", "data"} <= value.keys():  # LangGraph's parts
-        streamed = value["data"] if value["type"] == "messages" else None
-    elif isinstance(value, tuple) and len(value) > 1 and isinstance(value[-2], str):  # its mode comes first
-        streamed = value[-1] if value[-2] == "messages" else None
+        mode, streamed = value["type"], value["data"]
+    elif isinstance(value, tuple) and len(value) > 1 and value[-2] in _MODES:  # its mode comes first
+        mode, streamed = value[-2:]
     elif isinstance(value, tuple) and len(value) == 2 and isinstance(value[0], tuple):  # its namespace comes first
         streamed = value[1]
-    if streamed is None and value is not None:
+    if mode in _MODES and mode != "messages":
         return None
     if isinstance(streamed, tuple) and len(streamed) == 2 and isinstance(streamed[0], BaseMessage):
         message = streamed[0]

@@ -155,7 +155,7 @@ class Draft:
         await wait(BETWEEN_BATCHES, wakes=False)
         while self._lost is None:
             if not (self._collector.has_news or self._records):
-                await wait(min(self._patience, HEARTBEAT if not self._background.listens else self._patience))
+                await wait(2 * self._patience if self._background.listens else min(self._patience, HEARTBEAT))
             try:
                 await self._send()
             except UnavailableError:
@@ -190,11 +190,11 @@ class Draft:
         self._background.interrupt()
 
     async def _listen(self) -> None:
-        """Send at once when somebody asks for a stop."""
+        """Send at once when somebody asks for a stop, and often enough that the lease holds."""
         subscription = self._session.transport.subscribe(stop_channel_of(self._session.keys))
         try:
             while True:
-                if await subscription.next(self._patience, self._patience) is not None:
-                    self._background.wake()
+                await subscription.next(self._patience, min(self._patience, HEARTBEAT))
+                self._background.wake()
         finally:
             await subscription.aclose()

@@ -8,12 +8,20 @@ from collections.abc import Iterator
 from chatmem import scripts
 from chatmem.cli.commands.doctor.finding import Finding, Level
 from chatmem.cli.store import Store
-from chatmem.core.keys import session_keys
+from chatmem.core.keys import log_of, session_keys
+from chatmem.core.policy import Policy
 from chatmem.errors import ChatMemError
+from chatmem.sessions import Sessions
 from chatmem.transports.base import Command
+from chatmem.transports.driving import drive
+from chatmem.transports.listening import Polling
 
 _EMPTY = b"return 0"
 _MARKED = "archived, pinned and tagged sessions, and memory.count"
+_LIVE, _STREAMS = "live changes", "live changes and running answers"
+_PUSHING = "ACL SETUSER ... +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &PREFIX:*"
+_PATIENCE = 1.0
+"""Seconds in which a change must arrive."""
 
 
 def needed_commands(first: bytes, second: bytes) -> Iterator[Command]:
@@ -48,8 +56,13 @@ def needed_commands(first: bytes, second: bytes) -> Iterator[Command]:
     yield "UNLINK", first, second
 
 
-def _optional_commands(key: bytes) -> Iterator[tuple[Command, str]]:
-    """Yield a call of each command that only some features need, and the feature."""
+def _optional_commands(key: bytes, log: bytes) -> Iterator[tuple[Command, str]]:
+    """Yield a call of each command that only some features need, and the feature.
+
+    Args:
+        key: a key for a sorted set, then for a string.
+        log: a key for a stream.
+    """
     yield ("SCAN", b"0", b"COUNT", b"1"), "commands that work on all sessions"
     yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
     for name in ("ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"):
@@ -57,11 +70,16 @@ def _optional_commands(key: bytes) -> Iterator[tuple[Command, str]]:
     yield ("ZCARD", key), _MARKED
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
+    yield ("XADD", log, b"*", b"c", b"a"), _STREAMS
+    yield ("XRANGE", log, b"-", b"+"), _STREAMS
+    yield ("XREVRANGE", log, b"+", b"-"), _LIVE
 
 
 def check_rights(store: Store) -> Iterator[Finding]:
     """Yield a finding for each command that is refused."""
-    keys = session_keys(store.policy.prefix, f"doctor-{uuid.uuid4()}")
+    name = f"doctor-{uuid.uuid4()}"
+    keys = session_keys(store.policy.prefix, name)
+    log = log_of(keys)
     needed = list(needed_commands(keys.messages, keys.ids))
     failed = {}
     for command in needed:
@@ -72,10 +90,34 @@ def check_rights(store: Store) -> Iterator[Finding]:
     if not failed:
         count = len({str(command[0]) for command in needed})
         yield Finding("rights", Level.OK, f"all {count} commands that chatmem needs work for this user")
-    for command, feature in _optional_commands(keys.state):
+    for command, feature in _optional_commands(keys.state, log):
         if (reason := _refusal(store, command)) is not None:
             yield Finding("rights", Level.WARNING, f"{command[0]!s} does not work: {reason}", f"needed for {feature}")
-    _refusal(store, ("UNLINK", *keys))
+    _refusal(store, ("UNLINK", *keys, log))
+    if not failed:
+        try:
+            pushed = _is_pushed(store, name, log)
+        except ChatMemError as error:
+            yield Finding("rights", Level.WARNING, f"cannot listen to a session: {error}", f"needed for {_LIVE}")
+        else:
+            if not pushed:
+                text = "a change of a session does not reach its listeners at once: they poll for it"
+                yield Finding("rights", Level.WARNING, text, _PUSHING)
+        _refusal(store, ("UNLINK", *keys, log))
+
+
+def _is_pushed(store: Store, name: str, log: bytes) -> bool:
+    """Return whether a listener hears of a write; True where no server of this kind can push."""
+    publishing = Sessions(store.sessions.connection, Policy(store.policy.prefix, 60, publish=True))
+    subscription = publishing.transport(blocking=True).subscribe(log)
+    if isinstance(subscription, Polling):
+        return True
+    try:
+        drive(subscription.next(0, 0))  # subscribes
+        drive(publishing.history(name, blocking=True).append("a message of chatmem doctor"))
+        return drive(subscription.next(_PATIENCE, 0)) is not None
+    finally:
+        drive(subscription.aclose())
 
 
 def _refusal(store: Store, command: Command) -> str | None:

@@ -55,7 +55,8 @@ def _only_wrong(check: str, findings: Iterator[Finding], fine: str) -> Generator
         yield from few(found)
     else:
         yield Finding(check, Level.OK, fine)
-    return {one.session for one in found if one.check in ("type", "torn") and one.level is Level.ERROR}
+    unreadable = {one.session for one in found if one.check in ("type", "torn") and one.level is Level.ERROR}
+    return unreadable | {one.session for one in found if one.check == "answers"}  # whose reads would end the answer
 
 
 def _keys_of(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:

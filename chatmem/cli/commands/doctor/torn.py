@@ -1,4 +1,4 @@
-"""Finds and repairs torn sessions: those of which a part is missing or belongs to another session."""
+"""Finds and repairs torn sessions, of which a part is missing or another's, and answers that nobody has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from chatmem.cli.commands.doctor.finding import Finding, Level
 from chatmem.cli.store import Store
 from chatmem.core.healing import mend
-from chatmem.core.keys import session_keys
+from chatmem.core.keys import name_of, session_keys
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts.answers import Code, Refusal, refusal
 from chatmem.scripts.calls import Reads
@@ -34,11 +34,12 @@ _KINDS = {
     ),
 }
 """For each reason that `session.lua` gives: level, text and advice."""
+_ENDED = "--fix stores what there is of it, as the next read does"
 _REPAIRABLE = (b"index", b"state", b"orphan")
 
 
 def check_torn(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Finding]:
-    """Yield the torn sessions, and repair those that can be repaired if `fix` is set."""
+    """Yield such sessions, and repair those that can be repaired if `fix` is set."""
     keys = [session_keys(store.policy.prefix, session) for session in sessions]
     replies = store.server.run(*(Reads(one, b"", b"").message(b"id", b"x").command for one in keys)) if keys else []
     for session, reply in zip(sessions, replies, strict=True):
@@ -47,6 +48,10 @@ def check_torn(store: Store, sessions: list[str], *, fix: bool) -> Iterator[Find
             level, what, advice = _KINDS[refused.details[0]]
             found = Finding("torn", level, f"session {session!r}: {what}", advice.format(session), session)
             yield _repaired(store, found, refused) if fix and refused.details[0] in _REPAIRABLE else found
+        elif refused and refused.code == Code.RAN_OUT:
+            text = f"session {session!r}: the producer of the answer {name_of(refused.details[0])!r} is gone"
+            found = Finding("answers", Level.WARNING, text, _ENDED, session)
+            yield _repaired(store, found, refused) if fix else found
 
 
 def _repaired(store: Store, found: Finding, refused: Refusal) -> Finding:
