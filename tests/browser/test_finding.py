@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 import chatmem.sync
 from tests.browser.steps import chats, messages, new_chat, open_chat, store, talk
@@ -79,6 +81,21 @@ def test_scrolling_up_keeps_the_place(app: ChatApp, user: str, page: Page) -> No
     expect(messages(page)).to_have_count(200)
     expect(messages(page).first).to_have_text("question 0")
     assert marked.count() == 1
+
+
+def test_what_comes_while_a_chat_is_read(app: ChatApp, user: str, page: Page) -> None:
+    """It is seen, though nothing tells of it later."""
+    store(app.url, user, f"{user} 1", *long_chat(1))
+    open_chat(page, f"{user} 1")
+
+    def write_first(route: Route) -> None:
+        page.wait_for_timeout(200)  # in which the messages are read, were they asked for at once
+        store(app.url, user, f"{user} 1", HumanMessage("Meanwhile"))
+        route.continue_()
+
+    page.route(re.compile(r"/chats/[^/]+$"), write_first, times=1)
+    page.reload()
+    expect(messages(page).last).to_have_text("Meanwhile")
 
 
 def test_an_answer_leaves_a_reader_where_he_is(app: ChatApp, user: str, page: Page) -> None:

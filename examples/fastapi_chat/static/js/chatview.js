@@ -21,16 +21,18 @@ export const onShown = (task) => (listener = task); // called after each change 
 export async function openChat(id, onGone) {
   open?.close();
   views = new Map();
-  open = id === null ? null : new Conversation(id, { onChange: show, onGone });
+  const opening = id === null ? null : new Conversation(id, { onChange: show, onGone });
+  open = opening;
   $("messages").replaceChildren();
   $("older").hidden = true;
   draw();
   $("loading").hidden = open === null;
   try {
-    await open?.open();
+    await opening?.open();
   } finally {
-    $("loading").hidden = true;
+    if (open === opening) $("loading").hidden = true;
   }
+  if (open !== opening) return; // another one was opened meanwhile
   draw();
   scroll.toEnd();
 }

@@ -86,7 +86,8 @@ export class Conversation {
   // read before stays in front of it, unless another branch is shown.
   async #read({ until = Infinity, isOther = false } = {}) {
     const number = ++this.#begun;
-    const [info, page] = await Promise.all([api.chat(this.id), api.messages(this.id, { limit: PAGE })]);
+    const info = await api.chat(this.id); // first: what changes behind its version is told
+    const page = await api.messages(this.id, { limit: PAGE });
     const entries = page.entries.toSorted((a, b) => a.seq - b.seq);
     let next = page.next;
     while (next !== null && next > until && !this.isClosed) next = await this.#before(next, entries);
@@ -238,7 +239,8 @@ export class Conversation {
   }
 
   async #listen(signal) {
-    if (!this.#isFresh) await this.#read(); // of what happened while nobody looked, not all is told
+    const until = this.#entries[0]?.seq;
+    if (!this.#isFresh) await this.#read({ isOther: true, until }); // of what nobody looked at, not all is told
     this.#isFresh = false;
     if (this.isRunning) return;
     for await (const { kind } of events(api.chatChangesPath(this.id), signal, { after: this.info.version })) {

@@ -196,6 +196,7 @@ async function sendFirst(question) {
   composer.setState({ isBusy: true, canStop: false, isStopping: false });
   try {
     const made = await api.begin(question, titleOf(question.text));
+    if (inAddress()) return; // the user has gone elsewhere meanwhile
     history.pushState(null, "", `#${encodeURIComponent(made.session_id)}`);
   } finally {
     isBeginning = false;
