@@ -227,6 +227,7 @@ local function found_of(i, id, digest)
   return found, at, index, element
 end
 
+local lead = session.branches and '0' or '' -- as in `label`, which would write the position twice
 for i = 0, COUNT - 1 do
   local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
   local found, at, index, element = 'new', nil, nil, nil
@@ -242,7 +243,7 @@ for i = 0, COUNT - 1 do
     at = position
     position = position + 1
     local text = written(at)
-    records[#records + 1] = label(session, at) .. record
+    records[#records + 1] = lead .. text .. ':' .. record
     if found == 'again' then
       add(names, 'd' .. digest, text)
       given[id .. digest] = at
