@@ -76,8 +76,11 @@ class AsyncioBackground:
         return interrupted
 
     async def _behind_tasks(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        pending = set(self._tasks)
+        while pending:  # a client may have swallowed a cancellation
+            for task in pending:
+                task.cancel()
+            _, pending = await asyncio.wait(pending, timeout=1.0)
         done = await work()
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
