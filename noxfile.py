@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = False
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 PROJECT = tomllib.loads(Path(__file__).with_name("pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-LOWEST = ("cli", "upstash", "zstd", "crypto", "demo")
+LOWEST = ("cli", "upstash", "zstd", "crypto", "fastapi", "demo")
 AGENTS = ("agent-framework", "chatkit", "langchain", "langgraph", "openai-agents", "pydantic-ai")
 AGENTS_TESTS = [
     f"tests/test_{name}.py"
@@ -83,7 +83,8 @@ def lowest_agents(session: nox.Session) -> None:
     """The lowest versions of the agents' frameworks."""
     _install_lowest(session, "dev", [one for name in AGENTS for one in EXTRAS[name]])
     langgraphs = "ignore:The default value of `allowed_objects`"  # a warning of its import, not of ours
-    session.run("pytest", "-W", langgraphs, *AGENTS_TESTS, *session.posargs)
+    later = ("--deselect", "tests/test_docs_types.py")  # the examples are written for what pip installs today
+    session.run("pytest", "-W", langgraphs, *later, *AGENTS_TESTS, *session.posargs)
 
 
 def _install_lowest(session: nox.Session, extra: str, requirements: list[str]) -> None:

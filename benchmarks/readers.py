@@ -78,8 +78,8 @@ def _delays(ages: list[float]) -> str:
 def main() -> None:
     """Print a line for each number of readers; with arguments, be a process of readers."""
     if len(sys.argv) > 1:
-        url, answer, readers = sys.argv[1:]
-        print(json.dumps(asyncio.run(read(url, answer, int(readers)))))
+        url, answer, count = sys.argv[1:]
+        print(json.dumps(asyncio.run(read(url, answer, int(count)))))
         return
     with server(None) as url, closing(redis.Redis.from_url(url)) as admin:
         print(machine(url))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import os
+import signal
 import subprocess
 import sys
-import uuid
+import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 
@@ -23,54 +22,61 @@ RECALL = "What did I say?"
 
 
 class ChatApp:
-    """A process of the application on a memory, at one address for all its life."""
+    """The application on a memory, at one address for all its life: one process, or a parent and its workers."""
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, url: str, *, workers: int = 1) -> None:
+        self.url = url
+        self._workers = workers
         self._port = free_port()
-        self._closing = ExitStack()
         self.address = f"http://127.0.0.1:{self._port}"
 
     def start(self) -> None:
         """Start it, for the first time or after a kill."""
         command = [sys.executable, "-m", "uvicorn", "examples.fastapi_chat.app:app", "--port", str(self._port)]
-        environment = {**os.environ, "CHATMEM_URL": self._url, "CHATMEM_DEMO_SECRET": "of the tests"}
+        environment = {**os.environ, "CHATMEM_URL": self.url, "CHATMEM_DEMO_SECRET": "of the tests"}
         self._process = subprocess.Popen(
-            [*command, "--log-level", "warning"], cwd=ROOT, env=environment, stderr=subprocess.DEVNULL
+            [*command, "--workers", str(self._workers), "--log-level", "warning"],
+            cwd=ROOT,
+            env=environment,
+            stderr=subprocess.DEVNULL,
         )
         wait_until(lambda: is_healthy(self.address), seconds=60)
 
     @property
     def pid(self) -> int:
-        """Of its process."""
+        """Of its process, or of its workers' parent."""
         return self._process.pid
+
+    def workers(self) -> list[int]:
+        """Return the processes that its own process has begun."""
+        found = subprocess.run(["pgrep", "-P", str(self.pid)], capture_output=True, text=True)
+        return [int(pid) for pid in found.stdout.split()]
+
+    def kill_workers(self) -> None:
+        """`kill -9` all workers at once; their parent begins others."""
+        for pid in self.workers():
+            os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        wait_until(lambda: is_healthy(self.address), seconds=60)
 
     def kill(self) -> None:
         """`kill -9`."""
+        workers = self.workers() if self._workers > 1 else []
         self._process.kill()
         self._process.wait()
-
-    def user(self, name: str = "") -> User:
-        """Sign in, as somebody new by default."""
-        user = User(self.address, name or f"user {uuid.uuid4()}")
-        self._closing.callback(user.http.close)
-        return user
-
-    def close(self) -> None:
-        """End the process, and the connections to it."""
-        self._closing.close()
-        self.kill()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
 
 
 @contextmanager
-def running(url: str) -> Iterator[ChatApp]:
+def running(url: str, *, workers: int = 1) -> Iterator[ChatApp]:
     """Run the application, and kill it at the end."""
-    app = ChatApp(url)
+    app = ChatApp(url, workers=workers)
     app.start()
     try:
         yield app
     finally:
-        app.close()
+        app.kill()
 
 
 def is_healthy(address: str) -> bool:
@@ -78,62 +84,3 @@ def is_healthy(address: str) -> bool:
         return httpx.get(f"{address}/healthz", trust_env=False).is_success
     except httpx.TransportError:
         return False
-
-
-class User:
-    """A browser's requests, without the browser."""
-
-    def __init__(self, address: str, name: str) -> None:
-        self.http = httpx.Client(base_url=address, timeout=60, trust_env=False)
-        self.http.post("/sign-in", json={"name": name}).raise_for_status()
-
-    def new(self, text: str = "A chat") -> str:
-        """Make a chat and return its id."""
-        made = self.http.post("/chats", json={"text": text}).raise_for_status()
-        return str(made.json()["session_id"])
-
-    @contextmanager
-    def asking(self, chat: str, text: str, **more: Any) -> Iterator[Iterator[tuple[str, Any]]]:
-        """Send a message, and yield the events of its answer as they come."""
-        body = {"id": str(uuid.uuid4()), "text": text, **more}
-        with self.streaming(f"/chats/{chat}/messages", body) as events:
-            yield events
-
-    @contextmanager
-    def streaming(self, path: str, body: dict[str, Any]) -> Iterator[Iterator[tuple[str, Any]]]:
-        with self.http.stream("POST", path, json=body) as response:
-            if not response.is_success:
-                response.read()
-            response.raise_for_status()
-            yield events_of(response)
-
-    def ask(self, chat: str, text: str, **more: Any) -> str:
-        """Send a message and return the whole answer."""
-        with self.asking(chat, text, **more) as events:
-            return whole(events)
-
-    def page(self, chat: str, **query: int) -> Any:
-        return self.http.get(f"/chats/{chat}/messages", params=query).raise_for_status().json()
-
-    def texts(self, chat: str) -> list[str]:
-        return [message["text"] for message in self.page(chat)["messages"]]
-
-    def titles(self) -> list[str]:
-        return [chat["title"] for chat in self.http.get("/chats").raise_for_status().json()["chats"]]
-
-
-def whole(events: Iterator[tuple[str, Any]]) -> str:
-    """Return the text of events that must come to an end."""
-    *texts, (last, _) = events
-    assert last == "end"
-    return "".join(data for _, data in texts)
-
-
-def events_of(response: httpx.Response) -> Iterator[tuple[str, Any]]:
-    event = ""
-    for line in response.iter_lines():
-        name, _, value = line.partition(": ")
-        if name == "event":
-            event = value
-        elif name == "data":
-            yield event, json.loads(value)

@@ -22,7 +22,7 @@ from chatmem.embedded.server import EmbeddedServer
 from tests.coroutines import as_coroutines
 from tests.servers import ADMINS, SERVERS, AbsentError, ImpossibleError, Server
 
-pytest_plugins = ["pytester", "tests.peers.fixtures"]
+pytest_plugins = ["pytester", "tests.peers.fixtures", "tests.ui.fixtures"]
 
 settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci")

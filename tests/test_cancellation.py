@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from threading import Thread
 from typing import Any
 
@@ -150,11 +150,16 @@ async def opened(request: pytest.FixtureRequest, url: str, prefix: str) -> Async
         made.append(chatmem.connect(where, prefix=prefix, ttl=60))
         return made[-1]
 
-    with serving(url) as rest, redis.Redis.from_url(url) as client:
-        threaded = chatmem.connect(client=client, prefix=prefix, ttl=60)
-        made.append(threaded)
-        where = rest.url.replace("//", f"//:{TOKEN}@") if request.param == "Upstash" else url
-        warm = threaded if request.param == "threads" else connect(where)
+    with ExitStack() as stack:
+        where = url
+        if request.param == "Upstash":
+            where = stack.enter_context(serving(url)).url.replace("//", f"//:{TOKEN}@")
+        if request.param == "threads":
+            client = stack.enter_context(redis.Redis.from_url(url))
+            warm = chatmem.connect(client=client, prefix=prefix, ttl=60)
+            made.append(warm)
+        else:
+            warm = connect(where)
         yield (lambda: connect(url)) if request.param == "cold" else (lambda: warm)
         for memory in made:
             await memory.aclose()

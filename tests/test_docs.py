@@ -22,7 +22,7 @@ PROGRAMS = [name for name, page in PAGES.items() if any(not block.title for bloc
 FILES = [name for name, page in PAGES.items() if any(block.title for block in blocks_of(page))]
 BESIDE = {"testing.md": "fastapi.md"}
 """Pages whose files are to lie beside those of another page."""
-TESTED = {"main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
+TESTED = {"backend.py", "main.py", "streaming.py", "agent_app.py", "serve.py", "offline_model.py"}
 """Files of docs/fastapi.md that tests of the repository run: here, and in `test_readme`."""
 _COMMAND = r"^(?:\$ |.*&& )?chatmem ([a-z]+)\b([^\n|]*)"
 AGENTS = [
@@ -36,8 +36,13 @@ AGENTS = [
     "openai-agents.md",
     "pydantic-ai.md",
 ]
-NOT_IN_DEV = {"claude-agents.md": "claude_agent_sdk", "google-adk.md": "google.adk", "llama-index.md": "llama_index"}
-"""Pages whose examples need a large package that only `nox -s adapters` installs."""
+NEEDED = {
+    "claude-agents.md": "claude_agent_sdk",
+    "google-adk.md": "google.adk",
+    "llama-index.md": "llama_index",
+    "pydantic-ai.md": "pydantic_ai.conversation_store",
+}
+"""Pages whose examples need a large package that only `nox -s adapters` installs, or a later one than the lowest."""
 
 
 @pytest.fixture
@@ -51,8 +56,8 @@ def server(url: str) -> str:
 
 def skip_without_package(name: str) -> None:
     """Skip a test of a page whose package is not installed."""
-    if name in NOT_IN_DEV:
-        pytest.importorskip(NOT_IN_DEV[name], reason="it is not among the dev dependencies: nox -s adapters")
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name], reason=f"it needs {NEEDED[name]}: nox -s adapters")
 
 
 @pytest.mark.parametrize("name", PROGRAMS)
@@ -108,6 +113,19 @@ def test_the_applications_of_the_page_on_fastapi(
         assert [message.text for message in messages] == ["Hi", answer.text]
 
 
+def test_the_back_end_in_one_line(server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A chat begins, its answer is followed to its end, and both are stored."""
+    write_files(DOCS / "fastapi.md", tmp_path)
+    monkeypatch.setenv("CHATMEM_URL", server)
+    monkeypatch.syspath_prepend(tmp_path)
+    with TestClient(importlib.import_module("backend").app, headers={"x-user": "alice"}) as client:
+        begun = client.post("/api/chats", json={"text": "Hi"}).json()
+        followed = client.get(f"/api/chats/{begun['session_id']}/answers/{begun['answer']}")
+        assert '"status":"complete"' in followed.text
+        entries = client.get(f"/api/chats/{begun['session_id']}/messages").json()["entries"]
+    assert [entry["message"]["content"] for entry in entries] == ["Lima is foggy today.", "Hi"]
+
+
 @pytest.mark.parametrize("name", AGENTS)
 def test_the_pages_on_agents(server: str, tmp_path: Path, name: str) -> None:
     """Each script of such a page, run once more, goes on with the same conversation."""
@@ -125,7 +143,8 @@ def test_every_block_of_code_has_a_language() -> None:
     """So that none is left out here; and Python comes in no other spelling."""
     for name, text in TEXTS.items():
         kinds = re.findall(r"^ *```(.*)$", text, re.MULTILINE)[::2]
-        assert {kind.split()[0] if kind else "" for kind in kinds} <= {"python", "sh", "console", "text", "lua"}, name
+        known = {"python", "sh", "console", "text", "lua", "js"}
+        assert {kind.split()[0] if kind else "" for kind in kinds} <= known, name
 
 
 def test_commands_and_options_exist() -> None:

@@ -14,6 +14,7 @@ ADAPTERS = {
     "pydantic_ai": "from chatmem.pydantic_ai import ModelMessageHistory",
     "agent_framework": "from chatmem.agent_framework import ChatmemHistoryProvider",
     "chatkit": "from chatmem.chatkit import ChatmemStore",
+    "fastapi": "from chatmem.fastapi import router",
 }
 RARER = {"google.adk": "from chatmem.google_adk import ChatmemSessionService"}
 """Adapters whose frameworks only `nox -s adapters` installs."""

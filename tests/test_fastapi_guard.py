@@ -18,13 +18,9 @@ from urllib.parse import urlsplit
 import anyio
 import httpx
 import pytest
-import redis
 from fastapi import FastAPI, HTTPException, Request
-from langchain_core.messages import HumanMessage
 
-import chatmem.sync
-from chatmem.embedded.server import EmbeddedServer
-from tests.chat_app import LONG, RECALL, ChatApp, User, is_healthy, running
+from tests.chat_app import ChatApp, is_healthy, running
 from tests.servers import embedded, wait_until
 
 guard: Any = importlib.import_module("examples.fastapi_chat.guard")
@@ -44,8 +40,20 @@ def app(url: str) -> Iterator[ChatApp]:
 
 
 @pytest.fixture
-def user(app: ChatApp) -> User:
-    return app.user()
+def http(app: ChatApp) -> Iterator[httpx.Client]:
+    """The requests of somebody who has signed in."""
+    with httpx.Client(base_url=app.address, timeout=60, trust_env=False) as http:
+        http.post("/sign-in", json={"name": f"user {uuid.uuid4()}"}).raise_for_status()
+        yield http
+
+
+def new(http: httpx.Client, text: str = "A chat") -> str:
+    """Begin a chat and return its id."""
+    return str(http.post("/chats", json={"text": text}).raise_for_status().json()["session_id"])
+
+
+def titles(http: httpx.Client) -> list[str]:
+    return [chat["title"] for chat in http.get("/chats").raise_for_status().json()["sessions"]]
 
 
 FOREIGN = [
@@ -73,18 +81,18 @@ OWN = ["localhost", "LocalHost:9", "127.0.0.1", "127.0.0.1:8000", "[::1]", "[::1
 
 class TestNames:
     @pytest.mark.parametrize("host", [one for one in FOREIGN if one.isascii()])
-    def test_another_name(self, user: User, host: str) -> None:
+    def test_another_name(self, http: httpx.Client, host: str) -> None:
         """A name that somebody let point here reads nothing, not even the page."""
-        user.new("Secret plans")
-        for path in ("/", "/me", "/chats", "/static/app.js", "/healthz", "/nothing"):
-            answer = user.http.get(path, headers={"host": host})
+        new(http, "Secret plans")
+        for path in ("/", "/me", "/chats", "/static/js/main.js", "/healthz", "/nothing"):
+            answer = http.get(path, headers={"host": host})
             assert answer.status_code == 400
             assert "ecret" not in answer.text
 
     @pytest.mark.parametrize("host", OWN)
-    def test_its_own(self, user: User, host: str) -> None:
+    def test_its_own(self, http: httpx.Client, host: str) -> None:
         """`localhost`, and addresses, which nobody can let point elsewhere."""
-        assert user.http.get("/me", headers={"host": host}).status_code == 200
+        assert http.get("/me", headers={"host": host}).status_code == 200
 
     @pytest.mark.parametrize(("host", "own"), [*((one, False) for one in FOREIGN), *((one, True) for one in OWN)])
     async def test_each(self, host: str, own: bool) -> None:
@@ -131,40 +139,42 @@ class TestOrigins:
         ],
         ids=str,
     )
-    def test_a_page_elsewhere_changes_nothing(self, user: User, headers: dict[str, str]) -> None:
+    def test_a_page_elsewhere_changes_nothing(self, http: httpx.Client, headers: dict[str, str]) -> None:
         """Not even one of another port on this machine, with which cookies are shared."""
-        chat = user.new("Mine")
-        message = {"id": str(uuid.uuid4()), "text": "x"}
+        chat = new(http, "Mine")
+        message = {"text": "x"}
         for method, path, body in (
             ("POST", "/sign-in", {"name": "another"}),
             ("POST", "/sign-out", None),
             ("POST", "/chats", {"text": "x"}),
             ("POST", f"/chats/{chat}/messages", message),
+            ("POST", f"/chats/{chat}/regenerate", {"after": 0}),
             ("PATCH", f"/chats/{chat}", {"title": "x"}),
+            ("PUT", f"/chats/{chat}/branch", {"branch": 0}),
             ("DELETE", f"/chats/{chat}", None),
         ):
-            assert user.http.request(method, path, json=body, headers=headers).status_code == 403
-        assert (user.titles(), user.texts(chat)) == (["Mine"], [])
+            assert http.request(method, path, json=body, headers=headers).status_code == 403
+        assert (titles(http), http.get("/me").status_code) == (["Mine"], 200)
 
-    def test_what_it_reads_it_is_not_shown(self, user: User) -> None:
-        answer = user.http.get("/chats", headers={"origin": "http://evil.example"})
+    def test_what_it_reads_it_is_not_shown(self, http: httpx.Client) -> None:
+        answer = http.get("/chats", headers={"origin": "http://evil.example"})
         assert not [name for name in answer.headers if name.startswith("access-control")]
         assert answer.headers["cross-origin-resource-policy"] == "same-origin"
 
-    def test_its_own_page(self, app: ChatApp, user: User) -> None:
+    def test_its_own_page(self, app: ChatApp, http: httpx.Client) -> None:
         headers = {"origin": app.address, "sec-fetch-site": "same-origin"}
-        assert user.http.post("/chats", json={"text": "x"}, headers=headers).status_code == 201
+        assert http.post("/chats", json={"text": "x"}, headers=headers).status_code == 201
 
-    @pytest.mark.parametrize("path", ["/", "/chats", "/static/app.js", "/nothing"])
-    def test_headers(self, user: User, path: str) -> None:
+    @pytest.mark.parametrize("path", ["/", "/chats", "/static/js/main.js", "/nothing"])
+    def test_headers(self, http: httpx.Client, path: str) -> None:
         """Scripts only from here, no frame around it, types as they are said."""
-        headers = user.http.get(path).headers
+        headers = http.get(path).headers
         assert "default-src 'self'" in headers["content-security-policy"]
         assert "frame-ancestors 'none'" in headers["content-security-policy"]
         assert headers["x-content-type-options"] == "nosniff"
 
-    def test_no_page_with_scripts_from_elsewhere(self, user: User) -> None:
-        assert {user.http.get(path).status_code for path in ("/docs", "/redoc")} == {404}
+    def test_no_page_with_scripts_from_elsewhere(self, http: httpx.Client) -> None:
+        assert {http.get(path).status_code for path in ("/docs", "/redoc")} == {404}
 
 
 MEGABYTE = 2**20
@@ -173,26 +183,26 @@ MEGABYTE = 2**20
 class TestSizes:
     @pytest.mark.parametrize("declared", [True, False], ids=["with a length", "in chunks"])
     @pytest.mark.parametrize("path", ["/sign-in", "/chats", "/chats/{}/messages", "/healthz"])
-    def test_a_body_of_300_megabytes(self, app: ChatApp, user: User, path: str, declared: bool) -> None:
+    def test_a_body_of_300_megabytes(self, app: ChatApp, http: httpx.Client, path: str, declared: bool) -> None:
         """It is refused, however it is sent, and takes no memory."""
-        chat, before = user.new(), resident(app)
+        chat, before = new(http), resident(app)
         body = (b" " * MEGABYTE for _ in range(300))
         headers = {"content-type": "application/json"}
         if declared:
             headers["content-length"] = str(300 * MEGABYTE)
         try:
-            answer = user.http.post(path.format(chat), content=body, headers=headers)
+            answer = http.post(path.format(chat), content=body, headers=headers)
             assert answer.status_code in (405, 413)
         except httpx.TransportError:  # the connection ended before all was sent
             pass
         assert resident(app) - before < 30 * MEGABYTE
         assert is_healthy(app.address)
 
-    def test_a_body_that_is_nested_deep(self, user: User) -> None:
+    def test_a_body_that_is_nested_deep(self, http: httpx.Client) -> None:
         """Whatever is wrong with a body is the client's fault."""
         headers = {"content-type": "application/json"}
         for body in (b"[" * MEGABYTE, b'{"name":' * 100_000, b"\xff", b"1" * MEGABYTE, b'"\\ud800"', b"NaN", b""):
-            assert 400 <= user.http.post("/sign-in", content=body, headers=headers).status_code < 500
+            assert 400 <= http.post("/sign-in", content=body, headers=headers).status_code < 500
 
     @pytest.mark.parametrize(
         "request_",
@@ -205,54 +215,54 @@ class TestSizes:
         assert resident(app) - before < 3 * MEGABYTE
         assert is_healthy(app.address)
 
-    def test_many_cookies(self, user: User) -> None:
+    def test_many_cookies(self, http: httpx.Client) -> None:
         """Those of other applications on this machine, and more of the same name, change nothing."""
         cookies = "; ".join(f"c{number}=v" for number in range(1000))
-        own = f"chatmem_demo={user.http.cookies['chatmem_demo']}"
-        assert user.http.get("/me", headers={"cookie": f"{cookies}; {own}"}).status_code == 200
-        assert user.http.get("/me", headers={"cookie": f"{own}; chatmem_demo=junk"}).status_code in (200, 401)
+        own = f"chatmem_demo={http.cookies['chatmem_demo']}"
+        assert http.get("/me", headers={"cookie": f"{cookies}; {own}"}).status_code == 200
+        assert http.get("/me", headers={"cookie": f"{own}; chatmem_demo=junk"}).status_code in (200, 401)
 
 
-class TestStreams:
-    def test_so_many_a_user(self, app: ChatApp, user: User) -> None:
-        """The next is a 429 and stores nothing; another user's is answered; when one ends there is room again."""
-        chat = user.new()
-        user.ask(chat, " ".join([LONG] * 4))
+class TestLoad:
+    def test_so_many_requests_at_once(self, app: ChatApp, http: httpx.Client) -> None:
+        """The next is a 429; another user's is answered; when one ends there is room again."""
+        chat = new(http)
         with ExitStack() as stack:
             for _ in range(limits.EACH):
-                next(stack.enter_context(user.asking(chat, RECALL)))
-            texts = len(user.texts(chat))
-            for path, body in (
-                ("messages", {"id": str(uuid.uuid4()), "text": "one more"}),
-                ("regenerate", {"question": 0, "version": user.page(chat)["chat"]["version"]}),
-            ):
-                refused = user.http.post(f"/chats/{chat}/{path}", json=body)
-                assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
-            assert len(user.texts(chat)) == texts
-            other = app.user()
-            assert other.ask(other.new(), "I am Bob.")
-        wait_until(lambda: asks(user, chat))
+                stack.enter_context(http.stream("GET", f"/chats/{chat}/changes")).raise_for_status()
+            refused = http.get("/chats")
+            assert (refused.status_code, refused.headers["retry-after"]) == (429, "5")
+            with httpx.Client(base_url=app.address, trust_env=False) as other:
+                other.post("/sign-in", json={"name": str(uuid.uuid4())})
+                assert other.get("/chats").status_code == 200
+        wait_until(lambda: http.get("/chats").is_success)
 
-    def test_what_fails_leaves_room(self, user: User) -> None:
+    def test_what_fails_leaves_room(self, http: httpx.Client) -> None:
         for _ in range(2 * limits.EACH):
-            message = {"id": str(uuid.uuid4()), "text": "x"}
-            assert user.http.post("/chats/nothing/messages", json=message).status_code == 404
-        assert user.ask(user.new(), "I am Bob.")
+            assert http.get("/chats/nothing").status_code == 404
+        assert http.get("/chats").status_code == 200
 
-    def test_so_many_in_all(self) -> None:
-        """Nothing is kept of users whose answers have ended."""
-        streams = limits.Streams()
+    def test_so_many_questions_a_minute(self, app: ChatApp, http: httpx.Client) -> None:
+        """The next is a 429 and stores nothing; reading goes on."""
+        for _ in range(limits.QUESTIONS):
+            assert http.post("/chats/nothing/messages", json={"text": "x"}).status_code == 404
+        refused = http.post("/chats", json={"text": "one more"})
+        assert (refused.status_code, refused.headers["retry-after"]) == (429, "60")
+        assert titles(http) == []
+
+    def test_so_many_in_all(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing is kept of users who are gone."""
+        load = limits.Load()
         with ExitStack() as stack:
             for number in range(limits.IN_ALL):
-                stack.enter_context(streams.one(f"user {number}"))
-            with pytest.raises(HTTPException), streams.one("one more"):
+                stack.enter_context(load.request(f"user {number}"))
+            with pytest.raises(HTTPException), load.request("one more"):
                 pass
-        assert not streams._running
-
-
-def asks(user: User, chat: str) -> bool:
-    message = {"id": str(uuid.uuid4()), "text": "My name is Bob."}
-    return user.http.post(f"/chats/{chat}/messages", json=message).is_success
+        assert not load._running
+        load.question("a")
+        monkeypatch.setattr(limits, "MINUTE", 0.0)
+        load.question("b")
+        assert list(load._asked) == ["b"]
 
 
 class TestSlowClients:
@@ -301,50 +311,6 @@ class TestSlowClients:
         scope = {"type": "http", "method": "POST", "path": "/raw", "headers": [], "query_string": b""}
         with pytest.raises(OSError):
             await patient(scope, receive, send)
-
-
-class TestOwners:
-    def test_a_session_that_nobody_owns(self, url: str, user: User) -> None:
-        """It is nobody's to read, and nobody's to take."""
-        session = f"old {uuid.uuid4()}"
-        with chatmem.sync.connect(url, ttl=600) as memory:
-            memory.history(session).append("Secret plans")
-            message = {"id": str(uuid.uuid4()), "text": "x"}
-            for method, end, body in (
-                ("GET", "", None),
-                ("GET", "/messages", None),
-                ("POST", "/messages", message),
-                ("POST", "/regenerate", {"question": 0, "version": 1}),
-                ("PUT", "/branch", {"branch": 0}),
-                ("PUT", "/messages/0/rating", {"rating": "up"}),
-                ("PATCH", "", {"title": "x"}),
-                ("DELETE", "", None),
-            ):
-                answer = user.http.request(method, f"/chats/{session}{end}", json=body)
-                assert (answer.status_code, answer.json()) == (404, {"detail": "There is no such chat."})
-            info = memory.history(session).info()
-        assert (info.count, info.user, info.title) == (1, None, None)
-        assert user.titles() == []
-
-
-class TestDamaged:
-    @pytest.mark.parametrize("gone", ["m", "i", "s", "mi", "ms", "is"])
-    def test_a_chat_of_which_a_part_is_gone(self, url: str, app: ChatApp, gone: str) -> None:
-        """Each request has a status and a text, the list stays, and the chat can be deleted: then nothing is left."""
-        name = str(uuid.uuid4())
-        user, chat = app.user(name), str(uuid.uuid4())
-        socket_path = EmbeddedServer(url.removeprefix("embedded://")).acquire()
-        with chatmem.sync.connect(url, ttl=600) as memory, redis.Redis(unix_socket_path=socket_path) as raw:
-            memory.history(chat, user=name).append(HumanMessage("Hi", id="1"), idempotency_key="k")
-            assert raw.delete(*(f"chatmem:{{{chat}}}:{part}" for part in gone)) == len(gone)
-            for end in ("", "/messages"):
-                answer = user.http.get(f"/chats/{chat}{end}")
-                assert answer.status_code in (200, 404, 500)
-                assert answer.json().get("detail") != "Internal Server Error"
-            assert user.http.get("/chats").status_code == 200
-            assert user.http.delete(f"/chats/{chat}").status_code in (204, 404)
-            memory.history(chat).clear()
-            assert raw.keys(f"*{chat}*") == []
 
 
 class TestDemo:

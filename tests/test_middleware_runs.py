@@ -229,10 +229,8 @@ class TestSummaries:
             summarizer = SummarizationMiddleware(brief, trigger=("messages", trigger), keep=("messages", keep))
             return model, agent_of(model, summarizer, last=last, history=history, checkpointer=saver)
 
-        alone, without = made(None, InMemorySaver())
         model, agent = made(HistoryMiddleware(memory, save=save), InMemorySaver() if checkpointer else None)
         for given in inputs:
-            await without.ainvoke(human(*given), CONFIG)
             await agent.ainvoke(human(*given), CONFIG)
         kinds = [(one.type, one.text) for one in await stored(memory)]
         lima, rome, oslo, bern, bonn = (
@@ -245,6 +243,9 @@ class TestSummaries:
             *(("human", "three"), call, bern, call, bonn, ("ai", "c"), ("human", "four"), ("ai", "d")),
         ]
         if checkpointer:
+            alone, without = made(None, InMemorySaver())
+            for given in inputs:
+                await without.ainvoke(human(*given), CONFIG)
             assert [plain(one) for one in model.seen] == [plain(one) for one in alone.seen]
 
     async def test_a_summary_of_what_the_memory_forgot(self, memory: chatmem.ChatMemory) -> None:

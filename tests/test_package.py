@@ -64,7 +64,8 @@ def test_its_metadata(wheel: Path) -> None:
         "msgspec",
         "redis[hiredis]",
     ]
-    assert {"embedded", "cli", "upstash", "zstd", "demo", "dev"} <= set(metadata.get_all("Provides-Extra", []))
+    extras = set(metadata.get_all("Provides-Extra", []))
+    assert {"embedded", "cli", "fastapi", "upstash", "zstd", "demo", "dev"} <= extras
     entry_points = archive.read(f"{folder}/entry_points.txt")
     assert b"chatmem = chatmem.cli:main" in entry_points
     assert b"[pytest11]\npytest_chatmem = pytest_chatmem\n" in entry_points
@@ -103,7 +104,7 @@ def test_it_serves_the_demo(wheel: Path, tmp_path: Path, url: str) -> None:
             assert demo.stdout is not None
             assert demo.stdout.readline().startswith(str(tmp_path / "site" / "chatmem" / "examples"))
             address = demo.stdout.readline().split()[0]
-            for path in ("/", "/static/app.js", "/healthz"):
+            for path in ("/", "/static/js/main.js", "/healthz"):
                 assert httpx.get(address + path, trust_env=False).status_code == 200
         finally:
             demo.kill()

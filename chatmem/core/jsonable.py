@@ -50,7 +50,9 @@ def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
         return jsonable(value.model_dump(warnings=False), depth)  # JSON mode would refuse some values
     if isinstance(value, Mapping):
         return {_key(key): jsonable(item, depth - 1) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset | deque | range):
+    if isinstance(value, set | frozenset):
+        value = sorted(value, key=repr)  # so that equal sets are written alike
+    if isinstance(value, list | tuple | deque | range):
         return [jsonable(item, depth - 1) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: jsonable(getattr(value, field.name), depth - 1) for field in fields(value)}

@@ -180,23 +180,6 @@ if ARGV[11] ~= '' then
   end
 end
 
--- By id, what the index holds. All ids are looked up at once, since a call for each would take as long as all the rest.
-local held = {}
-if session.index ~= NO_INDEX then
-  local asked = {}
-  for at = HEAD + 1, #ARGV, 3 do
-    if ARGV[at] ~= '' then
-      asked[#asked + 1] = 'm' .. ARGV[at]
-    end
-  end
-  for from = 1, #asked, SLICE do
-    local values = redis.call('HMGET', ids, unpack(asked, from, math.min(from + SLICE - 1, #asked)))
-    for n = 1, #values do
-      held[asked[from + n - 1]] = values[n]
-    end
-  end
-end
-
 -- Looks up a message's id. Returns what `beside` says of the message there, or "new", "hidden", or "again" for one more
 -- message with that id; then its position, its index in the list, and its element.
 local function found_of(i, id, digest)
@@ -207,7 +190,7 @@ local function found_of(i, id, digest)
     found = trimming().beside(ARGV[HEAD + 3 * twin + 3], ARGV[HEAD + 3 * i + 3]) or 'other'
     at, index = ats[twin], places[twin]
   elseif not removed[id] then
-    at, index = find(session, held['m' .. id])
+    at, index = find_id(session, id)
     if at then
       element = redis.call('LINDEX', list, index)
       found = mode == 'put' and 'other' or compared(i, element)
@@ -227,6 +210,7 @@ local function found_of(i, id, digest)
   return found, at, index, element
 end
 
+local lead = session.branches and '0' or '' -- as in `label`, which would write the position twice
 for i = 0, COUNT - 1 do
   local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
   local found, at, index, element = 'new', nil, nil, nil
@@ -242,7 +226,7 @@ for i = 0, COUNT - 1 do
     at = position
     position = position + 1
     local text = written(at)
-    records[#records + 1] = label(session, at) .. record
+    records[#records + 1] = lead .. text .. ':' .. record
     if found == 'again' then
       add(names, 'd' .. digest, text)
       given[id .. digest] = at

@@ -15,6 +15,8 @@ from chatmem.transports.driving import drive
 
 T = TypeVar("T")
 Work = Callable[[], Coroutine[Any, Any, None]]
+AGAIN = 0.5
+"""Seconds after which a task that was cancelled and still runs is cancelled again."""
 
 
 class AsyncioBackground:
@@ -76,11 +78,11 @@ class AsyncioBackground:
         return interrupted
 
     async def _behind_tasks(self, work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        pending = set(self._tasks)
-        while pending:  # a client may have swallowed a cancellation
-            for task in pending:
-                task.cancel()
-            _, pending = await asyncio.wait(pending, timeout=1.0)
+        left = set(self._tasks)
+        while left:
+            _, left = await asyncio.wait(left, timeout=AGAIN)
+            for task in left:
+                task.cancel()  # before Python 3.12, `asyncio.wait_for` may swallow a cancellation
         done = await work()
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()) is not None:

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 from pydantic import BaseModel, StringConstraints
 
-from .dependencies import User
-
 router = APIRouter(tags=["users"])
+
+
+def signed_in(request: Request) -> str:
+    """Return the user's id, which is the name."""
+    user: str | None = request.session.get("user")
+    if user is None:
+        raise HTTPException(401, "Sign in first.")
+    return user
+
+
+User = Annotated[str, Depends(signed_in)]
 
 
 class Named(BaseModel):

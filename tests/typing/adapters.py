@@ -22,6 +22,7 @@ from chatmem.langchain import ChatMessageHistory, HistoryMiddleware
 from chatmem.langgraph import HistoryNodes
 from chatmem.openai_agents import ChatmemSession
 from chatmem.pydantic_ai import ModelMessageHistory, to_messages, to_model_messages
+from chatmem.ui import ag_ui, ai_sdk, openai
 
 
 async def history(history: ChatMessageHistory, messages: list[BaseMessage]) -> None:
@@ -79,6 +80,20 @@ def framework(memory: chatmem.ChatMemory, client: BaseChatClient[Any]) -> None:
     provider: HistoryProvider = ChatmemHistoryProvider(memory, "audit", user="alice", load_messages=False)
     Agent(client, context_providers=[provider])
     ChatmemHistoryProvider(chatmem.sync.connect())  # type: ignore[arg-type]
+
+
+async def front_ends(history: chatmem.History, sent: Any) -> None:
+    page = await history.page()
+    assert_type(ai_sdk.from_messages(page.entries), list[dict[str, Any]])
+    assert_type(ag_ui.from_messages(await history.messages(), trusted=True), list[dict[str, Any]])
+    assert_type(openai.from_messages(await history.messages()), list[dict[str, Any]])
+    assert_type(ai_sdk.to_messages(sent, accept=["user", "tool"]), list[BaseMessage])
+    assert_type(ag_ui.to_messages(sent, trusted=True), list[BaseMessage])
+    assert_type(openai.to_messages(sent), list[BaseMessage])
+    async for text in ai_sdk.stream(history.follow("a"), answer_id="a"):
+        assert_type(text, str)
+    async for event in ag_ui.events(history.follow("a"), "thread", "run", snapshot=ag_ui.snapshot(page)):
+        assert_type(event, dict[str, Any])
 
 
 def chatkit_store(memory: chatmem.ChatMemory) -> None:

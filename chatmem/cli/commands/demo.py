@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _NEEDED = ("fastapi.sse", "itsdangerous", "starlette.middleware.body_limit", "uvicorn")
 _GRACE = 3
-"""Seconds that running answers get to end when the server stops."""
+"""Seconds that open streams get to end when the server stops."""
 _HEAD, _CONNECTIONS = 16_384, 200
 """Limits: bytes of a request line with its headers, and concurrent connections."""
 
@@ -43,10 +43,8 @@ def serve(host: str, port: int, url: str | None) -> None:
     if url is not None:
         os.environ["CHATMEM_URL"] = url
     os.environ["CHATMEM_DEMO_HOSTS"] = f"{os.environ.get('CHATMEM_DEMO_HOSTS', '')} {host}"
+    find_model(os.environ.get("CHATMEM_DEMO_MODEL") or None)  # the application would say less of what is wrong with it
     app = _application()
-    find_model(
-        os.environ.get("CHATMEM_DEMO_MODEL") or None
-    )  # so that an error is one line here, and not a traceback later
     import uvicorn  # noqa: PLC0415 - the extra is known to be installed here
 
     with connect() as memory:

@@ -1,0 +1,76 @@
+"""What the routes of the AI SDK and of AG-UI share: neither trusts the list of messages that a client sends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from fastapi.sse import ServerSentEvent
+from langchain_core.messages import BaseMessage, HumanMessage
+from pydantic_core import to_json
+
+from chatmem.errors import ChatMemError
+from chatmem.fastapi.errors import ChatProblem, arguments_checked, malformed, refused_for
+from chatmem.fastapi.limits import LONGEST_TEXT
+from chatmem.history import History
+from chatmem.model import Entry
+
+LONGEST_ANSWER = 100
+"""Entries that are looked through for the question that an answer belongs to, and that are shown at once."""
+
+
+def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessage]]) -> HumanMessage:
+    """Return the last message of a client's list, which must be the user's. The others are not read.
+
+    Raises:
+        Refused: it is somebody else's, it is too long, or there is a system message anywhere.
+    """
+    roles = [one.get("role") for one in messages]
+    if not roles or roles[-1] != "user":
+        raise malformed("The last message must be the user's: results of tools and answers are not taken from clients.")
+    if {"system", "developer"} & set(map(str, roles)):
+        raise malformed("System messages are not taken from clients.")
+    with arguments_checked():
+        (message,) = convert(messages[-1:])
+    if not isinstance(message, HumanMessage) or not message.id:
+        raise malformed("The user's message must have an id.")
+    if not message.content:
+        raise malformed("The user's message must not be empty.")
+    if len(message.text) > LONGEST_TEXT:
+        raise malformed(f"The user's message must have at most {LONGEST_TEXT:,} characters.")
+    return message
+
+
+async def question_at(history: History, message: Entry | None) -> int:
+    """Return the position of the question that a message is, or answers; without one, of the last question.
+
+    Raises:
+        Refused: there is none.
+    """
+    before = None if message is None else message.seq + 1
+    for entry in (await history.page(before=before, limit=LONGEST_ANSWER)).entries:
+        if isinstance(entry.message, HumanMessage):
+            return entry.seq
+    raise malformed("There is no question to answer anew.")
+
+
+async def before(history: History, message: Entry) -> int:
+    """Return the position of the message before one: where an edit of that one branches off. -1 if there is none."""
+    page = await history.page(before=message.seq, limit=1)
+    return page.entries[0].seq if page.entries else -1
+
+
+async def events(
+    sent: AsyncIterator[str], told: Callable[[ChatProblem], dict[str, Any]]
+) -> AsyncIterator[ServerSentEvent]:
+    """Yield server-sent events, as text, once more as FastAPI takes them: it adds comments that keep a stream open.
+
+    Args:
+        sent: the events, each with one line of data.
+        told: how the protocol tells a problem.
+    """
+    try:
+        async for text in sent:
+            yield ServerSentEvent(raw_data=text.removeprefix("data: ").rstrip("\n"))
+    except ChatMemError as error:
+        yield ServerSentEvent(raw_data=to_json(told(refused_for(error).problem)).decode())
