@@ -14,7 +14,6 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
-from tests.browser.conftest import browser
 from tests.chat_app import ROOT
 from tests.chromium import chromium
 from tests.servers import embedded, free_port, wait_until
