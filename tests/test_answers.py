@@ -308,7 +308,7 @@ async def test_everybody_settles(memory: chatmem.ChatMemory, call: Any, user: st
     await lost.write("Because ")
     await asyncio.sleep(0.15)
     await die(lost)
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(0.75)
     await call(history)
     entries = [entry async for entry in history.entries(all_branches=True)]
     assert [entry.message for entry in entries][1] == ended("Because ", "interrupted")

@@ -63,6 +63,7 @@ class TestSessions:
             "pinned": False,
             "tags": [],
             "revision": info.revision,
+            "answers": [],
         }
 
     def test_which(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
