@@ -112,10 +112,11 @@ class TestExact:
         file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a.pdf"}}
         audio = {"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}
         image = {"type": "image_url", "image_url": {"url": PNG}}
+        uploaded = {"type": "file", "file": {"file_id": "file-1"}}
         messages: list[BaseMessage] = [
             SystemMessage("Be kind."),
             SystemMessage("Be brief.", additional_kwargs={"__openai_role__": "developer"}),
-            HumanMessage([{"type": "text", "text": "Look:"}, image, audio, file], name="alice"),
+            HumanMessage([{"type": "text", "text": "Look:"}, image, audio, file, uploaded], name="alice"),
             AIMessage("", tool_calls=[call(city="Rome"), call("c2")]),
             ToolMessage("sun", tool_call_id="c1", name="weather"),
             ToolMessage([{"type": "text", "text": "rain"}], tool_call_id="c2", name="weather"),
@@ -450,6 +451,10 @@ def test_what_openai_cannot_express() -> None:
     for message in (RemoveMessage(id="x"), ChatMessage(content="hi", role="moderator")):
         with pytest.raises(UnsupportedError, match=r"messages\[0\] is a "):
             openai.from_messages([message])
+    for kind, mime_type in (("file", "application/pdf"), ("audio", "audio/wav"), ("video", "video/mp4")):
+        block: Any = {"type": kind, "url": "https://e.com/it", "mime_type": mime_type}
+        with pytest.raises(UnsupportedError, match=rf"messages\[0\] has a file of type '{mime_type}' at a URL"):
+            openai.from_messages([HumanMessage([block])])
 
 
 FORMATS: dict[str, tuple[Callable[..., Any], Callable[..., list[BaseMessage]]]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from langchain_core.messages import (
@@ -20,7 +20,7 @@ from langchain_core.messages import (
 from chatmem.errors import UnsupportedError
 from chatmem.ui import calls, shapes
 from chatmem.ui.calls import Names
-from chatmem.ui.pieces import DATA_URL, File, Text, is_shown_url, pieces_of
+from chatmem.ui.pieces import DATA_URL, File, Text, is_shown_url, pieces_of, shown_in
 from chatmem.ui.values import shown, shown_text
 
 __all__ = ["from_messages", "to_messages"]
@@ -61,13 +61,13 @@ def to_messages(messages: Any, *, accept: Collection[str] = ("user",)) -> list[B
 def _written(message: BaseMessage, place: str) -> dict[str, Any]:
     name = {"name": shown_text(message.name)} if message.name else {}
     if isinstance(message, AIMessage):
-        return {"role": "assistant", "content": _content(message)} | _spoken(message) | name
+        return {"role": "assistant", "content": _text(message)} | _spoken(message) | name
     if isinstance(message, ToolMessage):
         return {"role": "tool", "content": _text(message), "tool_call_id": shown_text(message.tool_call_id)}
     if isinstance(message, FunctionMessage):
         return {"role": "function", "content": _text(message)} | name
     if isinstance(message, HumanMessage):
-        return {"role": "user", "content": _content(message)} | name
+        return {"role": "user", "content": _content(message, place)} | name
     if isinstance(message, SystemMessage):
         is_developer = message.additional_kwargs.get("__openai_role__") == "developer"
         return {"role": "developer" if is_developer else "system", "content": _text(message)} | name
@@ -75,7 +75,7 @@ def _written(message: BaseMessage, place: str) -> dict[str, Any]:
     if isinstance(message, RemoveMessage) or role not in ("user", "assistant", "system", "developer"):
         what = f"a {type(message).__name__}" + (f" of role {role!r}" if role else "")
         raise UnsupportedError(f"{place} is {what}, which OpenAI's format cannot express")
-    return {"role": role, "content": _content(message)} | name
+    return {"role": role, "content": _content(message, place)} | name
 
 
 def _spoken(message: AIMessage) -> dict[str, Any]:
@@ -90,25 +90,42 @@ def _text(message: BaseMessage) -> Any:
     """Return a text, or parts that are texts: these roles have no others. What a tool returned otherwise is JSON."""
     if isinstance(message.content, str):
         return shown_text(message.content)
-    texts = [_part(piece) for piece in pieces_of(message) if isinstance(piece, Text)]
+    texts = [_text_part(piece) for piece in pieces_of(message) if isinstance(piece, Text)]
     if not texts and message.content and isinstance(message, ToolMessage):
         return json.dumps(shown(message.content), ensure_ascii=False)
     return texts
 
 
-def _content(message: BaseMessage) -> Any:
-    if isinstance(message, AIMessage) or isinstance(message.content, str):
+def _content(message: BaseMessage, place: str) -> Any:
+    if isinstance(message.content, str):
         return _text(message)
-    return [_part(piece) for piece in pieces_of(message) if isinstance(piece, Text | File)]
+    return [part for block in message.content for part in _parts(block, place)]
 
 
-def _part(piece: Text | File) -> dict[str, Any]:
-    if isinstance(piece, Text):
-        return {"type": "text", "text": shown_text(piece.text)}
+def _parts(block: Any, place: str) -> Iterator[dict[str, Any]]:
+    match block:
+        case {"type": "file", "file": {"file_id": str(file_id)}} | {"type": "file", "file_id": str(file_id)}:
+            yield {"type": "file", "file": {"file_id": shown_text(file_id)}}
+        case _:
+            for piece in shown_in(block):
+                if isinstance(piece, Text):
+                    yield _text_part(piece)
+                elif isinstance(piece, File):
+                    yield _file_part(piece, place)
+
+
+def _text_part(piece: Text) -> dict[str, Any]:
+    return {"type": "text", "text": shown_text(piece.text)}
+
+
+def _file_part(piece: File, place: str) -> dict[str, Any]:
     kind, _, form = shown_text(piece.mime_type).partition("/")
-    match = DATA_URL.fullmatch(shown_text(piece.url))
-    if kind == "image" or match is None:
+    if kind == "image":
         return {"type": "image_url", "image_url": {"url": shown_text(piece.url)}}
+    match = DATA_URL.fullmatch(shown_text(piece.url))
+    if match is None:
+        what = f"a file of type {piece.mime_type!r} at a URL"
+        raise UnsupportedError(f"{place} has {what}, which OpenAI's format cannot express: send the file itself")
     if kind == "audio":
         return {"type": "input_audio", "input_audio": {"data": match[2], "format": form}}
     name = {} if piece.name is None else {"filename": shown_text(piece.name)}
