@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, ToolMessage
 
 from chatmem.model import Entry, Page
 from chatmem.ui import calls, shapes
@@ -13,12 +13,10 @@ from chatmem.ui.ag_ui_reading import groups_of, messages_of
 from chatmem.ui.ag_ui_stream import HEADERS, content_of_result, events, stream
 from chatmem.ui.calls import Names
 from chatmem.ui.kept import Item, facts_in, items_of, metadata_of, mismatch, restored
-from chatmem.ui.pieces import Reasoning, Result, call_id_of, pieces_of, text_of
+from chatmem.ui.pieces import Reasoning, Result, call_id_of, pieces_of, role_of, text_of
 from chatmem.ui.values import shown, shown_text
 
 __all__ = ["from_messages", "to_messages", "snapshot", "events", "stream", "HEADERS"]
-
-_ROLES = {"assistant": "assistant", "ai": "assistant", "system": "system", "developer": "developer"}
 
 
 def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = False) -> list[dict[str, Any]]:
@@ -113,18 +111,10 @@ def _shown(message: BaseMessage, message_id: str, names: Names) -> list[dict[str
             role="activity", additional_kwargs={"ag_ui": {"activityType": str(kind), "content": dict(what)}}
         ):
             return [{"id": message_id, "role": "activity", "activityType": shown_text(kind), "content": shown(what)}]
-    role = _role(message)
+    role = role_of(message)
     if role == "user":
         return [{"id": message_id, "role": "user", "content": content_of_result(message)} | name]
     return [{"id": message_id, "role": role, "content": shown_text(text_of(message))} | name]
-
-
-def _role(message: BaseMessage) -> str:
-    if isinstance(message, HumanMessage):
-        return "user"
-    if isinstance(message, SystemMessage):
-        return "developer" if message.additional_kwargs.get("__openai_role__") == "developer" else "system"
-    return _ROLES.get(message.role, "user") if isinstance(message, ChatMessage) else "assistant"
 
 
 def _thoughts(message: AIMessage, message_id: str) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from langchain_core.messages import AIMessage, BaseMessage, ChatMessage, HumanMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage
 
 from chatmem.model import Entry
 from chatmem.ui import shapes
@@ -17,11 +17,9 @@ from chatmem.ui.ai_sdk_parts import parts_of_answer, parts_of_text
 from chatmem.ui.ai_sdk_reading import messages_of
 from chatmem.ui.ai_sdk_stream import HEADERS, stream
 from chatmem.ui.kept import Item, facts_in, items_of, metadata_of, mismatch, restored
-from chatmem.ui.pieces import Result
+from chatmem.ui.pieces import Result, role_of
 
 __all__ = ["from_messages", "to_messages", "stream", "HEADERS"]
-
-_ROLES = {"assistant": "assistant", "ai": "assistant", "system": "system", "developer": "system"}
 
 
 def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = False) -> list[dict[str, Any]]:
@@ -99,17 +97,14 @@ def _goes_on(group: list[Item], item: Item) -> bool:
 
 def _ui_message(group: list[Item], trusted: bool) -> dict[str, Any]:
     messages = [item.message for item in group if item.message is not None]
-    ui = {"id": group[0].id, "role": _role(messages[0] if messages else None), "parts": _parts(messages)}
+    ui = {"id": group[0].id, "role": _role(messages[0]) if messages else "assistant", "parts": _parts(messages)}
     derived = messages_of(ui, shapes.ROLES, "messages") if trusted else None
     return ui | metadata_of(group, derived)
 
 
-def _role(message: BaseMessage | None) -> str:
-    if isinstance(message, HumanMessage):
-        return "user"
-    if isinstance(message, SystemMessage):
-        return "system"
-    return _ROLES.get(message.role, "user") if isinstance(message, ChatMessage) else "assistant"
+def _role(message: BaseMessage) -> str:
+    role = role_of(message)
+    return "system" if role == "developer" else role
 
 
 def _parts(messages: list[BaseMessage]) -> list[dict[str, Any]]:

@@ -20,7 +20,7 @@ from langchain_core.messages import (
 from chatmem.errors import UnsupportedError
 from chatmem.ui import calls, shapes
 from chatmem.ui.calls import Names
-from chatmem.ui.pieces import DATA_URL, File, Text, is_shown_url, pieces_of, shown_in
+from chatmem.ui.pieces import DATA_URL, File, Text, is_shown_url, pieces_of, role_of, shown_in
 from chatmem.ui.values import shown, shown_text
 
 __all__ = ["from_messages", "to_messages"]
@@ -69,8 +69,7 @@ def _written(message: BaseMessage, place: str) -> dict[str, Any]:
     if isinstance(message, HumanMessage):
         return {"role": "user", "content": _content(message, place)} | name
     if isinstance(message, SystemMessage):
-        is_developer = message.additional_kwargs.get("__openai_role__") == "developer"
-        return {"role": "developer" if is_developer else "system", "content": _text(message)} | name
+        return {"role": role_of(message), "content": _text(message)} | name
     role = _ROLES.get(message.role, message.role) if isinstance(message, ChatMessage) else ""
     if isinstance(message, RemoveMessage) or role not in ("user", "assistant", "system", "developer"):
         what = f"a {type(message).__name__}" + (f" of role {role!r}" if role else "")

@@ -6,7 +6,15 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-from langchain_core.messages import AIMessage, BaseMessage, FunctionMessage, ToolMessage
+from langchain_core.messages import (
+    AIMessage,
+    BaseMessage,
+    ChatMessage,
+    FunctionMessage,
+    HumanMessage,
+    SystemMessage,
+    ToolMessage,
+)
 
 from chatmem.ui.values import shown_text
 
@@ -16,6 +24,7 @@ _SHOWN_URL = re.compile(r"(https?|data):", re.IGNORECASE)
 _MEDIA = ("image", "audio", "video")
 _PLAIN = {"refusal": "refusal", "text-plain": "text"}
 _UNKNOWN = "application/octet-stream"
+_ROLES = {"assistant": "assistant", "ai": "assistant", "system": "system", "developer": "developer"}
 
 
 class Text(NamedTuple):
@@ -46,6 +55,15 @@ class File(NamedTuple):
 
 Piece = Text | Reasoning | File
 Result = ToolMessage | FunctionMessage
+
+
+def role_of(message: BaseMessage) -> str:
+    """Return who speaks: "user", "assistant", "system" or "developer". Other roles of a `ChatMessage` count as "user"."""
+    if isinstance(message, HumanMessage):
+        return "user"
+    if isinstance(message, SystemMessage):
+        return "developer" if message.additional_kwargs.get("__openai_role__") == "developer" else "system"
+    return _ROLES.get(message.role, "user") if isinstance(message, ChatMessage) else "assistant"
 
 
 def pieces_of(message: BaseMessage) -> list[Piece]:
