@@ -9,21 +9,14 @@ from typing import Any
 from langchain_core.messages import BaseMessage
 
 from chatmem.model import Chunk
+from chatmem.ui import sse
 from chatmem.ui.pieces import DATA_URL, File, Text, call_id_of, pieces_of, text_of
 from chatmem.ui.streaming import Argued, Called, Closed, Event, Grew, Opened, Ready, Returned, Teller
 from chatmem.ui.values import shown, shown_text
 
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx would hold the events back
-}
+HEADERS = sse.HEADERS
 """The headers of a response whose body is `stream(...)`."""
-_ERRORS = {
-    "interrupted": "The answer was interrupted. What came of it is kept.",
-    "failed": "The answer failed. What came of it is kept.",
-    None: "The stream ended before the answer did.",
-}
+_ERRORS: dict[str | None, str] = {**sse.ERRORS, None: "The stream ended before the answer did."}
 _Sent = dict[str, Any]
 
 
@@ -32,7 +25,7 @@ async def stream(
 ) -> AsyncIterator[str]:
     """Yield what `events` yields as server-sent events."""
     async for event in events(chunks, thread_id, run_id, snapshot=snapshot):
-        yield f"data: {json.dumps(event, ensure_ascii=False)}\n\n"
+        yield sse.event(event)
 
 
 async def events(

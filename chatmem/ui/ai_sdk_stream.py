@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterable, AsyncIterator, Iterator
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage
 
 from chatmem.model import Chunk
+from chatmem.ui import sse
 from chatmem.ui.ai_sdk_parts import outcome, shown_piece
 from chatmem.ui.kept import items_of, metadata_of
 from chatmem.ui.pieces import call_id_of
@@ -28,17 +28,8 @@ from chatmem.ui.streaming import (
 )
 from chatmem.ui.values import shown, shown_text
 
-HEADERS = {
-    "Content-Type": "text/event-stream",
-    "Cache-Control": "no-cache",
-    "X-Accel-Buffering": "no",  # nginx would hold the events back
-    "x-vercel-ai-ui-message-stream": "v1",
-}
+HEADERS = {**sse.HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
 """The headers of a response whose body is `stream(...)`."""
-_ERRORS = {
-    "interrupted": "The answer was interrupted. What came of it is kept.",
-    "failed": "The answer failed. What came of it is kept.",
-}
 _Sent = dict[str, Any]
 
 
@@ -58,17 +49,13 @@ async def stream(chunks: AsyncIterable[Chunk], *, answer_id: str | None = None) 
     """
     writer = _Writer(answer_id)
     if answer_id is not None:
-        yield _event(writer.start())
+        yield sse.event(writer.start())
     async for chunk in chunks:
         for sent in writer.take(chunk):
-            yield _event(sent)
+            yield sse.event(sent)
     for sent in writer.close():
-        yield _event(sent)
+        yield sse.event(sent)
     yield "data: [DONE]\n\n"
-
-
-def _event(sent: _Sent) -> str:
-    return f"data: {json.dumps(sent, ensure_ascii=False)}\n\n"
 
 
 class _Writer:
@@ -152,4 +139,4 @@ def _end(status: str, messages: list[BaseMessage]) -> Iterator[_Sent]:
         return
     if told:
         yield {"type": "message-metadata"} | told
-    yield {"type": "abort"} if status == "stopped" else {"type": "error", "errorText": _ERRORS[status]}
+    yield {"type": "abort"} if status == "stopped" else {"type": "error", "errorText": sse.ERRORS[status]}

@@ -58,7 +58,7 @@ Result = ToolMessage | FunctionMessage
 
 
 def role_of(message: BaseMessage) -> str:
-    """Return who speaks: "user", "assistant", "system" or "developer". Other roles of a `ChatMessage` count as "user"."""
+    """Return who speaks: "user", "assistant", "system" or "developer". Other roles of a `ChatMessage` are "user"."""
     if isinstance(message, HumanMessage):
         return "user"
     if isinstance(message, SystemMessage):
