@@ -16,7 +16,7 @@ from chatmem.ui.values import shown, shown_text
 
 HEADERS = sse.HEADERS
 """The headers of a response whose body is `stream(...)`."""
-_ERRORS: dict[str | None, str] = {**sse.ERRORS, None: "The stream ended before the answer did."}
+_ERRORS = {**sse.ERRORS, "incomplete": "The stream ended before the answer did."}
 _Sent = dict[str, Any]
 
 
@@ -67,8 +67,9 @@ async def events(
 
 
 def _end(status: str | None, run: _Sent) -> _Sent:
-    if status in _ERRORS:
-        return {"type": "RUN_ERROR", "message": _ERRORS[status], "code": status or "incomplete"}
+    code = status or "incomplete"
+    if code in _ERRORS:
+        return {"type": "RUN_ERROR", "message": _ERRORS[code], "code": code}
     return {"type": "RUN_FINISHED", **run, "outcome": {"type": "success" if status == "complete" else "cancelled"}}
 
 
