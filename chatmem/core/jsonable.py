@@ -19,7 +19,7 @@ from langchain_core.messages import AnyMessage, BaseMessage
 from pydantic import BaseModel, GetCoreSchemaHandler, PlainSerializer, SerializationInfo
 from pydantic_core import CoreSchema, core_schema, to_jsonable_python
 
-_DEEPEST = 200
+DEEPEST = 200
 """The levels of lists and maps that are kept. pydantic itself fails at 255."""
 _TOO_DEEP = "..."
 
@@ -29,7 +29,7 @@ def text(value: str) -> str:
     return value if value.isascii() else value.encode(errors="replace").decode()
 
 
-def jsonable(value: Any, depth: int = _DEEPEST) -> Any:
+def jsonable(value: Any, depth: int = DEEPEST) -> Any:
     """Return the value as JSON can represent it: None, booleans, numbers, text, and lists and maps of these.
 
     Args:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from chatmem.core.jsonable import jsonable
+from chatmem.core.jsonable import DEEPEST, jsonable
 
 _LARGEST = 2**53 - 1
 """the largest whole number that JavaScript keeps"""
-_DEEPEST = 200
-"""the levels of lists and maps that `jsonable` keeps"""
 
 
 def shown_text(value: str) -> str:
@@ -37,7 +35,7 @@ def _is_forbidden(key: str, value: Any) -> bool:
     return key == "__proto__" or (key == "constructor" and isinstance(value, dict) and "prototype" in value)
 
 
-def is_exact(value: Any, depth: int = _DEEPEST) -> bool:
+def is_exact(value: Any, depth: int = DEEPEST) -> bool:
     """Return whether a value is the same after JavaScript has read and written it as JSON."""
     if value is None or type(value) is bool:
         return True
