@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from typing import Annotated, Any
@@ -56,9 +55,7 @@ async def _answer(here: Bound, history: History, run: RunInput, info: SessionInf
     if known.message is not None and known.message.content == question.content:
         await ask_again(here, history, known.seq, version=info.version, answer=answer)
         return answer, False
-    question.id = str(uuid.uuid4())  # the edited one keeps its own
-    after = await front_ends.before(history, known)
-    await ask(here, history, question, version=info.version, after=after, answer=answer)
+    await front_ends.ask_edited(here, history, known, question, version=info.version, answer=answer)
     return answer, True
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Annotated, Any, Literal
@@ -53,9 +52,7 @@ async def _begin(here: Bound, history: History, body: UIRequest) -> Begun:
         return await begin_chat(here, history, question)
     if message is None:
         return await ask(here, history, question, version=info.version)
-    question.id = str(uuid.uuid4())  # the edited one keeps its own
-    after = await front_ends.before(history, message)
-    return await ask(here, history, question, version=info.version, after=after)
+    return await front_ends.ask_edited(here, history, message, question, version=info.version)
 
 
 @asynccontextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -10,6 +11,8 @@ from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic_core import to_json
 
 from chatmem.errors import ChatMemError
+from chatmem.fastapi.answers import Begun, ask
+from chatmem.fastapi.bound import Bound
 from chatmem.fastapi.errors import ChatProblem, arguments_checked, malformed, refused_for
 from chatmem.fastapi.limits import LONGEST_TEXT
 from chatmem.history import History
@@ -54,10 +57,14 @@ async def question_at(history: History, message: Entry | None) -> int:
     raise malformed("There is no question to answer anew.")
 
 
-async def before(history: History, message: Entry) -> int:
-    """Return the position of the message before one: where an edit of that one branches off. -1 if there is none."""
-    page = await history.page(before=message.seq, limit=1)
-    return page.entries[0].seq if page.entries else -1
+async def ask_edited(
+    here: Bound, history: History, old: Entry, question: HumanMessage, *, version: int, answer: str | None = None
+) -> Begun:
+    """Ask an edited question on a branch beside the old one, which keeps its id; see `ask`."""
+    question.id = str(uuid.uuid4())
+    page = await history.page(before=old.seq, limit=1)
+    after = page.entries[0].seq if page.entries else -1
+    return await ask(here, history, question, version=version, after=after, answer=answer)
 
 
 async def events(
