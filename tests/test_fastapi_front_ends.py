@@ -114,6 +114,29 @@ class TestAISDK:
         await use_chat(alice, chat, says("Bye", first["id"]), messageId=first["id"])
         assert await alice.texts(chat) == ["Bye", " 1 messages, the last: Bye"]
 
+    async def test_a_message_of_another_branch(self, alice: ChatClient) -> None:
+        """A page that shows another branch cannot edit or answer there what the chat does not show: nothing moves."""
+        chat, first, second = str(uuid.uuid4()), says("Hi"), says("Fog?")
+        await use_chat(alice, chat, first)
+        await use_chat(alice, chat, first, second)
+        await use_chat(alice, chat, first, says("Sun?", second["id"]), messageId=second["id"])
+        sun = (await alice.page(chat))["entries"][1]
+        await use_chat(alice, chat, first, says("Why?"))
+        why, answer = (await alice.page(chat))["entries"][1::-1]
+        await alice.json("PUT", f"/chats/{chat}/branch", json={"branch": sun["siblings"]["branches"][0]})
+        shown = await alice.texts(chat)
+
+        for hidden in (why, answer):
+            edited = await use_chat(alice, chat, first, says("Rain?", hidden["id"]), messageId=hidden["id"])
+            assert (edited.status_code, edited.json()["error"]) == (409, "ConflictError")
+        for hidden, status in ((why, 404), (answer, 409), (sun, 404)):
+            again = await use_chat(alice, chat, first, trigger="regenerate-message", messageId=hidden["id"])
+            assert again.status_code == status
+        assert await alice.texts(chat) == shown
+
+        await use_chat(alice, chat, first, says("Rain?", sun["id"]), messageId=sun["id"])
+        assert await alice.texts(chat) == [*shown[:2], "Rain?", " 3 messages, the last: Rain?"]
+
     async def test_regenerate(self, alice: ChatClient) -> None:
         """An answer anew, by its id, by its question's, or the last one."""
         chat, question = str(uuid.uuid4()), says("Hi")

@@ -10,6 +10,7 @@ from langchain_core.messages import BaseMessage, SystemMessage
 
 from chatmem.codec import record
 from chatmem.core.annotations import annotated
+from chatmem.core.branches import forks_in
 from chatmem.core.decoder import BYTES_PER_CALL, Decoder
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.session import ATTEMPTS, Session
@@ -227,6 +228,12 @@ class Reader:
             return None
         (entry,) = await self.decoder.entries([found.element], None if how == b"id" else int(what))
         return annotated(self.session, entry, found.annotation) if found.annotation else entry
+
+    async def fork_before(self, seq: int) -> int | None:
+        """Return the position of the last message shown (-1 for none) behind which a hidden branch goes on at `seq`."""
+        found, _ = await self.ask(self.session.reads.branches())
+        forks = forks_in(found.branches)[1] if found.branches else ()
+        return next((int(fork.after) for _, fork in forks if fork.theirs == seq), None)
 
     async def search(self, query: Query, best: Best[Match], first: Slice | None = None) -> int:
         """Offer what matches a query to `best`; return how many messages could not be read.

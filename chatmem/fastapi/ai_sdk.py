@@ -46,7 +46,8 @@ async def _begin(here: Bound, history: History, body: UIRequest) -> Begun:
     if body.trigger == "regenerate-message":
         if info.user is None:
             raise NotFoundError("there is no such session", session=history.session_id)
-        return await ask_again(here, history, await front_ends.question_at(history, message), version=info.version)
+        seq = await front_ends.question_at(here, history, message)
+        return await ask_again(here, history, seq, version=info.version)
     question = front_ends.asked(body.messages, ai_sdk.to_messages)
     if info.user is None:
         return await begin_chat(here, history, question)

@@ -10,7 +10,7 @@ from fastapi.sse import ServerSentEvent
 from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic_core import to_json
 
-from chatmem.errors import ChatMemError
+from chatmem.errors import ChatMemError, ConflictError
 from chatmem.fastapi.answers import Begun, ask
 from chatmem.fastapi.bound import Bound
 from chatmem.fastapi.errors import ChatProblem, arguments_checked, malformed, refused_for
@@ -44,14 +44,38 @@ def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessag
     return message
 
 
-async def question_at(history: History, message: Entry | None) -> int:
+async def _shown_up_to(here: Bound, history: History, message: Entry) -> list[Entry]:
+    """Return what the chat shows up to a message, newest first.
+
+    A client may name a message that an edit has hidden. Where a shown one stands in its place, what is before both is
+    returned.
+
+    Raises:
+        ConflictError: the message is hidden elsewhere.
+    """
+    entries = (await history.page(before=message.seq + 1, limit=LONGEST_ANSWER)).entries
+    if entries and entries[0].seq == message.seq:
+        return entries
+    after = await here.memory.core.reader(history.session_id, here.user).fork_before(message.seq)
+    if after is None:
+        raise ConflictError("the chat shows another branch", session=history.session_id)
+    return (await history.page(before=after + 1, limit=LONGEST_ANSWER)).entries
+
+
+async def question_at(here: Bound, history: History, message: Entry | None) -> int:
     """Return the position of the question that a message is, or answers; without one, of the last question.
 
     Raises:
-        Refused: there is none.
+        ConflictError: the chat does not show the answer.
+        Refused: there is no question.
     """
-    before = None if message is None else message.seq + 1
-    for entry in (await history.page(before=before, limit=LONGEST_ANSWER)).entries:
+    if message is None:
+        shown = (await history.page(limit=LONGEST_ANSWER)).entries
+    elif isinstance(message.message, HumanMessage):
+        return message.seq
+    else:
+        shown = await _shown_up_to(here, history, message)
+    for entry in shown:
         if isinstance(entry.message, HumanMessage):
             return entry.seq
     raise malformed("There is no question to answer anew.")
@@ -60,10 +84,14 @@ async def question_at(history: History, message: Entry | None) -> int:
 async def ask_edited(
     here: Bound, history: History, old: Entry, question: HumanMessage, *, version: int, answer: str | None = None
 ) -> Begun:
-    """Ask an edited question on a branch beside the old one, which keeps its id; see `ask`."""
+    """Ask an edited question on a branch beside the old one, which keeps its id; see `ask`.
+
+    Raises:
+        ConflictError: as for `ask`, or the chat does not show the old question.
+    """
     question.id = str(uuid.uuid4())
-    page = await history.page(before=old.seq, limit=1)
-    after = page.entries[0].seq if page.entries else -1
+    shown = await _shown_up_to(here, history, old)
+    after = next((entry.seq for entry in shown if entry.seq < old.seq), -1)
     return await ask(here, history, question, version=version, after=after, answer=answer)
 
 
