@@ -10,7 +10,7 @@ from typing import Any
 
 from langchain_core.messages import MessageLikeRepresentation
 
-from chatmem.core.answering.draft import Draft
+from chatmem.core.answering.draft import LAST_CALL, Draft
 from chatmem.history import History
 
 Producer = AsyncIterable[Any] | Callable[[Draft], Awaitable[None]]
@@ -65,32 +65,34 @@ class Producers:
         task = asyncio.create_task(_run(draft, produce, begun))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: begun.cancel())  # it may have been cancelled before its first step
         return await asyncio.shield(begun)
 
     async def aclose(self) -> None:
-        """Cancel the tasks of the running loop, and wait for them."""
+        """Cancel the tasks of the running loop, and wait for them.
+
+        A task that still runs after `LAST_CALL` is cancelled again: it, or a library that it uses, may have swallowed a
+        cancellation.
+        """
         if not self._tasks:  # and perhaps another loop than asyncio's
             return
         loop = asyncio.get_running_loop()
-        tasks = [task for task in self._tasks if task.get_loop() is loop]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        while tasks := [task for task in self._tasks if task.get_loop() is loop]:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=LAST_CALL)
 
 
 async def _run(draft: Draft, produce: Producer, begun: asyncio.Future[str]) -> None:
     try:
         async with draft:
-            if not begun.done():
-                begun.set_result(draft.id)
+            begun.set_result(draft.id)
             await _write(draft, produce)
-    except BaseException as error:
-        if not begun.done():
-            begun.set_exception(error)
-        elif isinstance(error, Exception):
+    except Exception as error:
+        if begun.done():
             _logger.exception("the answer %r failed", draft.id)
-        if not isinstance(error, Exception):
-            raise
+        else:
+            begun.set_exception(error)
 
 
 async def _write(draft: Draft, produce: Producer) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -14,6 +14,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
+from chatmem import producers
 from chatmem.core.keys import session_keys, stream_of
 from tests.servers import LEAST_RIGHTS, debian_binary, run_server
 from tests.test_answers import QUESTION, die, ended, parts_of, text_of
@@ -123,6 +124,43 @@ async def test_closing_the_memory(url: str, prefix: str) -> None:
     async with chatmem.connect(url, prefix=prefix) as other:
         assert (await other.history("a").messages())[1:] == [ended("Because ", "interrupted")]
         assert (await other.history("b").messages())[1:] == [ended("Because ", "failed")]
+
+
+async def test_closing_the_memory_while_a_producer_swallows_it(
+    url: str, prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is cancelled again, so closing does not wait until it ends by itself."""
+    monkeypatch.setattr(producers, "LAST_CALL", 0.2)
+    memory = chatmem.connect(url, prefix=prefix, ttl=600)
+
+    async def produce(draft: chatmem.Draft) -> None:
+        await draft.write("Because ")
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(100)
+        await draft.write("of ")
+        await asyncio.sleep(100)
+
+    await memory.answers.start(memory.history("a"), produce, QUESTION, id="x")
+    await asyncio.sleep(0.1)
+    async with asyncio.timeout(30):
+        await memory.aclose()
+    async with chatmem.connect(url, prefix=prefix) as other:
+        assert (await other.history("a").messages())[1:] == [ended("Because of ", "interrupted")]
+
+
+async def test_closing_the_memory_before_a_producer_began(memory: chatmem.ChatMemory) -> None:
+    """Who starts it then is told, and does not wait for ever."""
+    history = memory.history("a")
+
+    async def produce(draft: chatmem.Draft) -> None:
+        raise AssertionError("it never began")
+
+    starting = asyncio.create_task(memory.answers.start(history, produce, QUESTION))
+    closing = asyncio.create_task(memory.answers.aclose())  # its first step comes before the producer's
+    await asyncio.wait([starting, closing], timeout=10)
+    assert closing.done()
+    assert starting.cancelled()
+    assert await history.count() == 0
 
 
 async def test_a_producer_that_is_started_wrong(memory: chatmem.ChatMemory) -> None:

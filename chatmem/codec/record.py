@@ -187,7 +187,10 @@ def position_of(element: bytes) -> int | None:
 
 
 def has_branches(element: bytes) -> bool:
-    """Return whether the last element of a list says that the session has branches: see `scripts/branches.lua`."""
+    """Return whether the last element of a list says that the session has branches, or that an answer runs or ran.
+
+    See `scripts/branches.lua` and `scripts/answers.lua`.
+    """
     return element[:1] == b"0" and element[1:2] != _COLON
 
 

@@ -23,14 +23,14 @@ local session, refused = look(ARGV[1], ARGV[2] == '1')
 if refused then
   return refused
 end
-local tasks = {}
+local tasks, running = {}, answering()
 
 local function keep()
-  redis.call('HSET', state, 'answers', answers_text(session))
+  redis.call('HSET', state, 'answers', running.answers_text(session))
 end
 
 function tasks.write()
-  local one, lease, number = answer_of(session, id, ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
+  local one, lease, number = running.answer_of(session, id, ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
   if not one then
     return {-4}
   end
@@ -46,7 +46,7 @@ function tasks.write()
   end
   one.deadline = milliseconds_now() + lease
   keep()
-  keep_alive(session, lease)
+  running.keep_alive(session, lease)
   return {0, tonumber(one.stop)}
 end
 
@@ -55,14 +55,14 @@ function tasks.stop()
   if over then
     return over
   end
-  for _, one in ipairs(answers_of(session)) do
+  for _, one in ipairs(running.answers_of(session)) do
     if id == '' or one.id == id then
       one.stop, ids[#ids + 1] = '1', one.id
     end
   end
   if #ids > 0 then
     keep()
-    send(stop_channel(), '')
+    send(running.stop_channel(), '')
   end
   return {0, ids}
 end
@@ -85,7 +85,7 @@ local function entries_behind(after, count)
 end
 
 function tasks.drain()
-  local one = answer_of(session, id, ARGV[7])
+  local one = running.answer_of(session, id, ARGV[7])
   if not one then
     return {-4}
   end
@@ -93,7 +93,7 @@ function tasks.drain()
 end
 
 function tasks.follow()
-  local one = answer_of(session, id)
+  local one = running.answer_of(session, id)
   if one then
     return overdue(session, id) or {0, 1, tonumber(one.stop), entries_behind(ARGV[5], tonumber(ARGV[6]))}
   elseif session.index_lost then

@@ -97,9 +97,10 @@ if over then
 end
 -- An answer that begins or ends here. From here on the session has the answers that it is going to have.
 local begun, ended
+local running = ACT ~= '' and answering()
 if ACT == '+' then
   local producer, lease, alone, id = string.match(TOLD, '^(%x+) (%d+) ([01]) (.*)$')
-  local other = alone == '1' and answers_of(session)[1] or answer_of(session, id)
+  local other = alone == '1' and running.answers_of(session)[1] or running.answer_of(session, id)
   if other then
     return {ANSWERING, other.id}
   elseif find_id(session, id) then
@@ -107,14 +108,14 @@ if ACT == '+' then
   end
   begun = {token = producer, number = 0, deadline = milliseconds_now() + tonumber(lease), started = microseconds_now(),
     stop = '0', id = id, lease = tonumber(lease)}
-  table.insert(answers_of(session), begun)
+  table.insert(running.answers_of(session), begun)
 elseif ACT == '-' then
   local producer, number, id = string.match(TOLD, '^(%x+) (%d*) (.*)$')
-  local one, at = answer_of(session, id, producer)
+  local one, at = running.answer_of(session, id, producer)
   if not one or number ~= '' and one.number ~= tonumber(number) then
     return {-4}
   end
-  ended = table.remove(answers_of(session), at)
+  ended = table.remove(running.answers_of(session), at)
 end
 if ACT ~= '' then
   session.answers = #session.running > 0 and '' or nil
@@ -353,14 +354,14 @@ if begun then
   local shown = spans(ranges_of(session), -1, math.huge, 1, true)[1]
   begun.after = shown and position_at(list, shown[1]) or -1
 end
-if ACT ~= '' and answers_text(session) then
+if ACT ~= '' and running.answers_text(session) then
   add(fields, 'answers', session.answers)
 elseif ACT ~= '' then
   redis.call('HDEL', state, 'answers')
 end
 settle(session, fields, newest, ttl, restart, token)
 if begun then
-  keep_alive(session, begun.lease)
+  running.keep_alive(session, begun.lease)
 elseif ended then
   if session.answers then
     redis.call('XADD', stream_key(), '*', 'a', ended.id, 'e', ended.token)

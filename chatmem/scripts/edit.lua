@@ -71,7 +71,7 @@ if task == 'clear' then
   end
   if not known.err and known[7] then -- producers and readers of answers learn of it
     send(stream_key(), '')
-    send(stop_channel(), '')
+    send(answering().stop_channel(), '')
   end
   return with_marks({marks = not known.err and known[6]}, {not known.err and number_in(known[2]) or 0, -1, -1,
     type(length) == 'number' and length or 0, owner or '',

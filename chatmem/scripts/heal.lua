@@ -53,7 +53,7 @@ if why == 'state' then
   session.epoch, session.version = nil, tonumber(version)
   session.ends = left > 0 and milliseconds_now() + left or nil -- the deadline that all keys get
   session.index = keys_used == '1' and KEYS_LOST or IDS
-  if find_answers(session, LEASE) then
+  if answering().find_answers(session, LEASE) then
     add(fields, 'answers', session.answers)
   end
   redis.call('HDEL', state, 'recent', 'pinned')

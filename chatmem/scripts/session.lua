@@ -79,6 +79,11 @@ local function log_key()
   return (string.gsub(state, 's$', 'c'))
 end
 
+-- Returns the key of the stream of chunks, see answers.lua. It is also the name of the channel that they are sent to.
+local function stream_key()
+  return (string.gsub(state, 's$', 'a'))
+end
+
 local function owner_in(sign)
   return sign and string.match(sign, '^[^:]*:%d*:(.+)$') or nil
 end
@@ -196,7 +201,7 @@ local function expire_at(deadline, session)
       redis.call('PEXPIREAT', session.log, text)
     end
     if session.answers then
-      redis.call('PEXPIREAT', string.gsub(state, 's$', 'a'), text)
+      redis.call('PEXPIREAT', stream_key(), text)
     end
   end
 end
