@@ -227,11 +227,14 @@ class TestSessions:
         with history.answer(lc.HumanMessage("Why?", id="q"), id="x") as draft:
             draft.write("Because ")
             time.sleep(0.2)
-            assert levels(run("doctor", "--json"), "answers", "sessions") == [("sessions", "ok")]
+            done = run("doctor", "--json")
+            assert levels(done, "answers", "branches", "sessions") == [("sessions", "ok")]
             assert "Because" not in run("export", "a").stdout
             state: Any = raw.hget("chatmem:{a}:s", "answers")
             chunks: Any = raw.dump("chatmem:{a}:a")
         assert "Because" in run("export", "a").stdout
+        history.truncate(after="q")
+        assert levels(run("doctor", "--json"), "branches", "sessions") == [("sessions", "ok")]
         history.clear()
         history.append(lc.HumanMessage("Why?", id="q"))
         token, number, _, rest = state.split(b" ", 3)

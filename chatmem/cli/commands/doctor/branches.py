@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 
 from chatmem.cli.commands.doctor.finding import Finding, Level
 from chatmem.cli.store import Store
-from chatmem.codec import record
 from chatmem.core.branches import Shown, parsed
 from chatmem.core.keys import session_keys
 from chatmem.transports.driving import drive
@@ -28,7 +27,7 @@ def check_branches(store: Store, session: str, positions: Sequence[int]) -> Iter
     reader = store.reader(session)
     answer, _ = drive(reader.ask(reader.session.reads.branches()))
     if not answer.branches:
-        if _has_sign(store, session):
+        if _had_branches(store, session):
             text = f"{name}: which branches it has is lost, so it shows the messages of all of them"
             yield Finding("branches", Level.ERROR, text, _CHANGED, session)
         return
@@ -46,10 +45,10 @@ def check_branches(store: Store, session: str, positions: Sequence[int]) -> Iter
             yield Finding("branches", Level.ERROR, text, advice, session)
 
 
-def _has_sign(store: Store, session: str) -> bool:
-    """Return whether the list says that there are branches."""
-    (last,) = store.server.run(("LINDEX", session_keys(store.policy.prefix, session).messages, b"-1"))
-    return last is not None and record.has_branches(last)
+def _had_branches(store: Store, session: str) -> bool:
+    """Return whether the index holds branches. The list's last element is no evidence: answers mark it too."""
+    (branches,) = store.server.run(("HGET", session_keys(store.policy.prefix, session).ids, b"b"))
+    return branches is not None
 
 
 def _missing(branch: Shown, positions: Sequence[int]) -> str:
