@@ -187,7 +187,7 @@ def position_of(element: bytes) -> int | None:
 
 
 def has_branches(element: bytes) -> bool:
-    """Return whether the last element of a list says that the session has branches: see `scripts/branches.lua`."""
+    """Return whether the last element of a list says that there may be branches: answers leave the same mark."""
     return element[:1] == b"0" and element[1:2] != _COLON
 
 
