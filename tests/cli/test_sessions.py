@@ -66,6 +66,13 @@ class TestSessions:
             "answers": [],
         }
 
+    def test_json_of_an_answer_that_runs(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
+        """Its time is written as the session's times are."""
+        with memory.history("a").answer("Why?", id="x"):
+            (row,) = rows(run("sessions", "--json"))
+            (answer,) = memory.history("a").info().answers
+        assert row["answers"] == [{"id": "x", "started_at": answer.started_at.isoformat(), "stopping": False}]
+
     def test_which(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """By user, glob, both; so many. Ids with any characters are found, and their own braces do no harm."""
         for name, user in (("a1", "ann"), ("a2", "bob"), ("b}:m", "ann"), ("é*[x]%7D", "ann"), ("bro\ud800", "bob")):

@@ -95,7 +95,9 @@ def _print_block(info: SessionInfo) -> None:
 
 def as_dict(info: SessionInfo) -> dict[str, Any]:
     """Return a session's info as `--json` prints it."""
-    return {**asdict(info), "created_at": _iso(info.created_at), "updated_at": _iso(info.updated_at)}
+    answers = [{**asdict(one), "started_at": _iso(one.started_at)} for one in info.answers]
+    times = {"created_at": _iso(info.created_at), "updated_at": _iso(info.updated_at)}
+    return {**asdict(info), **times, "answers": answers}
 
 
 def _iso(time: datetime | None) -> str | None:
