@@ -13,7 +13,7 @@ import * as scroll from "./scroll.js";
 import { clearSearch, markWords, onOpen, unmarkWords } from "./search.js";
 import { listShortcuts, setShortcuts } from "./shortcuts.js";
 import * as sidebar from "./sidebar.js";
-import { attempt, onSignedOut, quietly } from "./tasks.js";
+import { attempt, onSignedOut } from "./tasks.js";
 import { setTheme, theme, toggleTheme } from "./themes.js";
 
 const SUGGESTIONS = ["Hi, my name is Alice.", "My favourite colour is green.", "What did I say?"];
@@ -64,7 +64,7 @@ $("account").onclick = () => {
   const choose = (label, name) => ({
     label,
     icon: "theme",
-    isChecked: (theme() ?? null) === name,
+    isChecked: theme() === name,
     run: () => setTheme(name),
   });
   openMenu($("account"), [
