@@ -40,23 +40,25 @@ def fetch(package: str, pin: Pin, folder: Path) -> None:
     Raises:
         CalledProcessError: npm failed.
         FileNotFoundError: there is no npm.
-        ValueError: the package is not the one that was pinned.
+        ValueError: the package is not the one that was pinned, or has no such file.
     """
     npm = shutil.which("npm")
     if npm is None:
-        raise FileNotFoundError("npm")
+        raise FileNotFoundError("there is no npm: install Node.js, which brings it")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
-        command = [npm, "pack", "--silent", f"{package}@{pin['version']}"]
+        command = [npm, "pack", "--loglevel=error", f"{package}@{pin['version']}"]
         subprocess.run(command, cwd=temporary, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
         (archive,) = Path(temporary).glob("*.tgz")
         digest = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
         if pin["integrity"] != f"sha512-{digest}":
             raise ValueError(f"{package} is not what is pinned: sha512-{digest}")
         with tarfile.open(archive) as tar:
+            members = {one.name: one for one in tar if one.isfile()}
             for path, name in pin["files"].items():
-                content = tar.extractfile(f"package/{path}")
-                if content is None:
+                member = members.get(f"package/{path}")
+                content = member and tar.extractfile(member)
+                if not content:
                     raise ValueError(f"{package} has no file {path}")
                 written = Path(temporary, name)
                 written.write_bytes(content.read())
@@ -72,5 +74,5 @@ def main(folder: Path = FOLDER) -> None:
 if __name__ == "__main__":
     try:
         main()
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ValueError, subprocess.CalledProcessError) as error:
         sys.exit(f"error: {error}")

@@ -31,13 +31,21 @@ def test_they_are_npms(tmp_path: Path) -> None:
         assert path.read_bytes() == (vendor.FOLDER / path.name).read_bytes()
 
 
-def test_another_package_than_the_one_pinned(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("integrity", "said"),
+    [
+        ("sha512-x", "is not what is pinned"),
+        (vendor.pins()["marked"]["integrity"], "has no file nothing"),
+    ],
+)
+def test_another_package_than_the_one_pinned(tmp_path: Path, integrity: str, said: str) -> None:
     """It is refused, and nothing is written."""
     if shutil.which("npm") is None:
         pytest.skip("no npm")
-    pin: vendor.Pin = {"version": "18.2.1", "integrity": "sha512-x", "files": {"LICENSE": "x"}}
+    version = vendor.pins()["marked"]["version"]
+    pin: vendor.Pin = {"version": version, "integrity": integrity, "files": {"nothing": "x"}}
     try:
-        with pytest.raises(ValueError, match="is not what is pinned"):
+        with pytest.raises(ValueError, match=said):
             vendor.fetch("marked", pin, tmp_path)
     except subprocess.CalledProcessError:
         pytest.skip("npm does not reach its registry")

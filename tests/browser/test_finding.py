@@ -8,7 +8,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from playwright.sync_api import Page, Route, expect
 
 import chatmem.sync
-from tests.browser.steps import chats, messages, new_chat, open_chat, store, talk
+from tests.browser.steps import button, chats, hold, messages, new_chat, open_chat, store, talk
 from tests.chat_app import ChatApp
 
 
@@ -135,3 +135,24 @@ def test_a_long_list(app: ChatApp, user: str, page: Page) -> None:
         memory.history(f"{user} 50", user=user).append(HumanMessage("Again"))
         expect(chats(page).first).to_have_text("Chat 50")
         expect(chats(page)).to_have_count(100)
+
+
+def test_the_archive_is_opened_while_the_list_is_read(app: ChatApp, user: str, page: Page) -> None:
+    """Each list goes on where it was."""
+    with chatmem.sync.connect(app.url, ttl=3600) as memory:
+        for number in range(120):
+            history = memory.history(f"{user} {number}", user=user)
+            history.append(HumanMessage("Hi"))
+            history.update(title=f"Chat {number}", archived=number < 60)
+    page.reload()
+    expect(chats(page).first).to_have_text("Chat 119")
+    to_end = "document.getElementById('side-scroll').scrollTo(0, 100000)"
+    with page.expect_response(re.compile("before=")), hold(page, "**/*before=*", "GET"):
+        with page.expect_request(re.compile("before=")):
+            page.evaluate(to_end)
+        button(page, "Archived chats").click()
+        expect(chats(page).first).to_have_text("Chat 59")
+    for _ in range(6):
+        page.evaluate(to_end)
+        page.wait_for_timeout(50)
+    expect(chats(page)).to_have_count(60)

@@ -11,7 +11,6 @@ export class Refused extends Error {
 }
 
 const TEXTS = {
-  401: "You are signed out. Sign in again.",
   413: "This message is too long. Shorten it, or send it in parts.",
   429: "Too many requests at once. Try again in a moment.",
   503: "The server cannot reach its memory. Try again in a moment.",
@@ -43,10 +42,7 @@ async function call(path, options) {
   return response.status === 204 ? null : response.json();
 }
 
-const query = (values) => {
-  const given = Object.entries(values).filter(([, value]) => value !== undefined && value !== null);
-  return given.length ? `?${new URLSearchParams(given)}` : "";
-};
+const query = (values) => `?${new URLSearchParams(values)}`;
 
 const of = (id, rest = "") => `/chats/${encodeURIComponent(id)}${rest}`;
 

@@ -61,7 +61,9 @@ export async function readMore() {
   if (isReading || next === null) return;
   isReading = true;
   try {
-    const page = await api.chats({ limit: PAGE, archived: isArchive, before: next });
+    const cursor = next;
+    const page = await api.chats({ limit: PAGE, archived: isArchive, before: cursor });
+    if (next !== cursor) return; // the other list was read meanwhile
     next = page.next;
     take([page]);
   } finally {

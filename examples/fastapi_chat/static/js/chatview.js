@@ -23,8 +23,6 @@ export async function openChat(id, onGone) {
   views = new Map();
   const opening = id === null ? null : new Conversation(id, { onChange: show, onGone });
   open = opening;
-  $("messages").replaceChildren();
-  $("older").hidden = true;
   draw();
   $("loading").hidden = open === null;
   try {
@@ -94,7 +92,7 @@ function change(task) {
   return false;
 }
 
-export function regenerate(turn) {
+function regenerate(turn) {
   const question = open.questionOf(turn);
   if (question === undefined) return notify("There is no question before this answer.", { isError: true });
   scroll.toEnd();

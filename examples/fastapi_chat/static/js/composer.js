@@ -10,7 +10,8 @@ let chat = null;
 export function openDraft(id) {
   chat = id;
   $("text").value = sessionStorage.getItem(key(id)) ?? "";
-  update();
+  fit();
+  allow();
 }
 
 export function write(text) {
@@ -45,24 +46,31 @@ export function setState({ isBusy, canStop, isStopping }) {
   $("stop").hidden = !canStop;
   $("stop").disabled = isStopping;
   $("compose").dataset.busy = isBusy;
-  update();
+  allow();
 }
 
 export function onSend(task) {
   $("compose").onsubmit = (event) => {
     event.preventDefault();
-    if ($("text").value.trim() && $("compose").dataset.busy !== "true") task($("text").value);
+    if (maySend()) task($("text").value);
   };
 }
 
 function keep() {
   if ($("text").value) sessionStorage.setItem(key(chat), $("text").value);
   else sessionStorage.removeItem(key(chat));
-  update();
+  fit();
+  allow();
 }
 
-function update() {
-  $("send").disabled = !$("text").value.trim() || $("compose").dataset.busy === "true";
+const maySend = () => $("text").value.trim() !== "" && $("compose").dataset.busy !== "true";
+
+function allow() {
+  $("send").disabled = !maySend();
+}
+
+// Makes the field as high as its text is; not with each chunk of an answer, since it costs a layout.
+function fit() {
   if (CSS.supports("field-sizing", "content")) return;
   $("text").style.height = "auto";
   $("text").style.height = `${$("text").scrollHeight}px`;

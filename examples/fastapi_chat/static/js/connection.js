@@ -5,20 +5,21 @@ import { $ } from "./dom.js";
 const FIRST = 1000;
 const LONGEST = 8000; // milliseconds between questions
 
-let isLost = false;
+let looking = null; // ends the questions; null while the server answers
 const waiting = new Set();
 
 export function lost() {
-  if (!isLost) look();
-  isLost = true;
+  if (looking) return;
+  looking = new AbortController();
+  look(looking.signal);
   tell();
 }
 
 // Asks until the server answers: nothing else may ask soon.
-async function look() {
+async function look(signal) {
   for (let wait = FIRST; ; wait = Math.min(wait * 2, LONGEST)) {
-    await pause(wait, new AbortController().signal);
-    if (!isLost) return;
+    await pause(wait, signal);
+    if (signal.aborted) return;
     if (
       await fetch("/healthz", { cache: "no-store" }).then(
         () => true,
@@ -30,14 +31,15 @@ async function look() {
 }
 
 export function found() {
-  if (!isLost) return;
-  isLost = false;
+  if (!looking) return;
+  looking.abort();
+  looking = null;
   tell();
 }
 
 function tell() {
   const line = $("connection");
-  line.hidden = !isLost && navigator.onLine;
+  line.hidden = !looking && navigator.onLine;
   if (line.hidden) line.textContent = "";
   else if (!navigator.onLine)
     line.textContent = "You are offline. What you write is kept; this page goes on once you are back.";

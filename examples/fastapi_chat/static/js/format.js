@@ -1,7 +1,10 @@
 // Dates, titles and pieces of text, as people read them.
 
 const DAY = 86_400_000;
+// How many characters a title has at most, and a piece before its match and in all
 const TITLE = 60;
+const BEFORE = 40;
+const MOST = 180;
 
 function midnight(date) {
   return new Date(date.getFullYear(), date.getMonth(), date.getDate());
@@ -41,11 +44,11 @@ export function titleOf(text) {
 
 // Cuts a match's text into pieces around the first word that was found: [{text, found}]. Spans count characters, and
 // JavaScript's strings count half of some.
-export function pieces(text, spans, before = 40, most = 180) {
+export function pieces(text, spans) {
   const characters = [...text];
-  let first = Math.max((spans[0]?.[0] ?? 0) - before, 0);
+  let first = Math.max((spans[0]?.[0] ?? 0) - BEFORE, 0);
   while (first > 0 && first < spans[0][0] && /\S/.test(characters[first - 1])) first++; // a word's beginning
-  const end = Math.min(first + most, characters.length);
+  const end = Math.min(first + MOST, characters.length);
   const cut = (from, to) => characters.slice(from, to).join("");
   const made = first ? [{ text: "…" }] : [];
   let at = first;

@@ -13,7 +13,7 @@ import * as scroll from "./scroll.js";
 import { clearSearch, markWords, onOpen, unmarkWords } from "./search.js";
 import { listShortcuts, setShortcuts } from "./shortcuts.js";
 import * as sidebar from "./sidebar.js";
-import { attempt, onSignedOut, quietly } from "./tasks.js";
+import { attempt, onSignedOut } from "./tasks.js";
 import { setTheme, theme, toggleTheme } from "./themes.js";
 
 const SUGGESTIONS = ["Hi, my name is Alice.", "My favourite colour is green.", "What did I say?"];
@@ -64,7 +64,7 @@ $("account").onclick = () => {
   const choose = (label, name) => ({
     label,
     icon: "theme",
-    isChecked: (theme() ?? null) === name,
+    isChecked: theme() === name,
     run: () => setTheme(name),
   });
   openMenu($("account"), [
@@ -130,12 +130,9 @@ async function begin() {
 
 chatview.onShown(() => {
   const open = chatview.current();
-  const id = open?.id;
   if (open?.info && open.info !== lastInfo) chats.put((lastInfo = open.info));
   if (question && open?.has(question.id)) hasCome();
-  const title = open ? (chats.get(id)?.title ?? open.info?.title ?? "Untitled") : "New chat";
-  $("title").textContent = title;
-  document.title = open ? `${title} - chatmem chat` : "chatmem chat";
+  showTitle();
   $("options").hidden = !open;
   $("empty").hidden = Boolean(open) || isBeginning;
   const isBusy = isBeginning || (open?.isBusy ?? false);
@@ -144,19 +141,25 @@ chatview.onShown(() => {
 
 chats.onChange(() => {
   sidebar.show();
-  const info = chats.get(chatview.current()?.id);
-  if (!info) return;
-  $("title").textContent = info.title ?? "Untitled";
-  document.title = `${info.title ?? "Untitled"} - chatmem chat`;
+  showTitle();
 });
+
+function showTitle() {
+  const title = chatview.current() ? (infoOfOpen()?.title ?? "Untitled") : "New chat";
+  $("title").textContent = title;
+  document.title = chatview.current() ? `${title} - chatmem chat` : "chatmem chat";
+}
 
 $("options").onclick = () => withOpen((info) => chatMenu($("options"), info));
 
 function withOpen(task) {
+  const info = infoOfOpen();
+  return info ? task(info) : false;
+}
+
+function infoOfOpen() {
   const open = chatview.current();
-  const info = chats.get(open?.id) ?? open?.info;
-  if (!info) return false;
-  return task(info);
+  return chats.get(open?.id) ?? open?.info;
 }
 
 $("suggestions").append(

@@ -20,8 +20,9 @@ export function followEnd() {
   tell();
 }
 
-// Runs a task that changes what stands above; what is seen stays where it is: `anchor`, or the first element seen.
-export async function keepPlace(task, anchor = firstSeen()) {
+// Runs a task that changes what stands above; what is seen stays where it is.
+export async function keepPlace(task) {
+  const anchor = firstSeen();
   const before = anchor?.getBoundingClientRect().top;
   await task();
   if (anchor?.isConnected) $("scroll").scrollTop += anchor.getBoundingClientRect().top - before;

@@ -42,6 +42,7 @@ export function clearSearch() {
 }
 
 async function search() {
+  clearTimeout(waiting); // Enter does not wait for it
   const query = $("query").value.trim();
   const isWanted = /[\p{L}\p{N}]/u.test(query); // a query without a word finds nothing
   if (!isWanted) return show(false);

@@ -83,7 +83,7 @@ seen.observe($("chats-end"));
 
 $("archive").onclick = () => showArchive(!chats.showsArchive());
 
-export async function showArchive(isShown) {
+async function showArchive(isShown) {
   await attempt(() => chats.read(isShown));
   $("archive").setAttribute("aria-pressed", chats.showsArchive());
   $("archive").querySelector("span").textContent = chats.showsArchive() ? "Back to the chats" : "Archived chats";
@@ -100,7 +100,7 @@ export function setSidebar(isShown) {
   if (isNarrow()) (isShown ? $("new") : $("side-open")).focus();
 }
 
-export const isShown = () =>
+const isShown = () =>
   isNarrow() ? $("app").classList.contains("drawer") : localStorage.getItem(WIDE) !== "hidden";
 export const toggleSidebar = () => setSidebar(!isShown());
 export const closeDrawer = () => isNarrow() && isShown() && setSidebar(false);

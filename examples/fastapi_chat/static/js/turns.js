@@ -32,12 +32,11 @@ function other(entry, type) {
 
 function answer(entry) {
   const siblings = entry.siblings;
-  return { key: keyOf(entry), kind: "answer", isAnswer: true, seq: entry.seq, ids: [], parts: new Parts(), siblings };
+  return { key: keyOf(entry), kind: "answer", isAnswer: true, seq: entry.seq, parts: new Parts(), siblings };
 }
 
 function extend(turn, entry) {
   const { message } = entry;
-  turn.ids.push(entry.id);
   turn.parts.add(message);
   turn.siblings ??= entry.siblings;
   turn.createdAt = entry.created_at;

@@ -2,7 +2,6 @@
 
 import { h, icon, iconButton } from "./dom.js";
 import { when } from "./format.js";
-import { LiveText } from "./livetext.js";
 import { PartViews } from "./partviews.js";
 import { questionNodes } from "./question.js";
 
