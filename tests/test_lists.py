@@ -13,6 +13,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem import scripts
+from chatmem.core import user_index
 from chatmem.core.keys import session_keys, user_keys, user_lists, user_name
 from tests.conftest import Connect
 from tests.servers import LEAST_RIGHTS, debian_binary, run_server, wait_until
@@ -603,3 +604,24 @@ def test_an_update_that_is_sent_again(url: str, prefix: str) -> None:
         assert raw.execute_command(*again)[3] == 0
         info = history.info()
         assert (info.title, info.metadata, info.tags) == ("mine", {"theirs": 1}, ("t",))
+
+
+async def test_none_is_missed(memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`UserIndex.every` has each session once, also one that is written to between two of its pages."""
+    await fill(memory, "abcde")
+    await memory.history("e", user="alice").update(archived=True)
+    index, pages = memory.core.of_user("alice"), list[list[str]]()
+    read = index.sessions
+
+    async def read_and_write(**options: Any) -> chatmem.SessionPage:
+        page = await read(**options)
+        pages.append([info.session_id for info in page.sessions])
+        if len(pages) == 1:
+            await fill(memory, "ad")
+        return page
+
+    monkeypatch.setattr(user_index, "LARGEST_PAGE", 2)
+    monkeypatch.setattr(index, "sessions", read_and_write)
+    infos = await index.every()
+    assert pages == [["a", "b"], ["c", "e"], ["a", "d"]]
+    assert [(info.session_id, info.count) for info in infos] == [("d", 2), ("a", 2), ("e", 1), ("c", 1), ("b", 1)]

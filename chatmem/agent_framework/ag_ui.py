@@ -126,15 +126,10 @@ class ChatmemSnapshotStore:
             async for name in self._memory.all_sessions(f"{_SESSIONS}*"):
                 await self._memory.history(name).clear()
             return
-        head, before = _sessions_of(scope), None
-        while True:
-            page = await self._memory.sessions(scope, limit=LARGEST_PAGE, before=before, archived=None)
-            for info in page.sessions:
-                if info.session_id.startswith(head):
-                    await self._memory.history(info.session_id, user=scope).clear()
-            if page.next is None:
-                return
-            before = page.next
+        head = _sessions_of(scope)
+        for info in await self._memory.core.of_user(scope).every():
+            if info.session_id.startswith(head):
+                await self._memory.history(info.session_id, user=scope).clear()
 
     def _history(self, scope: str, thread_id: str) -> History:
         return self._memory.history(_session_id(scope, thread_id), user=scope)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -13,18 +12,19 @@ from chatmem.agent_framework.exchanges import without_open_calls
 from chatmem.agent_framework.reading import from_messages
 from chatmem.agent_framework.writing import ORIGIN, to_messages
 from chatmem.core.reader import LARGEST_PAGE
-from chatmem.errors import ConflictError, UnavailableError
+from chatmem.errors import ConflictError
 from chatmem.history import History
 from chatmem.memory import ChatMemory
+from chatmem.repeats import Repeats
 
 
 class ChatmemHistoryProvider(HistoryProvider):
     """A `HistoryProvider` for the framework's agents.
 
     Messages come back as the framework reads its own `Message.to_dict()`, which leaves out values that JSON does not
-    have. They are stored as LangChain messages with
-    the same content, so LangChain can read the session. A session that another adapter wrote can be read here as far as
-    it is text, files, plain reasoning, tool calls and their results; anything else raises UnsupportedError.
+    have. They are stored as LangChain messages with the same content, so LangChain can read the session. A session that
+    another adapter wrote can be read here as far as it is text, files, plain reasoning, tool calls and their results;
+    anything else raises UnsupportedError.
 
     With a user, every method checks that the session is this user's, and raises NotYoursError if it is not. An agent
     that serves many users finds the user of a run in the state of its `AgentSession`.
@@ -72,8 +72,7 @@ class ChatmemHistoryProvider(HistoryProvider):
         )
         self._memory = memory
         self._user = user
-        self._failed: dict[str, tuple[list[BaseMessage], str]] = {}
-        """the messages of the last `save_messages` that failed, and the beginning of their ids, for each session"""
+        self._repeats = Repeats()
 
     async def get_messages(
         self, session_id: str | None, *, state: dict[str, Any] | None = None, **kwargs: Any
@@ -123,15 +122,9 @@ class ChatmemHistoryProvider(HistoryProvider):
         made = [one for message in messages for one in to_messages(message)]
         if not made:
             return
-        failed = self._failed.pop(history.session_id, None)
-        name = failed[1] if failed is not None and _same(failed[0], made) else secrets.token_urlsafe(9)
-        named = [one.model_copy(update={"id": f"{name}{number}"}) for number, one in enumerate(made)]
-        try:
+        with self._repeats.named(history.session_id, made) as name:
+            named = [one.model_copy(update={"id": f"{name}{number}"}) for number, one in enumerate(made)]
             await self._append(history, named, state)
-        except BaseException as error:
-            if isinstance(error, UnavailableError) or not isinstance(error, Exception):  # it may have been stored
-                self._failed[history.session_id] = made, name
-            raise
 
     async def _append(self, history: History, messages: list[BaseMessage], state: dict[str, Any] | None) -> None:
         reader = self._memory.core.reader(history.session_id, self._user_in(state))
@@ -208,7 +201,3 @@ def _identity(message: BaseMessage) -> Any:
 def _message_id(message: BaseMessage) -> str | None:
     name: str | None = message.additional_kwargs.get(ORIGIN, {}).get("message", {}).get("message_id")
     return name
-
-
-def _same(ones: Sequence[BaseMessage], others: Sequence[BaseMessage]) -> bool:
-    return list(ones) == list(others)

@@ -9,8 +9,6 @@ from typing import Any
 
 from chatkit.types import ThreadMetadata
 
-from chatmem.core.marks import EVERY
-from chatmem.core.reader import LARGEST_PAGE
 from chatmem.core.user_index import UserIndex
 from chatmem.model import SessionInfo
 
@@ -44,12 +42,5 @@ def thread_of(info: SessionInfo) -> ThreadMetadata | None:
 
 async def threads_of(index: UserIndex) -> list[ThreadMetadata]:
     """Return all threads of a user, those that were created first first."""
-    found: dict[str, ThreadMetadata] = {}
-    before, more = None, True
-    while more:
-        # A thread that is written meanwhile moves behind the others, so none is missed.
-        page = await index.sessions(limit=LARGEST_PAGE, before=before, wanted=EVERY, first="oldest")
-        threads = [thread_of(info) for info in page.sessions]
-        found |= {thread.id: thread for thread in threads if thread is not None}
-        before, more = page.next, page.next is not None
-    return sorted(found.values(), key=lambda thread: (thread.created_at.timestamp(), thread.id))
+    threads = [thread for info in await index.every() if (thread := thread_of(info)) is not None]
+    return sorted(threads, key=lambda thread: (thread.created_at.timestamp(), thread.id))

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
         SessionSummaryEntry,
     )
 
-_SESSIONS_PER_PAGE = 1000
 _SUBPATH = "claude_agents_subpath:"
 """The beginning of the metadata keys that name the transcripts of subagents."""
 
@@ -183,16 +182,12 @@ class ChatmemSessionStore:
     async def _sessions(self, project_key: str) -> dict[str, SessionInfo]:
         """Return what is known of a project's sessions, by their ids in the SDK."""
         owner, beginning = self._user or project_key, f"{_part(project_key)}/"
-        found, cursor = dict[str, SessionInfo](), None
-        while True:
-            page = await self._memory.sessions(owner, limit=_SESSIONS_PER_PAGE, before=cursor, archived=None)
-            for info in page.sessions:
-                name = info.session_id.removeprefix(beginning)
-                if info.count and name != info.session_id and "/" not in name:
-                    found[_name(name)] = info
-            if page.next is None:
-                return found
-            cursor = page.next
+        found: dict[str, SessionInfo] = {}
+        for info in await self._memory.core.of_user(owner).every():
+            name = info.session_id.removeprefix(beginning)
+            if info.count and name != info.session_id and "/" not in name:
+                found[_name(name)] = info
+        return found
 
     def _owner(self, key: SessionKey | SessionListSubkeysKey) -> str:
         return self._user or key["project_key"]

@@ -19,7 +19,7 @@ from chatmem.core.checks import check_limit, seconds
 from chatmem.core.decoder import BYTES_PER_CALL
 from chatmem.core.feed import Changes
 from chatmem.core.keys import SessionKeys, field, name_of, session_keys, user_name
-from chatmem.core.marks import MARKED, NOT_ARCHIVED, Marks, Wanted, is_listed
+from chatmem.core.marks import EVERY, MARKED, NOT_ARCHIVED, Marks, Wanted, is_listed
 from chatmem.core.policy import Policy
 from chatmem.core.reader import ENTRIES_PER_CALL, LARGEST_PAGE, Reader
 from chatmem.core.session import Session, index_keys
@@ -98,6 +98,22 @@ class UserIndex:
             last = listed[room - 1]
             if len(sessions) == limit:
                 return SessionPage(list(sessions.values()), _to_cursor(last))
+
+    async def every(self) -> list[SessionInfo]:
+        """Return all sessions, archived ones too, the last written first. Two round trips for each 1,000.
+
+        None is missed: they are read from the oldest on, so one that is written meanwhile moves to what is still to be
+        read.
+        """
+        found: dict[str, SessionInfo] = {}
+        before, more = None, True
+        while more:
+            page = await self.sessions(limit=LARGEST_PAGE, before=before, wanted=EVERY, first="oldest")
+            for info in page.sessions:
+                found.pop(info.session_id, None)
+                found[info.session_id] = info
+            before, more = page.next, page.next is not None
+        return [*reversed(found.values())]
 
     @observed
     async def count(self, wanted: Wanted) -> int:

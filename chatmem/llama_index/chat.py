@@ -11,7 +11,6 @@ from langchain_core.messages import BaseMessage
 from llama_index.core.base.llms.types import ChatMessage
 
 from chatmem.core.all_sessions import all_sessions
-from chatmem.core.marks import EVERY
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.errors import ConflictError, UnavailableError
 from chatmem.llama_index.messages import to_chat_message, to_message
@@ -176,10 +175,4 @@ async def keys_of(core: Sessions, user: str | None, *, blocking: bool) -> list[s
     if user is None:
         transport = core.transport(blocking=blocking)
         return [key async for key in all_sessions(transport, core.policy.prefix, "*")]
-    keys, cursor = list[str](), None
-    while True:
-        page = await core.of_user(user, blocking=blocking).sessions(limit=LARGEST_PAGE, before=cursor, wanted=EVERY)
-        keys += [info.session_id for info in page.sessions]
-        if page.next is None:
-            return keys
-        cursor = page.next
+    return [info.session_id for info in await core.of_user(user, blocking=blocking).every()]

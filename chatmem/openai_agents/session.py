@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import copy
-import secrets
 import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self
 
 from chatmem.core.reader import LARGEST_PAGE
-from chatmem.errors import ChatMemError, UnavailableError, UnsupportedError
+from chatmem.errors import ChatMemError, UnsupportedError
 from chatmem.history import History
 from chatmem.memory import ChatMemory, connect
 from chatmem.openai_agents.compaction import Snapshot
 from chatmem.openai_agents.items import items_of, messages_of
+from chatmem.repeats import Repeats
 
 if TYPE_CHECKING:
     from agents import SessionSettings
@@ -67,8 +66,7 @@ class ChatmemSession:
         self._writer = memory.core.writer(session_id, user, claim=claim)
         self._readable = self._writer.reader.decoder.readable
         self._memory, self._owns_memory, self._closed = memory, False, False
-        self._failed: tuple[list[Any], str] | None = None
-        """the items of a failed `add_items`, and the beginning of the ids that it gave them"""
+        self._repeats = Repeats()
         self.session_id = session_id
         self.session_settings: SessionSettings | None = _settings(session_settings)
 
@@ -156,15 +154,8 @@ class ChatmemSession:
         self._check_open()
         if not items:
             return
-        failed, self._failed = self._failed, None
-        name = failed[1] if failed is not None and failed[0] == items else secrets.token_urlsafe(9)
-        messages = messages_of(items, name)
-        try:
-            await self._history.append(*messages)
-        except BaseException as error:
-            if isinstance(error, UnavailableError) or not isinstance(error, Exception):  # it may have been stored
-                self._failed = copy.deepcopy(items), name
-            raise
+        with self._repeats.named(self.session_id, items) as name:
+            await self._history.append(*messages_of(items, name))
 
     async def pop_item(self) -> Any | None:
         """Remove the last item that can be read, and return it; None if there is none.
