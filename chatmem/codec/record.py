@@ -186,10 +186,10 @@ def position_of(element: bytes) -> int | None:
     return int(digits) if colon and digits.isdigit() else None
 
 
-def has_branches(element: bytes) -> bool:
-    """Return whether the last element of a list says that the session has branches, or that an answer runs or ran.
+def needs_script(element: bytes) -> bool:
+    """Return whether a list's last element says that the list alone is not enough: ask `read.lua`.
 
-    See `scripts/branches.lua` and `scripts/answers.lua`.
+    It says so where there are branches, and where an answer runs or has run; see `scripts/branches.lua`.
     """
     return element[:1] == b"0" and element[1:2] != _COLON
 

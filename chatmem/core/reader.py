@@ -89,7 +89,7 @@ class Reader:
         session = self.session
         seen = session.policy.seen
         if session.user is None and session.keys.messages in seen and (elements := await self._range(last)):
-            if not record.has_branches(elements[-1]):
+            if not record.needs_script(elements[-1]):
                 return elements
             seen.discard(session.keys.messages)
         try:
@@ -98,7 +98,7 @@ class Reader:
             if session.user is not None or not error.lacks_right:
                 raise
             return await self._range(last)  # a user of the server who may run no scripts can still read
-        if elements and not record.has_branches(elements[-1]):
+        if elements and not record.needs_script(elements[-1]):
             seen.add(session.keys.messages)
         return elements
 
