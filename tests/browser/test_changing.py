@@ -116,6 +116,21 @@ def test_rename(context: BrowserContext, page: Page) -> None:
     expect(chats(page)).to_have_text(["Renamed"])
 
 
+def test_a_change_that_cannot_be_read(context: BrowserContext, page: Page) -> None:
+    """A tab that hears of a change, and is refused what changed, reads the list once the server answers again."""
+    talk(page, "Hi, I'm Alice.")
+    other = context.new_page()
+    other.goto(page.url)
+    expect(chats(other)).to_have_count(1)
+    other.route(
+        "**/chats/*", lambda route: route.fulfill(status=503, json={"detail": "later", "error": "", "answer": None})
+    )
+    choose(page, "Rename")
+    page.get_by_label("Title of this chat").fill("Renamed")
+    page.get_by_label("Title of this chat").press("Enter")
+    expect(chats(other)).to_have_text(["Renamed"])
+
+
 def test_pin(context: BrowserContext, page: Page) -> None:
     """A pinned chat stands first, in other tabs too."""
     talk(page, "My cat is black.")

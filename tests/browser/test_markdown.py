@@ -9,7 +9,7 @@ import pytest
 from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.browser.steps import button, chats, messages, open_chat, store, talk
+from tests.browser.steps import button, chats, messages, notice, open_chat, store, talk
 from tests.chat_app import RECALL, ChatApp
 
 SAMPLE, HOSTILE = (Path(__file__).with_name("data").joinpath(name).read_text() for name in ("sample.md", "hostile.md"))
@@ -57,6 +57,15 @@ def test_copy(context: BrowserContext, answered: Page) -> None:
     expect(answered.locator(".copy-code", has_text="Copied")).to_have_count(1)
     answered.locator(".turn").last.locator("footer").get_by_role("button", name="Copy").click()
     assert answered.evaluate("navigator.clipboard.readText()") == SAMPLE
+
+
+def test_a_copy_that_is_refused(answered: Page) -> None:
+    """The user is told, and nothing claims to be copied."""
+    refuse = "() => { navigator.clipboard.writeText = () => Promise.reject(new DOMException('', 'NotAllowedError')) }"
+    answered.evaluate(refuse)
+    answered.locator(".code", has_text="answer()").get_by_role("button", name="Copy").click()
+    expect(notice(answered)).to_contain_text("copy it yourself")
+    expect(answered.locator(".copy-code", has_text="Copied")).to_have_count(0)
 
 
 def test_hostile_markdown(app: ChatApp, user: str, page: Page) -> None:

@@ -97,7 +97,7 @@ export function watch(user) {
   let last;
   const take = async (change) => {
     last = change.cursor;
-    await quietly(() => apply(change));
+    if (!(await quietly(() => apply(change)))) await catchUp();
   };
   others.onmessage = ({ data }) => take(data);
   const follow = () =>
@@ -110,6 +110,14 @@ export function watch(user) {
     });
   if (navigator.locks) navigator.locks.request(name, follow);
   else follow(); // a page that came without TLS has no locks
+}
+
+// Reads the list after a change that could not be read, once the server answers again.
+async function catchUp() {
+  for (let pause = 1000; pause <= 32_000; pause *= 2) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (await quietly(refresh)) return;
+  }
 }
 
 async function apply({ kind, session_id: id }) {

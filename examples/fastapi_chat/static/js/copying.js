@@ -1,13 +1,17 @@
 // The clipboard, and buttons that say for a moment that they have copied.
 
 import { h, icon } from "./dom.js";
-import { announce } from "./notices.js";
+import { announce, notify } from "./notices.js";
 
 const TOLD = 1500; // milliseconds
 
 export async function copy(text, button) {
-  if (navigator.clipboard) await navigator.clipboard.writeText(text);
-  else copyTheOldWay(text); // a page that came without TLS has no clipboard
+  try {
+    if (navigator.clipboard) await navigator.clipboard.writeText(text);
+    else copyTheOldWay(text); // a page that came without TLS has no clipboard
+  } catch {
+    return notify("Your browser does not let this page copy. Select the text, and copy it yourself.", { isError: true });
+  }
   announce("Copied.");
   if (button.dataset.copied) return;
   const kept = [...button.childNodes];

@@ -25,13 +25,15 @@ export async function attempt(task, { canRepeat = false } = {}) {
   }
 }
 
-// The same for what nobody asked for: nothing is said, since it comes again by itself.
+// The same for what nobody asked for: nothing is said. Returns whether it was done.
 export async function quietly(task) {
   try {
     await task();
+    return true;
   } catch (error) {
-    if (error.name === "AbortError") return;
+    if (error.name === "AbortError") return false;
     if (!(error instanceof Refused)) throw error;
     if (error.status === 401) signedOut();
+    return false;
   }
 }
