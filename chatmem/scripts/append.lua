@@ -211,7 +211,7 @@ local function found_of(i, id, digest)
   return found, at, index, element
 end
 
-local lead = session.branches and '0' or '' -- as in `label`, which would write the position twice
+local lead = (session.branches or session.answers) and '0' or '' -- as in `label`, which would write the position twice
 for i = 0, COUNT - 1 do
   local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
   local found, at, index, element = 'new', nil, nil, nil
