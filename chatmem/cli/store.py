@@ -138,15 +138,9 @@ class Store:
         """Return the info in a reply of `read.lua`. A torn session is read again by `History.info`, which mends it."""
         return drive(self.core(session).info()) if refusal(reply) else to_info(self.policy, session, Info(*reply[1:]))
 
-    def of_user(self, user: str) -> Iterator[SessionInfo]:
-        """Yield the info of a user's sessions, most recently written first, archived ones too."""
-        before = None
-        while True:
-            page = self.memory.sessions(user, limit=SLICE, before=before, archived=None)
-            yield from page.sessions
-            before = page.next
-            if before is None:
-                return
+    def of_user(self, user: str) -> list[SessionInfo]:
+        """Return the info of a user's sessions, most recently written first, archived ones too."""
+        return drive(self.memory.core.of_user(user, blocking=True).every())
 
     def chosen(self, user: str | None, match: str | None, on_broken: OnBroken | None = None) -> Iterator[SessionInfo]:
         """Yield the info of the sessions of a user, or that match a glob, or both; of all sessions without either."""

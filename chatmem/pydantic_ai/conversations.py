@@ -101,10 +101,11 @@ class ChatmemConversationStore(ConversationStore):
         """
         if scope is None:
             raise UnsupportedError("conversations are listed by scope: pass scope= to list_conversations")
-        found: list[ConversationRecord] = []
-        before, more = None, limit != 0
-        while more and (limit is None or len(found) < limit):
-            room = LARGEST_PAGE if limit is None else min(limit - len(found), LARGEST_PAGE)
+        infos = await self._memory.core.of_user(scope).every() if limit is None else []
+        found = [record for info in infos if (record := record_in(info)) is not None]
+        before, more = None, bool(limit)
+        while more and limit is not None and len(found) < limit:
+            room = min(limit - len(found), LARGEST_PAGE)
             page = await self._memory.sessions(scope, limit=room, before=before, archived=None)
             found += [record for info in page.sessions if (record := record_in(info)) is not None]
             before, more = page.next, page.next is not None

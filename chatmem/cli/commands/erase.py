@@ -28,7 +28,7 @@ class Erase:
         self._unreadable = 0
         if self._all_of is not None:  # by the user's index, which lists broken sessions too
             with store.problems.collect() as unreadable:
-                self._infos = list(store.of_user(self._all_of))
+                self._infos = store.of_user(self._all_of)
             self._unreadable = len(unreadable)
         else:
             found = store.named(sessions, self._note) if sessions else store.chosen(user, match, self._note)

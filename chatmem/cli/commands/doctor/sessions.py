@@ -169,8 +169,7 @@ def _indexes(store: Store, keys: list[bytes], *, fix: bool) -> Iterator[Finding]
             continue
         text = f"user {user!r}: the index lists {plural(gone, 'session')} that {'is' if gone == 1 else 'are'} gone"
         if gone and fix:
-            for _ in store.of_user(user):  # reading the index removes them
-                pass
+            store.of_user(user)  # reading the index removes them
             yield Finding("index", Level.OK, f"repaired: {text}")
         elif gone:
             yield Finding("index", Level.WARNING, text, "reading the index removes them; --fix does that")
