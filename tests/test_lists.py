@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import random
 from typing import Any
 
@@ -90,6 +91,19 @@ class TestArchived:
         await memory.history("a", user="alice", claim=True).append("y")
         assert await listed(memory, archived=True, tag="t") == ["a"]
         assert await listed(memory) == []
+
+
+async def test_an_annotation_moves_nothing(memory: chatmem.ChatMemory) -> None:
+    """The session keeps its place, its version and its times, and the message its own."""
+    await fill(memory, "ab")
+    history = memory.history("a", user="alice")
+    before, entry = await history.info(), await history.get(0)
+    await history.annotate(0, {"rating": 1})
+    assert await listed(memory) == ["b", "a"]
+    after, annotated = await history.info(), await history.get(0)
+    assert dataclasses.replace(after, ttl=before.ttl) == before
+    assert entry is not None
+    assert annotated == dataclasses.replace(entry, annotations={"rating": 1})
 
 
 class TestTags:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -92,6 +92,31 @@ async def test_everything_else_is_one(memory: chatmem.ChatMemory, wire: Wire) ->
     wire.reset()
     assert len([entry async for entry in history.entries()]) == SLICE + 1
     assert wire.round_trips == 2
+
+
+CALLS: list[Callable[[chatmem.History], Awaitable[object]]] = [
+    lambda history: history.branch(after="m1"),
+    lambda history: history.branches(),
+    lambda history: history.switch(0),
+    lambda history: history.delete_branch(1),
+    lambda history: history.summarize(up_to="m1", summary=["s"]),
+    lambda history: history.summary(),
+    lambda history: history.annotate("m2", {"rating": 1}),
+]
+
+
+async def test_branches_summaries_and_annotations_are_one(memory: chatmem.ChatMemory, wire: Wire) -> None:
+    """Each is one round trip and one command; with a user perhaps one more, which enters it in the user's list."""
+    for user in (None, "alice"):
+        history = memory.history(f"of {user}", user=user)
+        await history.clear()
+        await history.append(*(lc.HumanMessage(f"{n}", id=f"m{n}") for n in range(4)))
+        for call in CALLS:
+            wire.reset()
+            await call(history)
+            assert wire.round_trips == 1
+            assert len(wire.commands) in ((1,) if user is None else (1, 2))
+        await history.clear()
 
 
 async def test_only_plain_commands(memory: chatmem.ChatMemory, wire: Wire) -> None:
