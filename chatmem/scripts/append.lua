@@ -79,7 +79,7 @@ local function append_plain()
   end
 
   local epoch, index, mark, indexed = string.match(life, '^(........)(%l)([^:]+):(%d+)$')
-  local last = redis.pcall('LINDEX', list, -1)
+  local last = redis.pcall('LINDEX', list, '-1')
   local position = tonumber(following)
   local elements, names, unknown, places = elements_from(position)
   if not epoch or type(last) ~= 'string' or mark_of(last) ~= mark or not elements or

@@ -31,7 +31,7 @@ local function list_torn(session)
   if session.length == 0 then
     return session.mark ~= EMPTY and {TORN, 'list'} or nil
   end
-  local last = redis.call('LINDEX', list, -1)
+  local last = redis.call('LINDEX', list, '-1')
   if mark_of(last) ~= session.mark and is_record(last) then
     return {TORN, 'other'}
   end
