@@ -37,7 +37,7 @@ APPEND = _load(
     *("session.lua", *_MESSAGES, "branching.lua", "retention.lua", "append_rest.lua"),
 )
 EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_commit.lua", "edit_notes.lua", "edit_end.lua")
-READ = _load(*_SESSION, "read.lua")
+READ = _load("basics.lua", "read.lua", "clock.lua", "session.lua", *_MESSAGES, "read_rest.lua")
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")
 USER = _load("clock.lua", "publishing.lua", "user.lua", "marking.lua", "user_add.lua", "user_tasks.lua")

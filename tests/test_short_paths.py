@@ -1,4 +1,4 @@
-"""The append that most are, beside all others: it stores the same, or leaves the session to them and writes nothing."""
+"""The short paths at the head of the scripts: each does what the rest of its script does, or leaves all to it."""
 
 from __future__ import annotations
 
@@ -19,12 +19,20 @@ from chatmem.core.keys import SessionKeys, session_keys
 from chatmem.scripts import calls
 from chatmem.scripts.calls import Part, Shared
 
-HANDS_OVER = b"local appended = append_plain()\n"
 NOW = b"1790000000000000"
 DAY = 86_400_000
-PLAIN, _, OTHERS = scripts.APPEND.text.partition(HANDS_OVER)
-ONLY_PLAIN = PLAIN + b"return append_plain() or 'another'"
-ONLY_OTHERS = PLAIN + b"local appended\n" + OTHERS
+OTHER = b"another"
+
+
+def halves(script: scripts.Script, call: bytes) -> tuple[bytes, bytes]:
+    """Return a script that takes only its short path, or says that it is another case; and one that never takes it."""
+    head, _, rest = script.text.partition(call)
+    name, _, expression = call.removeprefix(b"local ").partition(b" = ")
+    return head + b"return " + expression.strip() + b" or '" + OTHER + b"'", head + b"local " + name + b"\n" + rest
+
+
+APPEND = halves(scripts.APPEND, b"local appended = append_plain()\n")
+TAIL = halves(scripts.READ, b"local tail = how == 'tail' and plain_tail()\n")
 
 
 @pytest.fixture
@@ -166,7 +174,7 @@ def run(raw: redis.Redis, text: bytes, command: scripts.Command) -> Any:
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_it_does_what_the_others_do(url: str, raw: redis.Redis, prefix: str, seed: int) -> None:
+async def test_an_append(url: str, raw: redis.Redis, prefix: str, seed: int) -> None:
     chance, seen = random.Random(seed), Counter[str]()
     async with chatmem.connect(url, prefix=prefix) as forever, chatmem.connect(url, prefix=prefix, ttl=600) as memory:
         for number in range(150):
@@ -181,17 +189,37 @@ async def test_it_does_what_the_others_do(url: str, raw: redis.Redis, prefix: st
             command = calls.append(keys, shared, parts, **more)
             copies = Copies(raw, keys)
             before = copies.held()
-            reply = run(raw, ONLY_PLAIN, command)
+            reply = run(raw, APPEND[0], command)
             after = copies.held()
-            if reply == b"another":
+            if reply == OTHER:
                 assert after == before, (command, before)
                 seen["others"] += 1
                 continue
             copies.put_back()
-            assert run(raw, ONLY_OTHERS, command) == reply, (command, before)
+            assert run(raw, APPEND[1], command) == reply, (command, before)
             assert copies.held() == after, (command, before)
             seen["plain"] += 1
     assert min(seen["plain"], seen["others"]) > 10, seen
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_a_read_of_the_tail(url: str, raw: redis.Redis, prefix: str, seed: int) -> None:
+    chance, seen = random.Random(seed), Counter[str]()
+    async with chatmem.connect(url, prefix=prefix, ttl=600) as memory:
+        for number in range(150):
+            keys = session_keys(prefix, str(number))
+            await prepare(memory.history(str(number), user=chance.choice((None, "alice"))), chance)
+            if chance.random() < 0.2:
+                damage(raw, keys, chance)
+            user = chance.choice((b"", b"", b"alice", b"bob"))
+            reads = calls.Reads(keys, user, chance.choice((b"", b"1")) if user else b"")
+            command = reads.tail(chance.choice((None, 1, 3, 100))).command
+            before, reply = Copies(raw, keys).held(), run(raw, TAIL[0], command)
+            assert Copies(raw, keys).held() == before
+            if reply != OTHER:
+                assert run(raw, TAIL[1], command) == reply, (command, before)
+            seen["other" if reply == OTHER else "plain"] += 1
+    assert min(seen["plain"], seen["other"]) > 10, seen
 
 
 async def test_most_appends_are_plain(url: str, raw: redis.Redis, prefix: str) -> None:
@@ -205,7 +233,7 @@ async def test_most_appends_are_plain(url: str, raw: redis.Redis, prefix: str) -
     shared = Shared(b"abc:1:0", ttl=b"600000", user=b"alice", expected_version=b"3")
     part = Part(b"m2", b"", b"\x01\2h\0\0" + b"\0" * 8 + b"\0\0body")
     version, first, last, duplicates, user = run(
-        raw, ONLY_PLAIN, calls.append(keys, shared, [part], max_messages=b"1000", sealed_for=b"3")
+        raw, APPEND[0], calls.append(keys, shared, [part], max_messages=b"1000", sealed_for=b"3")
     )
     assert (first, last, duplicates, user) == (3, 3, 0, b"alice")
     assert raw.hget(keys.state, "version") == b"%d" % version
