@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import redis
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, HumanMessage, SystemMessage
 
 import chatmem
 from chatmem import scripts
@@ -32,7 +32,7 @@ def halves(script: scripts.Script, call: bytes) -> tuple[bytes, bytes]:
 
 
 APPEND = halves(scripts.APPEND, b"local appended = append_plain()\n")
-TAIL = halves(scripts.READ, b"local tail = how == 'tail' and plain_tail()\n")
+READ = halves(scripts.READ, b"local found = how == 'tail' and plain_tail() or how == 'window' and plain_window()\n")
 
 
 @pytest.fixture
@@ -45,6 +45,8 @@ def raw(url: str, prefix: str) -> Iterator[redis.Redis]:
 
 async def prepare(history: chatmem.History, chance: random.Random) -> None:
     """Do a few things to a session; most of them leave it one that has nothing but messages."""
+    for _ in range(chance.choice((0, 0, 1, 9))):
+        await history.append(SystemMessage("be kind"))
     for turn in range(chance.randrange(1, 4)):
         await history.append(
             HumanMessage(f"question {turn}", id=chance.choice((None, f"q{turn}"))), AIMessage("answer")
@@ -86,6 +88,8 @@ def damage(raw: redis.Redis, keys: SessionKeys, chance: random.Random) -> None:
             raw.hset(keys.state, chance.choice(("version", "next")), number)
         case 3:
             raw.hset(keys.state, "life", chance.choice(("", "x", "abcdefgh", b"\xff" * 30)))
+        case 4 if chance.random() < 0.5 and raw.exists(keys.messages):
+            raw.lset(keys.messages, 0, chance.choice(("", "x", "0:x", b"0:\x01\0s", '{"type": "system"}', "0:ABBB")))
         case 4:
             raw.rpush(keys.messages, chance.choice(("", "pushed", "9:pushed", b"7:\x01" + b"\0" * 20)))
         case 5:
@@ -203,7 +207,7 @@ async def test_an_append(url: str, raw: redis.Redis, prefix: str, seed: int) -> 
 
 
 @pytest.mark.parametrize("seed", range(6))
-async def test_a_read_of_the_tail(url: str, raw: redis.Redis, prefix: str, seed: int) -> None:
+async def test_a_read(url: str, raw: redis.Redis, prefix: str, seed: int) -> None:
     chance, seen = random.Random(seed), Counter[str]()
     async with chatmem.connect(url, prefix=prefix, ttl=600) as memory:
         for number in range(150):
@@ -213,11 +217,12 @@ async def test_a_read_of_the_tail(url: str, raw: redis.Redis, prefix: str, seed:
                 damage(raw, keys, chance)
             user = chance.choice((b"", b"", b"alice", b"bob"))
             reads = calls.Reads(keys, user, chance.choice((b"", b"1")) if user else b"")
-            command = reads.tail(chance.choice((None, 1, 3, 100))).command
-            before, reply = Copies(raw, keys).held(), run(raw, TAIL[0], command)
+            tail, window = reads.tail(chance.choice((None, 1, 3, 100))), reads.ends(2, with_tail=chance.random() < 0.5)
+            command = chance.choice((tail, window)).command
+            before, reply = Copies(raw, keys).held(), run(raw, READ[0], command)
             assert Copies(raw, keys).held() == before
             if reply != OTHER:
-                assert run(raw, TAIL[1], command) == reply, (command, before)
+                assert run(raw, READ[1], command) == reply, (command, before)
             seen["other" if reply == OTHER else "plain"] += 1
     assert min(seen["plain"], seen["other"]) > 10, seen
 

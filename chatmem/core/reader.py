@@ -162,7 +162,7 @@ class Reader:
         return chosen
 
     async def _plainly(self, tail: Sequence[bytes], pinned: int, summarized: int) -> list[BaseMessage] | None:
-        """Return the messages of the last elements by the fast path; None if some are pinned or summed up, or damaged."""
+        """Return the messages of the last elements by the fast path; None if one is pinned, summed up or damaged."""
         first = record.position_of(tail[0]) if tail else None
         if first is None or first <= max(pinned, summarized):
             return None

@@ -33,11 +33,11 @@ _SESSION = ("clock.lua", "basics.lua", "session.lua", *_MESSAGES)
 _WRITING = (*_SESSION, "branching.lua", "recent.lua")
 
 APPEND = _load(
-    *("clock.lua", "basics.lua", "recent.lua", "append.lua"),
+    *("clock.lua", "basics.lua", "recent.lua", "plain.lua", "append.lua"),
     *("session.lua", *_MESSAGES, "branching.lua", "retention.lua", "append_rest.lua"),
 )
 EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_commit.lua", "edit_notes.lua", "edit_end.lua")
-READ = _load("basics.lua", "read.lua", "clock.lua", "session.lua", *_MESSAGES, "read_rest.lua")
+READ = _load("basics.lua", "plain.lua", "read.lua", "clock.lua", "session.lua", *_MESSAGES, "read_rest.lua")
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")
 USER = _load("clock.lua", "publishing.lua", "user.lua", "marking.lua", "user_add.lua", "user_tasks.lua")

@@ -53,43 +53,26 @@ local function elements_from(position)
   return elements, names, unknown, places
 end
 
--- Appends new messages to a session that exists, is whole, and holds nothing but messages, its title and what every
--- session has. Returns nil where anything else is asked for or found, and then nothing is written.
--- Most appends are like this. So this reads no more than it needs, and it comes before the functions that the others
--- need: Lua makes every function anew in every call.
+-- Appends new messages to a plain session. Returns nil where anything else is asked for or found, and then nothing is
+-- written.
 local function append_plain()
   local count = (#ARGV - 13) / 3
   if #KEYS > 3 or key ~= '' or ARGV[13] ~= '0' or count < 1 or count > MANY or ttl ~= '' and restart == '0' then
     return
   end
-
-  local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'life', 'created', 'updated', 'until', 'user',
-    'title', 'edited')
-  local version, following, recent, life, _, _, ends, owner = unpack(kept)
-  local fields, always = 0, true
-  for at = 1, 10 do
-    fields = fields + (kept[at] and 1 or 0)
-    always = always and (kept[at] or at > 6)
-  end
-  local whole = always and redis.call('HLEN', state) == fields and #version < 15 and #following < 15 and
-    string.find(version .. ' ' .. following, '^%d+ %d+$')
-  if not whole or user ~= '' and user ~= owner or expected ~= '' and expected ~= version or
-    ttl == '' and (ends or redis.call('PTTL', state) > 0) then
+  local kept, epoch, index, indexed = plain_session(user)
+  local version, following, recent, ends, owner = unpack(kept or {})
+  if not kept or expected ~= '' and expected ~= version or ttl == '' and (ends or redis.call('PTTL', state) > 0) or
+    most and redis.call('LLEN', list) + count > most then
     return
   end
-
-  local epoch, index, mark, indexed = string.match(life, '^(........)(%l)([^:]+):(%d+)$')
-  local last = redis.pcall('LINDEX', list, '-1')
   local position = tonumber(following)
   local elements, names, unknown, places = elements_from(position)
-  if not epoch or type(last) ~= 'string' or mark_of(last) ~= mark or not elements or
-    most and redis.call('LLEN', list) + count > most or
-    ARGV[11] ~= '' and ARGV[11] ~= table.concat(places, ',') then
+  if not elements or ARGV[11] ~= '' and ARGV[11] ~= table.concat(places, ',') then
     return
   end
   local known = redis.pcall('HMGET', ids, 'e', unpack(unknown))
-  local sign = index ~= NO_INDEX and epoch .. ':' .. indexed .. ':' .. (owner or '')
-  if known[1] ~= sign then
+  if known[1] ~= (index ~= NO_INDEX and epoch .. ':' .. indexed .. ':' .. (owner or '')) then
     return
   end
   for at = 1, #unknown do

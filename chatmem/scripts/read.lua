@@ -1,5 +1,5 @@
 -- Reads what a list command cannot read, or must not without checking the session's user. This file has the arguments, and
--- the most frequent task for most sessions; read_rest.lua has the others.
+-- what most sessions are read for; read_rest.lua has the others.
 -- KEYS: list, ids, state.
 -- ARGV: 1 the user that the session must belong to, empty for any   2 "1" if it may belong to nobody   3 what to read:
 --       "id": 4 a message's id, "at": 4 a position. Returns {0, its element, its annotation}, or {0} if there is none.
@@ -25,9 +25,16 @@
 -- Returns {-3} if the session is another user's, or nobody's; {-9, why} if it is torn, see session.lua;
 --         {-15, id, token} if an answer's lease is over, and nobody has ended it; see answers.lua.
 local user, how, what = ARGV[1], ARGV[3], ARGV[4]
+local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
--- Returns the last elements of a session that exists, is whole, and has one branch and no answer that runs. Returns nil for
--- any other: see append.lua.
+-- Returns whether the id index is the one that the state describes.
+local function is_signed(epoch, index, indexed)
+  local sign, signed = redis.pcall('HGET', ids, 'e'), epoch .. ':' .. indexed .. ':'
+  return type(sign) ~= 'table' and (index == NO_INDEX or string.sub(sign or '', 1, #signed) == signed)
+end
+
+-- Returns the last elements of a session that exists, is whole, and has one branch and no answer that runs; nil for any
+-- other.
 local function plain_tail()
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'life', 'branches', 'user')
   local version, following, life, branches, owner = unpack(kept)
@@ -41,14 +48,36 @@ local function plain_tail()
   if not last or mark_of(last) ~= mark then
     return
   end
-  local sign, signed = redis.pcall('HGET', ids, 'e'), epoch .. ':' .. indexed .. ':'
-  if type(sign) == 'table' or index ~= NO_INDEX and string.sub(sign or '', 1, #signed) ~= signed then
-    return
-  end
-  return {0, elements}
+  return is_signed(epoch, index, indexed) and {0, elements} or nil
 end
 
-local tail = how == 'tail' and plain_tail()
-if tail then
-  return tail
+-- Returns the window of a plain session whose first messages are not in another form, such as JSON; nil for any other.
+local function plain_window()
+  local kept, epoch, index, indexed, newest = plain_session(user)
+  if not kept or not is_signed(epoch, index, indexed) then
+    return
+  end
+  local length, most = redis.call('LLEN', list), tonumber(what)
+  local from, head = written(math.max(length - most, 0)), {}
+  for at = 0, math.min(MOST_SYSTEM, length) - 1 do
+    local element = redis.call('LINDEX', list, written(at))
+    local kind = string.match(element, '^%d+:\1.(%a)')
+    if not kind then
+      return
+    elseif kind ~= 's' and kind ~= 'S' then
+      break
+    end
+    head[#head + 1] = element
+  end
+  local first = string.match(redis.call('LINDEX', list, from), '^(%d+):')
+  local last = string.match(newest, '^(%d+):')
+  if first and last and #first < 15 and #last < 15 then
+    return {0, math.min(length, most + 1), head, tonumber(first), tonumber(last), tonumber(kept[6] or 0),
+      ARGV[5] == '1' and redis.call('LRANGE', list, from, '-1') or {}}
+  end
+end
+
+local found = how == 'tail' and plain_tail() or how == 'window' and plain_window()
+if found then
+  return found
 end

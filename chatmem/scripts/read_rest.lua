@@ -1,6 +1,5 @@
 -- The tasks of read.lua.
 local FEW = 8 -- elements that are read at a time where the number of bytes is limited
-local MOST_SYSTEM = 8 -- so many system messages at the head stay in a window
 
 local session, refused = look(user, ARGV[2] == '1', 'summary')
 local over = session and not refused and overdue(session)
