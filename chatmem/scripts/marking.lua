@@ -77,14 +77,70 @@ local function marking()
     local over = redis.call('ZRANGEBYLEX', lists, '[u/', '(' .. member('u', now + 1, ''), 'LIMIT', 0, SLICE)
     local removed = 0
     for _, name in ipairs(over) do
-      removed = removed + unmark(string.sub(name, #member('u', now, '') + 1))
+      local id = string.sub(name, #member('u', now, '') + 1)
+      local _, deadline = known_of(id)
+      local is_over = deadline and member('u', deadline, id) == name
+      removed = removed + (is_over and unmark(id) or redis.call('ZREM', lists, name))
       if removed >= MEMBERS then
         break
       end
     end
   end
 
+  -- Rebuilds the lists from the hash.
+  local function list_again()
+    local known = redis.pcall('HGETALL', marked) -- the user may lack the right to it
+    for at = 1, #known, 2 do
+      local time, deadline, marks = known_of(known[at])
+      for _, name in ipairs(members_of(known[at], time or 0, deadline, marks)) do
+        redis.call('ZADD', lists, '0', name)
+      end
+    end
+  end
+
+  -- Rebuilds the hash from the lists. Tags come in the order of their bytes.
+  local function know_again()
+    local last, found, sessions = '-', nil, {}
+    repeat
+      found = redis.call('ZRANGEBYLEX', lists, last, '+', 'LIMIT', 0, SLICE)
+      for _, name in ipairs(found) do
+        local kind, number, id = string.match(name, '^([^/]+)/(%d+)/(.*)$')
+        local one = id and (sessions[id] or {time = 0, ends = '', tags = {}}) or {}
+        if kind == 'u' then
+          one.ends = written(tonumber(number))
+        elseif kind then
+          local half, pinned, tag = string.match(kind, '^([ac])(p?)(.*)$')
+          one.time = math.max(one.time, tonumber(number))
+          one.flags = (half == 'a' and 'a' or '') .. (pinned == 'p' and 'p' or string.match(one.flags or '', 'p') or '')
+          one.tags[#one.tags + 1] = pinned == '' and tag or nil
+        end
+        sessions[id or ''] = one
+      end
+      last = '(' .. (found[#found] or '')
+    until #found < SLICE
+    for id, one in pairs(sessions) do
+      if one.flags then
+        redis.call('HSET', marked, id, written(one.time) .. ':' .. one.ends .. ':' .. one.flags .. table.concat(one.tags))
+      end
+    end
+  end
+
+  -- Rebuilds the one of the two keys that is gone from the other, which holds the same.
+  local function mend()
+    local lost, kept = marked, lists
+    if redis.call('EXISTS', marked) == 1 then
+      lost, kept = lists, marked
+      list_again()
+    else
+      know_again()
+    end
+    local left = redis.call('PTTL', kept)
+    if left > 0 then
+      redis.call('PEXPIRE', lost, left)
+    end
+  end
+
   marking_made = {within = within, member = member, known_of = known_of, unmark = unmark,
-    mark = mark, forget = forget_marked}
+    mark = mark, mend = mend, forget = forget_marked}
   return marking_made
 end

@@ -1,13 +1,21 @@
 -- The task "add" of user.lua, which most calls are. The others come behind it: Lua makes every function anew in every
 -- call.
--- A user without marked sessions needs no right to the commands that only their lists need.
+-- Returns whether there are marked sessions. A user without any needs no right to the commands that only their lists need.
+local are_marked
 local function has_lists()
-  return marked and redis.call('EXISTS', lists) == 1
+  if are_marked == nil then
+    local there = marked and redis.call('EXISTS', marked, lists) or 0
+    are_marked = there > 0
+    if there == 1 then
+      marking().mend()
+    end
+  end
+  return are_marked
 end
 
 -- As in `marking`, but for an index that has no marked sessions, too.
 local function known_of(id)
-  if not marked then
+  if not has_lists() then
     return nil, nil, ''
   end
   return marking().known_of(id)
@@ -42,6 +50,23 @@ local function keep(first, second, left, ttl)
   end
 end
 
+-- Lists the sessions again that have a deadline, where the index itself is gone. They get times from now on, so that none
+-- is earlier than it was, in the order of their deadlines.
+local function list_again()
+  local now, from, found = tonumber(microseconds_now()), 0, nil
+  repeat
+    found = redis.call('ZRANGEBYSCORE', deadlines, '-inf', '+inf', 'LIMIT', written(from), SLICE)
+    for at, id in ipairs(found) do
+      redis.call('ZADD', index, written(now + from + at), id)
+    end
+    from = from + SLICE
+  until #found < SLICE
+  local left = redis.call('PTTL', deadlines)
+  if left > 0 then
+    redis.call('PEXPIRE', index, left)
+  end
+end
+
 -- Tells listeners what happened to a session at a time of the index. The log goes with the last session.
 local function publish_session(kind, time, session)
   if not log then
@@ -57,9 +82,12 @@ end
 if ARGV[1] == 'add' then
   local id, ttl, how = ARGV[3], tonumber(ARGV[4]), ARGV[5]
   local now = tonumber(microseconds_now())
+  local left, marked_left = redis.call('PTTL', index), marked and redis.call('PTTL', marked)
+  if left == -2 then
+    list_again()
+  end
   local stored, known, _, marks = tonumber(redis.call('ZSCORE', index, id) or nil), known_of(id)
   local before = math.max(stored or known or 0, known or stored or 0)
-  local left, marked_left = redis.call('PTTL', index), marked and redis.call('PTTL', marked)
   -- The session is written already, so its entry must not fail even if memory is full. Once a script has written, the
   -- server lets it run any command.
   redis.call('ZREM', index, '')

@@ -43,6 +43,9 @@ end
 
 function tasks.list()
   forget_expired()
+  if redis.call('EXISTS', index) == 0 then
+    list_again()
+  end
   local time, id, count, newest = tonumber(ARGV[2]), ARGV[3], tonumber(ARGV[4]), ARGV[5] == 'newest'
   local listed = {}
   for at = 6, #ARGV do
@@ -76,7 +79,7 @@ function tasks.drop()
     end
     at = at + 2
   end
-  return marked and {(at - 2) / 2, has_lists() and 1 or 0} or 0
+  return marked and {(at - 2) / 2, redis.call('EXISTS', lists)} or 0
 end
 
 return tasks[ARGV[1]]()
