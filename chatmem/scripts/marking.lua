@@ -128,6 +128,7 @@ local function marking()
   -- Rebuilds the one of the two keys that is gone from the other, which holds the same.
   local function mend()
     local lost, kept = marked, lists
+    redis.call('ZREM', lists, '') -- allows the commands below even if memory is full
     if redis.call('EXISTS', marked) == 1 then
       lost, kept = lists, marked
       list_again()

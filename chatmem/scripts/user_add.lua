@@ -54,6 +54,7 @@ end
 -- is earlier than it was, in the order of their deadlines.
 local function list_again()
   local now, from, found = tonumber(microseconds_now()), 0, nil
+  redis.call('ZREM', index, '') -- allows the commands below even if memory is full
   repeat
     found = redis.call('ZRANGEBYSCORE', deadlines, '-inf', '+inf', 'LIMIT', written(from), SLICE)
     for at, id in ipairs(found) do

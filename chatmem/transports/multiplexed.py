@@ -280,7 +280,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._unsent.clear()
         self._pieces = None
         for request in self._waiting:
-            if not request.future.done():
+            if not request.future.done() and not self._loop.is_closed():
                 # an error reply before the server hung up says why it did, unless it only says that a script is missing
                 errors = (reply for reply in request.replies if isinstance(reply, Exception))
                 refusals = [reply for reply in errors if not isinstance(reply, redis_errors.NoScriptError)]
