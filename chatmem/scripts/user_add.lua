@@ -54,9 +54,11 @@ end
 -- is earlier than it was, in the order of their deadlines.
 local function list_again()
   local now, from, found = tonumber(microseconds_now()), 0, nil
-  redis.call('ZREM', index, '') -- allows the commands below even if memory is full
   repeat
     found = redis.call('ZRANGEBYSCORE', deadlines, '-inf', '+inf', 'LIMIT', written(from), SLICE)
+    if #found > 0 then
+      redis.call('ZREM', index, '') -- allows the next commands even if memory is full; a replica refuses it
+    end
     for at, id in ipairs(found) do
       redis.call('ZADD', index, written(now + from + at), id)
     end
