@@ -89,7 +89,8 @@ def damage(raw: redis.Redis, keys: SessionKeys, chance: random.Random) -> None:
         case 3:
             raw.hset(keys.state, "life", chance.choice(("", "x", "abcdefgh", b"\xff" * 30)))
         case 4 if chance.random() < 0.5 and raw.exists(keys.messages):
-            raw.lset(keys.messages, 0, chance.choice(("", "x", "0:x", b"0:\x01\0s", '{"type": "system"}', "0:ABBB")))
+            first: Any = chance.choice(("", "x", "0:x", b"0:\x01\0s", '{"type": "system"}', "0:ABBB"))
+            raw.lset(keys.messages, 0, first)
         case 4:
             raw.rpush(keys.messages, chance.choice(("", "pushed", "9:pushed", b"7:\x01" + b"\0" * 20)))
         case 5:
@@ -190,7 +191,7 @@ async def test_an_append(url: str, raw: redis.Redis, prefix: str, seed: int) -> 
             known = raw.hmget(keys.state, "version", "next") if raw.type(keys.state) == b"hash" else [None, None]
             version, following = (int(one) if one and one.isdigit() else 0 for one in known)
             shared, parts, more = request(version, following, chance)
-            command = calls.append(keys, shared, parts, **more)
+            command = calls.append(keys, shared, [value for part in parts for value in part], **more)
             copies = Copies(raw, keys)
             before = copies.held()
             reply = run(raw, APPEND[0], command)
@@ -238,7 +239,7 @@ async def test_most_appends_are_plain(url: str, raw: redis.Redis, prefix: str) -
     shared = Shared(b"abc:1:0", ttl=b"600000", user=b"alice", expected_version=b"3")
     part = Part(b"m2", b"", b"\x01\2h\0\0" + b"\0" * 8 + b"\0\0body")
     version, first, last, duplicates, user = run(
-        raw, APPEND[0], calls.append(keys, shared, [part], max_messages=b"1000", sealed_for=b"3")
+        raw, APPEND[0], calls.append(keys, shared, part, max_messages=b"1000", sealed_for=b"3")
     )
     assert (first, last, duplicates, user) == (3, 3, 0, b"alice")
     assert raw.hget(keys.state, "version") == b"%d" % version

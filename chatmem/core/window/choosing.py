@@ -152,9 +152,11 @@ class Selection:
     async def _request(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> Request:
         request = Request()
         request.add(self._pinned)
+        if len(chosen) > _STEP_MESSAGES:
+            await checkpoint()
         chosen = without_inner_halves(chosen)
         for start in range(0, len(chosen), _STEP_MESSAGES):
-            if start:
+            if len(chosen) > _STEP_MESSAGES:
                 await checkpoint()
             request.add(chosen[start : start + _STEP_MESSAGES])
         request.end()
