@@ -2,7 +2,7 @@
 
 Each call that may wait gives up the interpreter's lock, and afterwards stands in line for it behind all other threads
 that have work. A Python socket with a time-out makes four such calls in a round trip: `poll` and `send`, `poll` and
-`recv`. Here the system itself keeps the time, and there are two. With 50 threads the others cost a fifth of a turn's CPU.
+`recv`. Here the system itself keeps the time, and there are two. With 50 threads the others took a fifth of the CPU.
 """
 
 from __future__ import annotations
