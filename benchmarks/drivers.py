@@ -66,8 +66,17 @@ class AsyncDriver:
         self._runner.close()
 
 
+MOST_THREADS = 1000
+
+
 class ThreadDriver:
-    """Drives a blocking system: alone in this thread, else in as many threads as there are queues."""
+    """Drives a blocking system: alone in this thread, else in as many threads as there are queues.
+
+    The threads stay, as those of a server do: the warm-up starts them, and no measured round.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(MOST_THREADS)
 
     def wait(self, result: Any) -> Any:
         """Return it."""
@@ -77,8 +86,7 @@ class ThreadDriver:
         """Run all queues at once, each one call after another; return the seconds of each call."""
         if len(queues) == 1:
             return self._one(queues[0])
-        with ThreadPoolExecutor(len(queues)) as pool:
-            return [seconds for took in pool.map(self._one, queues) for seconds in took]
+        return [seconds for took in self._pool.map(self._one, queues) for seconds in took]
 
     @staticmethod
     def _one(queue: Sequence[Call]) -> list[float]:
@@ -90,4 +98,5 @@ class ThreadDriver:
         return took
 
     def close(self) -> None:
-        """Do nothing; a pool ends with its round."""
+        """End the threads."""
+        self._pool.shutdown()

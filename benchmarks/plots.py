@@ -19,7 +19,7 @@ mpl.rcParams.update(
 )
 PALETTE = (
     *("#d1242f", "#1a7f37", "#57606a", "#0550ae", "#24292f", "#ff8f73"),
-    *("#f2b5d4", "#afb8c1", "#0969da", "#8250df", "#bf8700"),
+    *("#f2b5d4", "#afb8c1", "#0969da", "#6e7781", "#8250df", "#bf8700"),
 )
 LEAST = "hiredis"
 """The system that does the least a turn can take."""

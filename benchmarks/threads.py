@@ -19,7 +19,7 @@ from benchmarks.setting import corpus_file, database, machine, server
 from benchmarks.systems import BY_NAME
 
 RESULTS = Path(__file__).parent / "results"
-SYSTEMS = ("chatmem", "redis-py", "chatmem sync", "redis-py sync")
+SYSTEMS = ("chatmem", "redis-py", "chatmem sync", "redis-py sync", "hiredis sync")
 BASE = "chatmem"
 """What the ratios are to: coroutines, as many as the others have threads."""
 AT_ONCE = (1, 2, 10, 50, 200)
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--at-once", type=lambda text: tuple(map(int, text.split(","))), default=AT_ONCE)
     parser.add_argument("--turns", type=int, default=2000, help="turns a round, all threads together")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--url", help="a Redis server whose databases 1 to 4 are empty; by default one is started")
+    parser.add_argument("--url", help="a Redis server whose databases 1 to 5 are empty; by default one is started")
     parser.add_argument("--output", type=Path, default=RESULTS, help="the folder of the results")
     asked = parser.parse_args()
     shuffle, result = random.Random(0), dict[str, Any](at_once={})

@@ -178,9 +178,9 @@ def test_each_reply(text: str, kind: type[Exception], said: str, then: Retry) ->
     """An error reply is translated to the same error, whether redis-py or the multiplexer read it."""
     from redis._parsers.base import BaseParser
 
-    from chatmem.transports.multiplexed import _reply_error
+    from chatmem.transports.replies import error_of
 
-    for error in (BaseParser.parse_error(text), _reply_error(text)):
+    for error in (BaseParser.parse_error(text), error_of(text)):
         found = translate(error)
         found.__cause__ = error
         assert type(found) is kind

@@ -5,8 +5,10 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -19,6 +21,7 @@ import chatmem.sync
 from chatmem.backends.redis import RedisBackend
 from chatmem.backends.sentinel import SentinelBackend
 from chatmem.transports import own_connections
+from chatmem.transports.own_socket import OwnSocket, let_system_wait
 from chatmem.transports.retrying import BlockingClock
 from tests.wire import Wire, watched
 
@@ -110,7 +113,7 @@ def test_connections_that_are_cut(memory: chatmem.sync.ChatMemory, raw: Any) -> 
     done = threading.Event()
 
     def writer(number: int) -> None:
-        for turn in range(20):
+        for turn in range(60):
             memory.history(f"s{number}").append(("human", str(turn)), ("ai", f"re:{turn}"))
 
     def killer() -> int:
@@ -126,7 +129,7 @@ def test_connections_that_are_cut(memory: chatmem.sync.ChatMemory, raw: Any) -> 
         finally:
             done.set()
         assert killing.result() > 1
-    wanted = [text for turn in range(20) for text in (str(turn), f"re:{turn}")]
+    wanted = [text for turn in range(60) for text in (str(turn), f"re:{turn}")]
     for number in range(20):
         assert [message.content for message in memory.history(f"s{number}").messages()] == wanted
 
@@ -185,6 +188,54 @@ def test_a_silent_server(wire: Wire, raw: Any, prefix: str) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that signal")
+def test_a_silent_server_and_signals(wire: Wire, raw: Any, prefix: str) -> None:
+    """Signals that come more often than the time-out do not put it off."""
+    signals: list[int] = []
+    with chatmem.sync.connect(f"{wire.url}?socket_timeout=0.3", prefix=prefix, ttl=60) as memory:
+        memory.ping()
+        raw.client_pause(3000)
+        before = signal.signal(signal.SIGALRM, lambda number, _: signals.append(number))
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
+            with pytest.raises(chatmem.UnavailableError):
+                memory.ping()
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+    assert len(signals) > 5
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it leaves the time to Python")
+@pytest.mark.parametrize("seconds", [1e-9, 0.15, 1])
+def test_the_system_keeps_the_time(seconds: float) -> None:
+    """However short the time-out is, a call ends after it."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        let_system_wait(ours, seconds)
+        begun = time.monotonic()
+        with pytest.raises(BlockingIOError):
+            ours.recv(1)
+        assert seconds * 0.9 <= time.monotonic() - begun < seconds + 1
+        begun = time.monotonic()
+        with pytest.raises(BlockingIOError):
+            ours.sendall(bytes(10_000_000))
+        assert seconds * 0.9 <= time.monotonic() - begun < 2 * seconds + 1
+
+
+@pytest.mark.parametrize("kib", [10, 10_000])
+def test_a_request_that_nobody_reads(kib: int, prefix: str, pauses: list[float]) -> None:
+    """A server that takes connections and reads nothing costs the time-out, whatever the size of the request."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        url = f"redis://127.0.0.1:{server.getsockname()[1]}?socket_timeout=0.2"
+        with chatmem.sync.connect(url, prefix=prefix) as memory:
+            begun = time.monotonic()
+            with pytest.raises(chatmem.UnavailableError, match="Timeout"):
+                memory.history("s").append("x" * 1024 * kib)
+            assert time.monotonic() - begun < 5
+    assert len(pauses) == 3
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="it has no timers that signal")
 def test_an_interrupt(memory: chatmem.sync.ChatMemory, raw: Any) -> None:
     """A KeyboardInterrupt while a call waits ends the call, and leaves its reply to nobody."""
 
@@ -206,12 +257,12 @@ def test_an_interrupt(memory: chatmem.sync.ChatMemory, raw: Any) -> None:
 def test_many_interrupts(memory: chatmem.sync.ChatMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Interrupts between a command and its reply take no connection from later calls."""
 
-    def interrupt(_: Any) -> None:
+    def interrupt(_: OwnSocket) -> None:
         raise KeyboardInterrupt
 
     for number in range(70):  # more than there are connections
         with monkeypatch.context() as patch:
-            patch.setattr(own_connections, "_reply", interrupt)
+            patch.setattr(OwnSocket, "_reply", interrupt)
             with pytest.raises(KeyboardInterrupt):
                 memory.history("a").count()
         assert memory.history(f"s{number}").append("y") == chatmem.Appended(1, 0, 0, 0)
@@ -258,7 +309,8 @@ def test_which_clients_are_gone_around(url: str) -> None:
     assert own_connections.of_client(RedisBackend("unix:///a/path").open_blocking())
     others = [
         RedisBackend(f"{url}?protocol=3").open_blocking(),
+        RedisBackend(f"{url}?health_check_interval=1").open_blocking(),
         SentinelBackend("redis+sentinel://host/service/0").open_blocking(),
         redis.Redis.from_url(url),
     ]
-    assert [own_connections.of_client(client) for client in others] == [None] * 3
+    assert [own_connections.of_client(client) for client in others] == [None] * 4

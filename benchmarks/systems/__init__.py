@@ -45,6 +45,7 @@ ROWS = (
     ),
     Row("chatmem sync", "chatmem_sync", False, ("chatmem-redis", "redis", "hiredis", "langchain-core", "msgspec")),
     Row("redis-py sync", "redis_sync", False, ("redis", "hiredis"), note="as redis-py, blocking"),
+    Row("hiredis sync", "by_hand_sync", False, ("hiredis",), note="the least: a blocking socket a thread"),
     Row(
         "langchain-community",
         "community",

@@ -17,6 +17,7 @@ from redis import exceptions as redis_errors
 from redis.asyncio.connection import AbstractConnection
 
 from chatmem.transports.packing import Piece
+from chatmem.transports.replies import MORE, new_reader, refusal
 
 try:
     import fcntl
@@ -24,18 +25,9 @@ try:
 except ImportError:  # on Windows
     termios = None  # type: ignore[assignment]  # a module, or None where there is none
 
-_MORE = object()
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
 _HELD_BYTES = 64 * 1024
 _PIECES_PER_TURN = 4
-_CLASSES: dict[str, type[redis_errors.ResponseError]] = {
-    "NOSCRIPT": redis_errors.NoScriptError,
-    "READONLY": redis_errors.ReadOnlyError,
-    "MOVED": redis_errors.MovedError,
-    "ASK": redis_errors.AskError,
-    "TRYAGAIN": redis_errors.TryAgainError,
-    "CLUSTERDOWN": redis_errors.ClusterDownError,
-}
 
 
 class _Request:
@@ -210,9 +202,7 @@ class MultiplexedConnection(asyncio.Protocol):
         transport: asyncio.Transport = self._writer.transport
         connection._reader = connection._writer = None
         self._streams = transport.get_protocol()
-        self._reader = hiredis.Reader(
-            protocolError=redis_errors.InvalidResponse, replyError=_reply_error, notEnoughData=_MORE
-        )
+        self._reader = new_reader()
         transport.set_protocol(self)
         self._transport = transport
         self._flush()
@@ -224,7 +214,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._partial += len(data)
         try:
             self._reader.feed(data)
-            while (reply := self._reader.gets()) is not _MORE:
+            while (reply := self._reader.gets()) is not MORE:
                 self._take(reply)
         except redis_errors.InvalidResponse as error:
             self._end(error)
@@ -281,10 +271,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._pieces = None
         for request in self._waiting:
             if not request.future.done() and not self._loop.is_closed():
-                # an error reply before the server hung up says why it did, unless it only says that a script is missing
-                errors = (reply for reply in request.replies if isinstance(reply, Exception))
-                refusals = [reply for reply in errors if not isinstance(reply, redis_errors.NoScriptError)]
-                request.future.set_exception(_copy(refusals[0] if refusals else error))
+                request.future.set_exception(_copy(refusal(request.replies) or error))
         self._waiting.clear()
         self._freed()
 
@@ -308,11 +295,6 @@ def on_its_way(transport: asyncio.Transport | None) -> int:
     except OSError:
         return 0
     return int.from_bytes(answer, sys.byteorder)
-
-
-def _reply_error(text: str) -> redis_errors.ResponseError:
-    code, _, rest = text.partition(" ")
-    return _CLASSES[code](rest) if code in _CLASSES else redis_errors.ResponseError(text)
 
 
 def _copy(error: Exception) -> Exception:

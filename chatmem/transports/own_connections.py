@@ -13,15 +13,12 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from redis import BlockingConnectionPool, Redis, RedisCluster
-from redis.connection import AbstractConnection
-from redis.exceptions import (
-    ConnectionError,  # noqa: A004 - redis-py's name
-    ResponseError,
-    TimeoutError,  # noqa: A004 - redis-py's name
-)
+from redis.exceptions import ConnectionError  # noqa: A004 - redis-py's name
 
 from chatmem.transports.base import Command
+from chatmem.transports.own_socket import OwnSocket
 from chatmem.transports.packing import packed
+from chatmem.transports.replies import refusal
 
 _TRUSTED_SECONDS = 0.5
 """For how long after its last reply a connection is used without looking whether the server has closed it."""
@@ -41,7 +38,7 @@ class OwnConnections:
         """
         self._pool = pool
         self._patience: float | None = pool.timeout
-        self._idle: deque[tuple[AbstractConnection, float]] = deque()  # with the time of the last reply
+        self._idle: deque[tuple[OwnSocket, float]] = deque()  # with the time of the last reply
         self._lost = 0.0  # when a connection failed: those whose last reply is older may have failed too
         self._room: SimpleQueue[None] = SimpleQueue()
         for _ in range(pool.max_connections):
@@ -69,18 +66,18 @@ class OwnConnections:
         try:
             connection, used = self._idle.pop()  # the one used last, so that few are open
         except IndexError:
-            connection, used = self._pool.make_connection(), 0.0
+            connection, used = OwnSocket(self._pool.make_connection()), 0.0
         try:
             if used < max(time.monotonic() - _TRUSTED_SECONDS, self._lost):
-                _make_ready(connection)
-            connection.send_packed_command([packed(commands)])
-            replies = [_reply(connection) for _ in commands]
+                connection.make_ready()
+            replies = connection.ask(packed(commands), len(commands))
         except BaseException:  # a KeyboardInterrupt too may have left a reply behind
             self._lost = time.monotonic()
-            connection.disconnect()
+            connection.close()
             self._idle.appendleft((connection, 0.0))
             raise
-        self._idle.append((connection, time.monotonic()))
+        may_hang_up = refusal(replies) is not None  # as a server does that has as many clients as it allows
+        self._idle.append((connection, 0.0 if may_hang_up else time.monotonic()))
         return replies
 
 
@@ -92,30 +89,9 @@ def of_client(client: Redis | RedisCluster) -> OwnConnections | None:
     """
     if type(client) is not Redis or type(client.connection_pool) is not BlockingConnectionPool:
         return None
-    if client.connection_pool.connection_kwargs.get("protocol") != 2:
+    options = client.connection_pool.connection_kwargs
+    if options.get("protocol") != 2:
         return None  # under RESP3 the server also sends what nobody asked for
+    if options.get("health_check_interval"):
+        return None  # redis-py asks for the health before it sends
     return OwnConnections(client.connection_pool)
-
-
-def _make_ready(connection: AbstractConnection) -> None:
-    """Connect unless connected, and connect again if the server has closed the connection or left something unread."""
-    connection.connect()
-    if _is_unusable(connection):
-        connection.disconnect()
-        connection.connect()
-        if _is_unusable(connection):
-            raise ConnectionError("Connection not ready")
-
-
-def _is_unusable(connection: AbstractConnection) -> bool:
-    try:
-        return bool(connection.can_read())
-    except (ConnectionError, TimeoutError, OSError):
-        return True
-
-
-def _reply(connection: AbstractConnection) -> Any:
-    try:
-        return connection.read_response(disable_decoding=True)
-    except ResponseError as error:
-        return error
