@@ -20,7 +20,7 @@ import chatmem
 import chatmem.sync
 from chatmem.backends.redis import RedisBackend
 from chatmem.backends.sentinel import SentinelBackend
-from chatmem.transports import own_connections
+from chatmem.transports import own_connections, own_socket
 from chatmem.transports.own_socket import OwnSocket, let_system_wait
 from chatmem.transports.retrying import BlockingClock
 from tests.wire import Wire, watched
@@ -222,9 +222,13 @@ def test_the_system_keeps_the_time(seconds: float) -> None:
         assert seconds * 0.9 <= time.monotonic() - begun < 2 * seconds + 1
 
 
+@pytest.mark.parametrize("by_system", [True, False])
 @pytest.mark.parametrize("kib", [10, 10_000])
-def test_a_request_that_nobody_reads(kib: int, prefix: str, pauses: list[float]) -> None:
-    """A server that takes connections and reads nothing costs the time-out, whatever the size of the request."""
+def test_a_request_that_nobody_reads(
+    by_system: bool, kib: int, prefix: str, pauses: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that takes connections and reads nothing costs the time-out, whoever keeps the time."""
+    monkeypatch.setattr(own_socket, "_CAN_KEEP_TIME", by_system and own_socket._CAN_KEEP_TIME)
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"redis://127.0.0.1:{server.getsockname()[1]}?socket_timeout=0.2"
         with chatmem.sync.connect(url, prefix=prefix) as memory:
