@@ -126,7 +126,7 @@ LEAST_RIGHTS = (
     "+zadd +zrem +zremrangebyrank +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
 )
 """What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
-LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex"
+LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex +hgetall"
 """What the lists of archived, pinned and tagged sessions need besides."""
 LISTENING = "+xadd +xrange +xrevrange +publish +spublish +subscribe +ssubscribe +unsubscribe +sunsubscribe &test-*"
 """What live changes need besides."""

@@ -13,8 +13,8 @@ from chatmem.core.in_flight import MOST_SEEN, Call, Calls, Seen
 
 def told(call: Call) -> tuple[bytes, int, int]:
     """Return writer, number and floor, as the server reads them."""
-    writer, number, floor = call.token.split(b":")
-    return writer, int(number, 16), int(floor, 16)
+    writer, number, back = call.token.split(b":")
+    return writer, int(number, 16), int(number, 16) - int(back, 16)
 
 
 def test_the_floor_is_the_oldest_call_under_way() -> None:

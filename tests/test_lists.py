@@ -505,6 +505,83 @@ class TestUpdate:
                 await memory.count("alice", **wrong)
 
 
+class TestLostKeys:
+    """A user's index is up to four keys, and each may be lost without the others."""
+
+    OPTIONS: tuple[dict[str, Any], ...] = (
+        {"archived": None},
+        {"archived": True},
+        {"pinned": True},
+        {"archived": None, "tag": "b"},
+        {"archived": None, "tag": "x/y,\n"},
+    )
+
+    async def prepare(self, memory: chatmem.ChatMemory) -> None:
+        await fill(memory, "abcde")
+        await memory.history("b", user="alice").update(pinned=True, tags=["b", "a"])
+        await memory.history("c", user="alice").update(archived=True, tags=["x/y,\n"])
+        await memory.history("d", user="alice").update(archived=True, pinned=True)
+
+    @pytest.mark.parametrize("lost", [":lists", ":marked"])
+    @pytest.mark.parametrize("before", ["list", "count", "write", "forget"])
+    async def test_marks(self, connect: Connect, raw: redis.Redis, prefix: str, lost: str, before: str) -> None:
+        """Nothing is lost with one of the two keys of marked sessions, and nothing stays behind."""
+        memory = connect(ttl=600)
+        await self.prepare(memory)
+        wanted = [await listed(memory, **options) for options in self.OPTIONS]
+        raw.delete(f"{prefix}:user:{{alice}}{lost}")
+        if before == "write":
+            await memory.history("e", user="alice").append("more")
+        elif before == "count":
+            assert await memory.count("alice", archived=True) == 2
+        if before != "forget":
+            assert [await listed(memory, **options) for options in self.OPTIONS] == wanted
+            assert await memory.count("alice", archived=None, tag="b") == 1
+            assert 500_000 < raw.pttl(f"{prefix}:user:{{alice}}{lost}") <= 600_000
+        await memory.history("b", user="alice").append("more")
+        await memory.history("d", user="alice").append("more")
+        assert await memory.count("alice", pinned=True, archived=None) == 2
+        assert await memory.forget("alice") == 5
+        assert left(raw, prefix) == []
+
+    @pytest.mark.parametrize("before", ["list", "write", "forget"])
+    async def test_the_index(self, connect: Connect, raw: redis.Redis, prefix: str, before: str) -> None:
+        """The sessions that have a deadline are listed again, and erased with the others."""
+        memory = connect(ttl=600)
+        await self.prepare(memory)
+        raw.delete(f"{prefix}:user:{{alice}}")
+        if before == "write":
+            await memory.history("e", user="alice").append("more")
+            assert (await listed(memory))[0] == "e"
+        if before != "forget":
+            assert sorted(await listed(memory)) == ["a", "b", "e"]
+            assert await listed(memory, archived=True) == ["d", "c"]
+        assert await memory.forget("alice") == 5
+        assert left(raw, prefix) == []
+
+    @pytest.mark.parametrize("lost", ["", ":lists", ":marked"])
+    async def test_no_memory(self, lost: str) -> None:
+        """A full server refuses neither the list nor its erasure."""
+        with run_server(debian_binary()) as url, redis.Redis.from_url(url) as admin:
+            async with chatmem.connect(url, ttl=600) as memory:
+                await self.prepare(memory)
+                admin.delete(f"chatmem:user:{{alice}}{lost}")
+                admin.config_set("maxmemory", 1)
+                assert sorted(await listed(memory, archived=None)) == ["a", "b", "c", "d", "e"]
+                admin.delete(f"chatmem:user:{{alice}}{lost}")
+                assert await memory.forget("alice") == 5
+            assert left(admin, "chatmem") == []
+
+    async def test_what_expires(self, connect: Connect, raw: redis.Redis, prefix: str) -> None:
+        """An entry that is not the one of its session's deadline goes without the session."""
+        memory = connect(ttl=600)
+        await self.prepare(memory)
+        lists = f"{prefix}:user:{{alice}}:lists"
+        raw.zadd(lists, {"u/0000000000000001/c": 0, "u/0000000000000001/gone": 0})
+        assert await listed(memory, archived=True) == ["d", "c"]
+        assert raw.zlexcount(lists, "[u/0000000000000001", "[u/0000000000000002") == 0
+
+
 async def test_what_a_session_without_marks_costs(url: str, prefix: str) -> None:
     """What it cost before there were marks: the same fields, keys, arguments and replies."""
     with (

@@ -279,6 +279,51 @@ class TestExchanges:
         providers.check(window)
 
 
+class TestExchangesInContent:
+    """Approvals and tools that providers run, whose both halves are content blocks."""
+
+    @pytest.mark.parametrize(
+        ("asking", "answering"),
+        [
+            (
+                {"type": "mcp_approval_request", "id": "x"},
+                {"type": "mcp_approval_response", "approval_request_id": "x"},
+            ),
+            ({"type": "server_tool_use", "id": "x"}, {"type": "web_search_tool_result", "tool_use_id": "x"}),
+            ({"type": "mcp_tool_use", "id": "x"}, {"type": "mcp_tool_result", "tool_use_id": "x"}),
+            ({"type": "server_tool_call", "id": "x"}, {"type": "server_tool_result", "tool_call_id": "x"}),
+            ({"type": "shell_call", "call_id": "x"}, {"type": "shell_call_output", "call_id": "x"}),
+            (
+                {"type": "local_shell_call", "id": "l", "call_id": "x"},
+                {"type": "local_shell_call_output", "id": "x"},
+            ),
+            (
+                {"type": "non_standard", "value": {"type": "apply_patch_call", "call_id": "x"}},
+                {"type": "apply_patch_call_output", "call_id": "x"},
+            ),
+        ],
+    )
+    async def test_halves_go(self, history: chatmem.History, asking: Any, answering: Any) -> None:
+        """A half goes, with the thoughts before it; a whole stays; and what the last message asks may be answered."""
+        thought = {"type": "reasoning", "id": "rs_1"}
+        text = {"type": "text", "text": "May I?"}
+        await history.append("q1", lc.AIMessage([text, thought, asking]))
+        assert (await history.window())[1].content == [text, thought, asking]
+        await history.append(lc.HumanMessage([answering, text]))
+        assert [m.content for m in await history.window()] == ["q1", [text, thought, asking], [answering, text]]
+        await history.append(("ai", "a1"), "q2", lc.AIMessage([thought, asking]), "q3")
+        window = await history.window()
+        assert [m.content for m in window[2:]] == [[answering, text], "a1", "q2", "q3"]
+        assert [m.content for m in await history.window(messages=5)] == [[text], "a1", "q2", "q3"]
+        providers.check(window)
+
+    async def test_blocks_without_ids_stay(self, history: chatmem.History) -> None:
+        """Gemini's own tools have none, so no half can be told from a whole."""
+        ran: list[Any] = [{"type": "server_tool_call", "id": None}, {"type": "server_tool_result", "tool_call_id": ""}]
+        await history.append("q1", lc.AIMessage(ran), "q2")
+        assert (await history.window())[1].content == ran
+
+
 class TestRoles:
     async def test_instructions_meanwhile(self, history: chatmem.History) -> None:
         """System messages behind the head come where they are, as notifications; the one at the head stays."""

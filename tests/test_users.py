@@ -13,7 +13,7 @@ from langchain_core import messages as lc
 
 import chatmem
 import chatmem.sync
-from chatmem.core.keys import unescape, user_key, user_name
+from chatmem.core.keys import unescape, user_key, user_keys, user_name
 from tests.conftest import Connect
 from tests.servers import wait_until
 
@@ -169,7 +169,7 @@ class TestSessions:
         """A session that the index lost is back with the next write; what is not there leaves it."""
         key = user_key(prefix, user_name("alice"))
         await memory.history("a", user="alice").append("x")
-        raw.delete(key)
+        raw.delete(*user_keys(prefix, user_name("alice")))
         assert await listed(memory, "alice") == []
         await memory.history("a").append("y")
         assert await listed(memory, "alice") == ["a"]

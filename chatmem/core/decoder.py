@@ -35,7 +35,7 @@ class Decoder:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def messages(self, elements: list[bytes]) -> list[BaseMessage]:
+    async def messages(self, elements: Sequence[bytes]) -> list[BaseMessage]:
         """Return the messages of elements. This is the fast path: it builds no entries.
 
         Raises:
@@ -76,6 +76,8 @@ class Decoder:
             after: the position behind which the elements were read.
             before: the position before which the elements were read.
         """
+        if not elements:
+            return []
         self._note(elements)
         compression.look_again()
         first = _first_position(elements) if first is None else first

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from langchain_core.messages import BaseMessage
 
 from chatmem.codec import record
-from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE
+from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE, pieces
 from chatmem.core.session import Session
 from chatmem.scripts.calls import Part
 
@@ -38,10 +38,25 @@ def sealed_for(session: Session, places: Sequence[int]) -> bytes:
     return b"" if session.sealer is None else b",".join(b"%d" % place for place in places)
 
 
-def parts_of(
+async def arguments_of(
     session: Session, parts: Sequence[record.Encoded], places: Sequence[int], *, with_digests: bool = False
+) -> list[bytes]:
+    """Return messages as scripts take them, one argument after another; with encryption, encrypted for these positions.
+
+    A long append lets others run in between.
+    """
+    arguments: list[bytes] = []
+    for start, end in pieces([part.record for part in parts]):
+        if start:
+            await session.transport.checkpoint()
+        for part in _parts_of(session, parts[start:end], places[start:end], with_digests):
+            arguments += part
+    return arguments
+
+
+def _parts_of(
+    session: Session, parts: Sequence[record.Encoded], places: Sequence[int], with_digests: bool
 ) -> Iterator[Part]:
-    """Yield messages as scripts take them; with encryption, encrypted for these positions."""
     sealer = session.sealer
     for part, place in zip(parts, places, strict=True):
         if sealer is None:

@@ -18,7 +18,7 @@ class Call(NamedTuple):
     key: bytes
     number: int
     token: bytes
-    """`writer:number:floor`; see `recent.lua`"""
+    """`writer:number:back`; see `recent.lua`"""
 
 
 class Calls:
@@ -56,7 +56,7 @@ class Calls:
                 floor = min(calls) if self._beginning == 1 else 0
             finally:
                 self._beginning -= 1
-            return Call(key, number, b"%b:%x:%x" % (self._writer.encode(), number, floor))
+            return Call(key, number, b"%b:%x:%x" % (self._writer.encode(), number, number - floor))
 
     def end(self, call: Call) -> None:
         """Note that a call has ended, with or without an error: nobody will repeat it."""

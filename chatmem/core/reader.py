@@ -139,23 +139,37 @@ class Reader:
         summary = decoder.readable(await decoder.entries(ends.summary))
         if ends.summary:  # it speaks of what a compaction put at the head, too
             pinned = [one for one in pinned if isinstance(one.message, SystemMessage)]
-        entries, known = await decoder.entries(tail), {one.seq for one in pinned}
+        known = {one.seq for one in pinned}
         chosen = wanted.select([*decoder.readable(pinned), *(map(mark, summary) if mark else summary)])
         more = ends.length > size
 
-        def left() -> list[BaseMessage]:
+        def left(entries: list[Entry]) -> list[BaseMessage]:
             return decoder.readable([one for one in entries if one.seq not in known and one.seq > summarized])
 
-        while chosen.take(left()) and more and entries[0].seq > summarized:
+        found, first = await self._plainly(tail, max(known, default=-1), summarized), ends.first
+        if found is None:
+            entries = await decoder.entries(tail)
+            found, first = left(entries), entries[0].seq if entries else 0
+        while chosen.take(found) and more and first > summarized:
             size = min(4 * size, LARGEST_PAGE)
-            older = await self.slice(None, entries[0].seq, size, newest=True, size=None)
+            older = await self.slice(None, first, size, newest=True, size=None)
             if older.page.edited != edited:
                 return None
-            if not older.entries or older.entries[0].seq >= entries[0].seq:  # positions that something else wrote
+            if not older.entries or older.entries[0].seq >= first:  # positions that something else wrote
                 break
-            entries, more = older.entries, older.more
-        chosen.is_behind_summary = bool(summary) and (not more or entries[0].seq <= summarized)
+            found, first, more = left(older.entries), older.entries[0].seq, older.more
+        chosen.is_behind_summary = bool(summary) and (not more or first <= summarized)
         return chosen
+
+    async def _plainly(self, tail: Sequence[bytes], pinned: int, summarized: int) -> list[BaseMessage] | None:
+        """Return the messages of the last elements by the fast path; None if one is pinned, summed up or damaged."""
+        first = record.position_of(tail[0]) if tail else None
+        if first is None or first <= max(pinned, summarized):
+            return None
+        try:
+            return await self.decoder.messages(tail)
+        except CorruptRecordError:
+            return None
 
     async def _ends(self, last: int) -> tuple[Ends, Sequence[bytes]]:
         """Return the two ends of a session as they are at one moment, and the last elements.

@@ -12,7 +12,7 @@ from chatmem.codec import record
 from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.codec.messages import is_equal
 from chatmem.core.checks import check_count
-from chatmem.core.encoding import encode, parts_of, sealed_for
+from chatmem.core.encoding import arguments_of, encode, sealed_for
 from chatmem.core.healing import cannot_mend, mend
 from chatmem.core.keys import field, name_of
 from chatmem.core.reader import Reader
@@ -91,7 +91,7 @@ class Writer:
             return calls.append(
                 keys,
                 shared,
-                parts_of(session, parts, places, with_digests=on_known_id == "add"),
+                arguments,
                 idempotency_key=key,
                 max_messages=most,
                 on_known_id=on_known_id.encode(),
@@ -103,6 +103,7 @@ class Writer:
 
         code = Code.TORN
         for _ in range(RESEALS):
+            arguments = await arguments_of(session, parts, places, with_digests=on_known_id == "add")
             done = await session.write(command, how, expected_version=expected_version, time=time)
             if isinstance(done, Written):
                 return self._appended(done)
@@ -153,11 +154,14 @@ class Writer:
 
         def command(shared: Shared) -> Command:
             told = (*arguments, sealed_for(session, places), replaced)
-            packed = parts_of(session, parts, places) if pack is None else pack(places)
-            return calls.edit(session.written_keys, shared, task, *told, parts=packed)
+            return calls.edit(session.written_keys, shared, task, *told, *packed)
 
         code = Code.TORN
         for _ in range(RESEALS):
+            if pack is None:
+                packed = await arguments_of(session, parts, places)
+            else:
+                packed = [value for part in pack(places) for value in part]
             done = await session.write(command, how, expected_version=expected_version)
             if isinstance(done, Written):
                 return Edited(done.version, None if done.first < 0 else done.first, done.affected)

@@ -110,7 +110,7 @@ local function answering()
     if session.ends and session.ends < least then
       session.ends = least
       redis.call('HSET', state, 'until', written(least))
-      expire_at(least, session)
+      expire_at(written(least), session)
     end
     redis.call('PEXPIREAT', stream_key(), written(math.min(session.ends or math.huge, now + STAYS)))
   end

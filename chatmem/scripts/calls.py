@@ -59,7 +59,7 @@ Keys = Sequence[bytes]
 def append(
     keys: Keys,
     shared: Shared,
-    parts: Iterable[Part],
+    messages: Iterable[bytes],
     *,
     idempotency_key: bytes = b"",
     max_messages: bytes = b"",
@@ -69,7 +69,10 @@ def append(
     removed: Sequence[bytes] = (),
     answer: bytes = b"",
 ) -> Command:
-    """Return the command that appends messages; `append.lua` says what the arguments mean."""
+    """Return the command that appends messages; `append.lua` says what the arguments mean.
+
+    The arguments of the `messages` come one after another: those of a `Part` for each.
+    """
     given = (
         idempotency_key,
         max_messages,
@@ -79,12 +82,12 @@ def append(
         b"%d%b" % (len(removed), answer),
         *removed,
     )
-    return scripts.APPEND.call(keys, *shared, *given, *(value for part in parts for value in part))
+    return scripts.APPEND.call(keys, *shared, *given, *messages)
 
 
-def edit(keys: Keys, shared: Shared, task: bytes, *arguments: bytes, parts: Iterable[Part] = ()) -> Command:
+def edit(keys: Keys, shared: Shared, task: bytes, *arguments: bytes) -> Command:
     """Return the command that changes a session; `edit.lua` says which tasks there are and what they take."""
-    return scripts.EDIT.call(keys, *shared, task, *arguments, *(value for part in parts for value in part))
+    return scripts.EDIT.call(keys, *shared, task, *arguments)
 
 
 class Reads:

@@ -1,38 +1,7 @@
--- Shared by scripts of sessions: whether the three keys belong together, whose session it is, and when it expires.
---
--- A server may evict, expire or restore one key without the others. So each key says which life of the session it
--- belongs to. The state's field "life" holds eight characters that name the life (the epoch), one that says what the
--- id index holds, a mark of the list's last element, and the version at which the index was last written. The index
--- holds the same epoch and version, and the user, in its field "e".
-local list, ids, state = KEYS[1], KEYS[2], KEYS[3]
-local OTHER_USER, TORN = -3, -9
-local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
-local EMPTY = '-'
-local FULL = 9 * 10 ^ 14 -- no session comes near this position, and Lua represents more exactly
-
-local function written(number)
-  return string.format('%.0f', number)
-end
-
-local function add(values, name, value)
-  local at = #values
-  values[at + 1], values[at + 2] = name, value
-end
-
 -- Returns the number in a text of at most 15 digits, which Lua represents exactly; nil for any other text.
 local function number_in(text)
   local digits = text and string.match(text, '^%d+$')
   return digits and #digits <= 15 and tonumber(digits) or nil
-end
-
--- Returns a mark of an element: a hash of its position and of its header up to the time of the write.
-local function mark_of(element)
-  if not element then
-    return EMPTY
-  end
-  local colon = string.find(element, ':', 1, true) or 0
-  local size = string.byte(element, colon + 1) == 65 and 18 or 13 -- "A": base64
-  return string.sub(redis.sha1hex(string.sub(element, 1, colon + size)), 1, 8)
 end
 
 -- Returns whether chatmem wrote an element: it is not damaged, and nothing else pushed it.
@@ -62,7 +31,7 @@ local function list_torn(session)
   if session.length == 0 then
     return session.mark ~= EMPTY and {TORN, 'list'} or nil
   end
-  local last = redis.call('LINDEX', list, -1)
+  local last = redis.call('LINDEX', list, '-1')
   if mark_of(last) ~= session.mark and is_record(last) then
     return {TORN, 'other'}
   end
@@ -102,15 +71,27 @@ local function state_torn(session, user, claim)
   return {TORN, 'state', owner or user}
 end
 
+-- Returns those fields of the state that few sessions have. A field that is absent is looked for in all of a hash, so
+-- they are only asked for if there are more fields than these.
+local function rare_fields(kept, field)
+  local others = redis.call('HLEN', state)
+  for at = 1, #kept do
+    others = kept[at] and others - 1 or others
+  end
+  return others == 0 and {} or redis.call('HMGET', state, 'pinned', 'edited', 'log', 'branches', 'noted', 'marks',
+    'answers', field or 'noted')
+end
+
 -- Returns the session, or nil and a refusal; both if the session is torn. It reads everything before anything is
 -- written, and also the field "summary" if that is asked for.
 local function look(user, claim, field)
   local kept = redis.pcall('HMGET', state, 'version', 'next', 'recent', 'created', 'user', 'updated', 'life', 'until',
-    'pinned', 'edited', 'log', 'branches', 'noted', field or 'noted', 'marks', 'answers')
+    'title')
   local length, sign = redis.pcall('LLEN', list), redis.pcall('HGET', ids, 'e')
   if kept.err or type(length) ~= 'number' or type(sign) == 'table' then
     return nil, checked({s = kept, m = length, i = sign})
   end
+  local rare = rare_fields(kept, field)
   local version, following, owner = number_in(kept[1]), number_in(kept[2]), kept[5] or nil
   local exists = (kept[1] or kept[4] or kept[7]) and true or false
   if following and following > FULL then
@@ -122,12 +103,11 @@ local function look(user, claim, field)
   end
   local epoch, index, mark, indexed = string.match(kept[7] or '', '^(........)(%a)([^:]+):(%d+)$')
   local session = {exists = exists, length = length, version = version or 0, next = following, owner = owner,
-    stored_owner = kept[5], sign = sign, answers = kept[16] or nil,
+    stored_owner = kept[5], sign = sign, answers = rare[7] or nil,
     epoch = epoch, index = index and string.lower(index) or NO_INDEX, mark = mark or EMPTY, indexed = indexed, recent = kept[3] or '',
-    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(kept[10]) or 0, pinned = 0,
-    log = kept[11] and log_key(),
-    branches = branches_in(kept[12]), noted = kept[13], summary = field == 'summary' and kept[14],
-    marks = kept[15] or nil}
+    created = kept[4], updated = kept[6], ends = number_in(kept[8]), edited = number_in(rare[2]) or 0, pinned = 0,
+    log = rare[3] and log_key(), branches = branches_in(rare[4]), noted = rare[5], marks = rare[6] or nil,
+    summary = field and rare[8]}
 
   if session.exists and user ~= '' and session.owner ~= user and (session.owner or not claim) then
     return nil, {OTHER_USER}
@@ -146,8 +126,8 @@ local function look(user, claim, field)
     return session
   end
 
-  if kept[9] then
-    local pinned, generation = string.match(kept[9], '^(%d+):(%d+)$')
+  if rare[1] then
+    local pinned, generation = string.match(rare[1], '^(%d+):(%d+)$')
     session.pinned, session.generation = tonumber(pinned or 0), generation
   end
   if not epoch then -- written by a chatmem that knew no lives
@@ -192,17 +172,14 @@ local function with_marks(session, reply)
 end
 
 local function expire_at(deadline, session)
-  if deadline then
-    local text = written(deadline)
-    redis.call('PEXPIREAT', list, text)
-    redis.call('PEXPIREAT', ids, text)
-    redis.call('PEXPIREAT', state, text)
-    if session.log then
-      redis.call('PEXPIREAT', session.log, text)
-    end
-    if session.answers then
-      redis.call('PEXPIREAT', stream_key(), text)
-    end
+  redis.call('PEXPIREAT', list, deadline)
+  redis.call('PEXPIREAT', ids, deadline)
+  redis.call('PEXPIREAT', state, deadline)
+  if session.log then
+    redis.call('PEXPIREAT', session.log, deadline)
+  end
+  if session.answers then
+    redis.call('PEXPIREAT', stream_key(), deadline)
   end
 end
 
@@ -246,12 +223,15 @@ local function settle(session, fields, last, ttl, restart, token, version)
     add(fields, 'user', session.owner)
   end
   local deadline = deadline_of(session, ttl, restart)
+  local text = deadline and written(deadline)
   if deadline and deadline ~= session.ends then
-    add(fields, 'until', written(deadline))
+    add(fields, 'until', text)
     session.ends = deadline
   end
   local index = session.answers and string.upper(session.index) or session.index
   add(fields, 'life', session.epoch .. index .. mark_of(last) .. ':' .. (session.indexed or '0'))
   redis.call('HSET', state, unpack(fields))
-  expire_at(deadline, session)
+  if text then
+    expire_at(text, session)
+  end
 end

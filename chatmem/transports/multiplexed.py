@@ -270,7 +270,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._unsent.clear()
         self._pieces = None
         for request in self._waiting:
-            if not request.future.done():
+            if not request.future.done() and not self._loop.is_closed():
                 request.future.set_exception(_copy(refusal(request.replies) or error))
         self._waiting.clear()
         self._freed()

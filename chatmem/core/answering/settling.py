@@ -9,7 +9,7 @@ from langchain_core.messages import BaseMessage
 from chatmem.core.answering.batches import unpacked
 from chatmem.core.answering.collecting import finished, joined
 from chatmem.core.decoder import Decoder
-from chatmem.core.encoding import encode, parts_of, sealed_for
+from chatmem.core.encoding import arguments_of, encode, sealed_for
 from chatmem.core.keys import name_of, stream_of
 from chatmem.core.session import ATTEMPTS, Session, answer_keys
 from chatmem.errors import EncodingError
@@ -44,12 +44,13 @@ async def settle(session: Session, answer: bytes, token: bytes) -> None:
     most = b"" if session.policy.max_messages is None else b"%d" % session.policy.max_messages
     for _ in range(ATTEMPTS):
         places = range(start, start + len(parts))
+        arguments = await arguments_of(session, parts, places)
 
-        def command(shared: Shared, places: range = places) -> Command:
+        def command(shared: Shared, places: range = places, arguments: list[bytes] = arguments) -> Command:
             return calls.append(
                 answer_keys(session),
                 shared,
-                parts_of(session, parts, places),
+                arguments,
                 max_messages=most,
                 on_known_id=b"put",
                 sealed_for=sealed_for(session, places),

@@ -9,6 +9,7 @@ from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
 
 from chatmem.core.checks import check_count
 from chatmem.core.window.exchanges import Exchanges
+from chatmem.core.window.inner import without_inner_halves
 from chatmem.core.window.sending import Request, opening
 from chatmem.core.window.tokens import counter_of, last_within
 from chatmem.core.window.turns import Turns
@@ -151,8 +152,11 @@ class Selection:
     async def _request(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> Request:
         request = Request()
         request.add(self._pinned)
+        if len(chosen) > _STEP_MESSAGES:
+            await checkpoint()
+        chosen = without_inner_halves(chosen)
         for start in range(0, len(chosen), _STEP_MESSAGES):
-            if start:
+            if len(chosen) > _STEP_MESSAGES:
                 await checkpoint()
             request.add(chosen[start : start + _STEP_MESSAGES])
         request.end()
