@@ -7,10 +7,10 @@ that have work. A Python socket with a time-out makes four such calls in a round
 
 from __future__ import annotations
 
+import _socket
 import builtins
 import select
 import socket
-import ssl
 import struct
 import threading
 from typing import Any
@@ -61,8 +61,9 @@ class OwnSocket:
     def _take(self, connected: socket.socket) -> None:
         self._socket = connected
         self._reader = new_reader()
-        # under TLS a time-out of the system would look like one of many reasons to call again
-        self._system_waits = _CAN_KEEP_TIME and not isinstance(connected, ssl.SSLSocket) and self._timeout is not None
+        # not under TLS or gevent: there each call makes several of the system's, and waits between them
+        calls_system = type(connected).recv is _socket.socket.recv
+        self._system_waits = _CAN_KEEP_TIME and calls_system and self._timeout is not None
         if self._system_waits:
             let_system_wait(connected, self._timeout or 0)
             self._arrival = select.poll()
