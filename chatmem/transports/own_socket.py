@@ -7,7 +7,7 @@ that have work. A Python socket with a time-out makes four such calls in a round
 
 from __future__ import annotations
 
-import _socket
+import _socket  # its own class, which gevent does not replace
 import builtins
 import select
 import socket
