@@ -146,31 +146,36 @@ def test_a_loop_that_is_closed_under_its_calls(
     """The calls end without an error of chatmem's where Python collects them, and another loop is served."""
     unraisable = list[str]()
     monkeypatch.setattr(sys, "unraisablehook", lambda what: unraisable.append(repr(what.exc_value)))
-    memory = chatmem.connect(url, prefix=prefix, ttl=60)
 
-    async def begin(number: int) -> None:
+    def live() -> None:
+        memory = chatmem.connect(url, prefix=prefix, ttl=60)
+
+        async def begin(number: int) -> None:
+            for index in range(4):
+                calls.append(
+                    asyncio.ensure_future(memory.history(f"s{index}").append(HumanMessage("x", id=f"{number}")))
+                )
+            await asyncio.sleep(0.0005 * (number % 7))
+
+        with caplog.at_level(logging.CRITICAL, "asyncio"):  # which tells that tasks were left
+            for number in range(40):
+                calls = list[asyncio.Future[chatmem.Appended]]()
+                loop = asyncio.new_event_loop()
+                loop.run_until_complete(begin(number))
+                loop.close()
+                calls.clear()
+                gc.collect()
+
+        async def stored(session: str) -> list[str | None]:
+            await memory.history(session).append(HumanMessage("x", id="end"))
+            return [message.id for message in await memory.history(session).messages()]
+
         for index in range(4):
-            calls.append(asyncio.ensure_future(memory.history(f"s{index}").append(HumanMessage("x", id=f"{number}"))))
-        await asyncio.sleep(0.0005 * (number % 7))
+            found = asyncio.run(stored(f"s{index}"))
+            assert len(found) == len(set(found))
 
-    with caplog.at_level(logging.CRITICAL, "asyncio"):  # which tells that tasks were left
-        for number in range(40):
-            calls = list[asyncio.Future[chatmem.Appended]]()
-            loop = asyncio.new_event_loop()
-            loop.run_until_complete(begin(number))
-            loop.close()
-            calls.clear()
-            gc.collect()
-
-    async def stored(session: str) -> list[str | None]:
-        await memory.history(session).append(HumanMessage("x", id="end"))
-        return [message.id for message in await memory.history(session).messages()]
-
-    for index in range(4):
-        found = asyncio.run(stored(f"s{index}"))
-        assert len(found) == len(set(found))
-    del memory, loop  # with what is left of the last loop
-    gc.collect()
+    live()
+    gc.collect()  # what is left of the last loop
     redis_pys_own = "RuntimeError('no running event loop')"  # a connection that was being opened
     assert set(unraisable) <= {redis_pys_own}
 
