@@ -9,7 +9,6 @@ from langchain_core.messages import BaseMessage
 from chatmem.codec import record
 from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE, pieces
 from chatmem.core.session import Session
-from chatmem.scripts.calls import Part
 
 
 async def encode(session: Session, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
@@ -45,8 +44,9 @@ async def arguments_of(
 
     A long append lets others run in between.
     """
+    is_short = session.sealer is None and len(parts) <= RECORDS_AT_ONCE
     arguments: list[bytes] = []
-    for start, end in pieces([part.record for part in parts]):
+    for start, end in ((0, len(parts)),) if is_short else pieces([part.record for part in parts]):
         if start:
             await session.transport.checkpoint()
         for part in _parts_of(session, parts[start:end], places[start:end], with_digests):
@@ -56,11 +56,11 @@ async def arguments_of(
 
 def _parts_of(
     session: Session, parts: Sequence[record.Encoded], places: Sequence[int], with_digests: bool
-) -> Iterator[Part]:
+) -> Iterator[tuple[bytes, bytes, bytes]]:
     sealer = session.sealer
     for part, place in zip(parts, places, strict=True):
         if sealer is None:
-            yield Part(part.id, record.digest(part) if with_digests and part.id else b"", part.record)
+            yield part.id, record.digest(part) if with_digests and part.id else b"", part.record
         else:
             digest = sealer.ring.digest(record.digest(part)) if part.id else b""
-            yield Part(part.id, digest, sealer.seal(part.record, place))
+            yield part.id, digest, sealer.seal(part.record, place)

@@ -112,7 +112,7 @@ class TestServer:
         assert {row["text"].partition(" ")[0] for row in errors} == {"LSET", "ZADD", "TIME", "EVALSHA"}
         assert errors[0]["advice"] == "ACL SETUSER ... +time"
         warned = [row["text"].partition(" ")[0] for row in rows(done, "rights") if row["level"] == "warning"]
-        lists = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZCARD"]
+        lists = ["ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT", "ZCARD", "HGETALL"]
         assert warned == ["SCAN", "MEMORY", *lists, "SET", "GET", "XADD", "XRANGE", "XREVRANGE"]
         assert {f"+{name.lower()}" for name in lists} == set(LIST_RIGHTS.split())
         unknown = [row["check"] for row in rows(done) if row["level"] == "unknown"]

@@ -68,6 +68,7 @@ def _optional_commands(key: bytes, log: bytes) -> Iterator[tuple[Command, str]]:
     for name in ("ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZLEXCOUNT"):
         yield (name, key, b"-", b"-"), _MARKED
     yield ("ZCARD", key), _MARKED
+    yield ("HGETALL", log), _MARKED
     yield ("SET", key, b"", b"PX", b"1"), "compression with a dictionary"
     yield ("GET", key), "compression with a dictionary"
     yield ("XADD", log, b"*", b"c", b"a"), _STREAMS
