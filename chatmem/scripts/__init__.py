@@ -29,18 +29,20 @@ def _load(*names: str) -> Script:
 
 
 _MESSAGES = ("publishing.lua", "positions.lua", "branches.lua", "trimming.lua", "answers.lua")
-_SESSION = ("clock.lua", "basics.lua", "session.lua", *_MESSAGES)
+_SESSION = ("clock.lua", "numbers.lua", "basics.lua", "session.lua", *_MESSAGES)
 _WRITING = (*_SESSION, "branching.lua", "recent.lua")
 
 APPEND = _load(
-    *("clock.lua", "basics.lua", "recent.lua", "plain.lua", "append.lua"),
+    *("clock.lua", "numbers.lua", "basics.lua", "recent.lua", "plain.lua", "append.lua"),
     *("session.lua", *_MESSAGES, "branching.lua", "retention.lua", "append_rest.lua"),
 )
 EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_commit.lua", "edit_notes.lua", "edit_end.lua")
-READ = _load("basics.lua", "plain.lua", "read.lua", "clock.lua", "session.lua", *_MESSAGES, "read_rest.lua")
+READ = _load(
+    "numbers.lua", "basics.lua", "plain.lua", "read.lua", "clock.lua", "session.lua", *_MESSAGES, "read_rest.lua"
+)
 HEAL = _load(*_SESSION, "heal.lua")
 STAGE = _load(*_WRITING, "stage.lua")
-USER = _load("clock.lua", "publishing.lua", "user.lua", "marking.lua", "user_add.lua", "user_tasks.lua")
+USER = _load("clock.lua", "numbers.lua", "publishing.lua", "user.lua", "marking.lua", "user_add.lua", "user_tasks.lua")
 ANSWER = _load(*_SESSION, "answer.lua")
 CHANGES = _load(*_SESSION, "changes.lua")
 USER_CHANGES = _load("publishing.lua", "user_changes.lua")

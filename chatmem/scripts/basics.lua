@@ -10,10 +10,6 @@ local NO_INDEX, IDS, KEYS_TOO, KEYS_LOST = 'n', 'i', 'k', 'x'
 local EMPTY = '-'
 local FULL = 9 * 10 ^ 14 -- no session comes near this position, and Lua represents more exactly
 
-local function written(number)
-  return string.format(number < 2147483648 and '%d' or '%.0f', number) -- "%d" is faster, of 32 bits on some machines
-end
-
 local function add(values, name, value)
   local at = #values
   values[at + 1], values[at + 2] = name, value

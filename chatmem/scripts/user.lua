@@ -29,10 +29,6 @@ local KEPT = 86400000 -- milliseconds that the log is kept if the index has no d
 local MEMBERS = 500 -- so many members of the lists are removed in one call; those of one session are up to 103
 local MOST = 9007199254740991 -- the largest number that Lua represents exactly, of 16 digits
 
-local function written(number)
-  return string.format(number < 2147483648 and '%d' or '%.0f', number) -- "%d" is faster, of 32 bits on some machines
-end
-
 local function is_archived(marks)
   return string.sub(marks, 1, 1) == 'a'
 end

@@ -13,22 +13,25 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from chatmem.core.window.calls import calls_of, says, without_last_thoughts
 
 _ASKING = {
-    "mcp_approval_request": ("id",),
-    "server_tool_use": ("id",),
-    "server_tool_call": ("id",),
-    "mcp_tool_use": ("id",),
-    "shell_call": ("call_id",),
-    "local_shell_call": ("call_id", "id"),
-    "apply_patch_call": ("call_id",),
+    "mcp_approval_request": ("approval", ("id",)),
+    "server_tool_use": ("server", ("id",)),
+    "server_tool_call": ("server", ("id",)),
+    "mcp_tool_use": ("server", ("id",)),
+    "shell_call": ("shell", ("call_id",)),
+    "local_shell_call": ("local shell", ("call_id", "id")),
+    "apply_patch_call": ("patch", ("call_id",)),
 }
-"""the types of blocks that ask, and the keys by which an answer may name them"""
+"""for each type of block that asks, its family and the keys by which an answer may name it"""
 _ANSWERING = {
-    "mcp_approval_response": "approval_request_id",
-    "server_tool_result": "tool_call_id",
-    "shell_call_output": "call_id",
-    "local_shell_call_output": "id",
-    "apply_patch_call_output": "call_id",
+    "mcp_approval_response": ("approval", "approval_request_id"),
+    "server_tool_result": ("server", "tool_call_id"),
+    "shell_call_output": ("shell", "call_id"),
+    "local_shell_call_output": ("local shell", "id"),
+    "apply_patch_call_output": ("patch", "call_id"),
 }
+"""for each type of block that answers, its family and the key that names what it answers"""
+_OTHER_RESULT = ("server", "tool_use_id")
+"""the same for all types that end in `_tool_result`, as `web_search_tool_result` does"""
 _Place = tuple[int, int]  # the index of a message, and of a block in it
 
 
@@ -81,16 +84,14 @@ def _exchange(block: Any) -> tuple[list[tuple[str, str]], tuple[str, str] | None
         block = value
     kind = str(block.get("type"))
     if kind in _ASKING:
-        return [(_family(kind), str(block[key])) for key in _ASKING[kind] if block.get(key)], None
-    key = _ANSWERING.get(kind) or ("tool_use_id" if kind.endswith("_tool_result") else None)
-    name = key and (block.get(key) or block.get("call_id"))
-    return [], (_family(kind), str(name)) if name else None
-
-
-def _family(kind: str) -> str:
-    if kind.startswith("mcp_approval"):
-        return "approval"
-    return kind.removesuffix("_output") if kind.endswith(("_call", "_output")) and "server" not in kind else "server"
+        family, keys = _ASKING[kind]
+        return [(family, str(block[key])) for key in keys if block.get(key)], None
+    found = _ANSWERING.get(kind, _OTHER_RESULT if kind.endswith("_tool_result") else None)
+    if found is None:
+        return [], None
+    family, key = found
+    name = block.get(key) or block.get("call_id")
+    return [], (family, str(name)) if name else None
 
 
 def _without(message: BaseMessage, halves: set[int]) -> BaseMessage | None:

@@ -61,7 +61,7 @@ def _optional_commands(key: bytes, log: bytes) -> Iterator[tuple[Command, str]]:
 
     Args:
         key: a key for a sorted set, then for a string.
-        log: a key for a stream.
+        log: a key for a stream, absent at first.
     """
     yield ("SCAN", b"0", b"COUNT", b"1"), "commands that work on all sessions"
     yield ("MEMORY", "USAGE", key), "the sizes in `chatmem stats`"
