@@ -114,7 +114,16 @@ class TestEveryServer:
             memory.history("a").append("y")
             thread.join(10)
             assert not thread.is_alive()
-        assert (found[-1].version, found[-1].kind) == (2, "reset" if "least" in server_url else "appended")
+        told = [(change.kind, change.version) for change in found]
+        if "least" in server_url:  # without the log, what is told depends on when the listener asks
+            assert told in (
+                [("reset", 2)],
+                [("reset", 1), ("appended", 2)],
+                [("appended", 1), ("appended", 2)],
+                [("appended", 2)],
+            )
+        else:
+            assert told == [("appended", 1), ("appended", 2)]
 
     async def test_a_users_list(self, connect: Connect, request: pytest.FixtureRequest) -> None:
         """What is written, renamed and erased, with a cursor to go on from."""
