@@ -205,3 +205,42 @@ async def test_a_change_between_two_windows(memory: chatmem.ChatMemory, save: An
     stored = await memory.history("s").messages()
     assert [one.text for one in stored[4:]] == [*shown, "bye"]
     assert [one.tool_call_id for one in stored if isinstance(one, lc.ToolMessage)] == ["call_0"] * 3
+
+
+@pytest.mark.parametrize("shown", range(8))
+async def test_messages_without_ids(memory: chatmem.ChatMemory, shown: int) -> None:
+    """Messages that an application stored without ids change, too; the exchange that they belong to stays whole."""
+    exchange = [calling("call_0", text="I look"), *results("call_0")]
+    await memory.history("s").append(lc.HumanMessage("one"), *exchange, lc.SystemMessage("Be brief."), *exchange, "two")
+    window = await memory.history("s").window()
+    expected = [str(one.text) for one in window]
+    expected[shown : shown + 1] = [f"{one} changed" for one in expected[shown : shown + 1]]
+    middleware = [HistoryMiddleware(memory), Changing(shown)]
+    agent: Any = create_agent(Scripted(script=[lc.AIMessage("bye")]), [weather], middleware=middleware)
+    await agent.ainvoke({"messages": [("human", "three")]}, CONFIG)
+    window = await memory.history("s").window()
+    assert [one.text for one in window][: len(expected)] == expected
+    stored = await memory.history("s").messages()
+    assert len(stored) == 9
+    assert [one.tool_call_id for one in stored if isinstance(one, lc.ToolMessage)] == ["call_0"] * 2
+
+
+@pytest.mark.parametrize("many", [0, 1100])
+@pytest.mark.parametrize("places", [(0,), (2,), (4,), (0, 4), (2, 4), (0, 2, 4)])
+async def test_equal_messages_without_ids(memory: chatmem.ChatMemory, places: tuple[int, ...], many: int) -> None:
+    """Of messages without ids and with equal content, the changed one is replaced, however many follow."""
+    said = [one for text in ("one", "two", "three") for one in (("human", "yes"), ("ai", text))]
+    said += [("ai", str(number)) for number in range(many)]
+    await memory.history("s").append(*said)
+    for first in places:  # one in each run, and then all of them at once
+        middleware = [HistoryMiddleware(memory), Changing(first)]
+        agent: Any = create_agent(Scripted(script=[lc.AIMessage("bye")]), [], middleware=middleware)
+        await agent.ainvoke({"messages": [("human", "more")]}, CONFIG)
+    expected = ["yes changed" if place in places else "yes" for place in (0, 2, 4)]
+    assert [one.text for one in (await memory.history("s").messages())[0:6:2]] == expected
+    await memory.history("s").clear()
+    await memory.history("s").append(*said)
+    middleware = [HistoryMiddleware(memory), Changing(*places)]
+    agent = create_agent(Scripted(script=[lc.AIMessage("bye")]), [], middleware=middleware)
+    await agent.ainvoke({"messages": [("human", "more")]}, CONFIG)
+    assert [one.text for one in (await memory.history("s").messages())[0:6:2]] == expected

@@ -204,10 +204,10 @@ class StateHistory:
         views = saved.get("views", {})
         to_store = in_stored_form(found, views, known)
         await write(core.writer(*session, blocking=blocking), to_store, abandoned)
-        await write_without_id(history, found, known)
+        await write_without_id(history, to_store, stored_digests(known, views))
         names = saved.get("summary", []) if summary is None else await summary.store(history)
         update = Saved(known=found.known, old=found.old, seen=[], sent=sent, branch=branch, left=[], summary=names)
-        return {SAVED: Saved(**update, views=views_after(views, to_store.written))}
+        return {SAVED: Saved(**update, views=views_after(views, [*to_store.written, *to_store.without_id]))}
 
 
 def _abandoned_branch(state: Mapping[str, Any]) -> AbandonedBranch | None:

@@ -14,7 +14,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatmem.core.window import Selection, Window
 from chatmem.core.window.calls import answering, edited
-from chatmem.langgraph.difference import Difference, Known, digests, id_of
+from chatmem.langgraph.difference import Difference, Known, digests, id_of, with_id
 
 
 class View(TypedDict):
@@ -35,7 +35,7 @@ Views = Mapping[str, View]
 
 
 class RecordingWindow(Window):
-    """A window that records the stored messages that it was chosen from."""
+    """A window that records the stored messages that it was chosen from. All of them get ids."""
 
     stored: list[BaseMessage]
     """oldest first"""
@@ -46,8 +46,8 @@ class RecordingWindow(Window):
 
     def select(self, pinned: list[BaseMessage]) -> Selection:
         """Begin to choose messages, beside those that are pinned."""
-        self.stored = list(pinned)
-        return _Recording(self, pinned, self.stored)
+        self.stored = [with_id(one) for one in pinned]
+        return _Recording(self, list(self.stored), self.stored)
 
 
 class _Recording(Selection):
@@ -56,15 +56,13 @@ class _Recording(Selection):
         self._stored, self._first = stored, len(pinned)
 
     def take(self, messages: list[BaseMessage]) -> bool:
+        messages = [with_id(one) for one in messages]
         self._stored[self._first : self._first] = messages
         return super().take(messages)
 
 
 def views_of(window: Sequence[BaseMessage], stored: Sequence[BaseMessage]) -> dict[str, View]:
-    """Return how the messages of a window differ from the stored ones that it was chosen from.
-
-    Messages that are stored without an id are left out: nothing tells which stored message they are.
-    """
+    """Return how the messages of a window differ from the stored ones that it was chosen from."""
     same = {id(one) for one in stored}
     shown = {one.id: one for one in window if one.id}
     views = {one.id for one in window if id(one) not in same and one.id}
@@ -167,4 +165,5 @@ def in_stored_form(found: Difference, views: Views, known: Known) -> Difference:
         elif view["only_calls"] or name in found.removed or found.known[name] != known.get(name):
             written.append(_renamed(one, view["calls"]))
             removed += view["joined"]
-    return found._replace(written=written, removed=removed)
+    without_id = [_renamed(one, views[id_of(one)]["calls"]) if id_of(one) in views else one for one in found.without_id]
+    return found._replace(written=written, removed=removed, without_id=without_id)
