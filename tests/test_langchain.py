@@ -198,6 +198,13 @@ class TestRunnable:
         assert sorted(stored) == sorted([str(n) for n in range(30)] + [f"re:{n}" for n in range(30)])
         assert all(stored[i + 1] == f"re:{stored[i]}" for i in range(0, 60, 2))
 
+    async def test_many_runs_at_once_lose_nothing(self, memory: Memory) -> None:
+        """One object may serve any number of runs at once."""
+        history = memory.langchain("s")
+        chain = RunnableWithMessageHistory(replying(lambda text: int(text) % 7 / 100), lambda _: history)
+        await asyncio.gather(*(chain.ainvoke([HumanMessage(str(n))], CONFIG) for n in range(200)))
+        assert sorted(contents(history.messages)) == sorted([f"{re}{n}" for n in range(200) for re in ("", "re:")])
+
     @pytest.mark.parametrize("shared", [False, True])
     async def test_two_runs_in_threads_lose_nothing(self, memory: Memory, shared: bool) -> None:
         """The runs of a batch, which run in threads, store every input and output, in whole turns."""

@@ -26,6 +26,8 @@ _TEMPORARY_ID = "chatmem-stored-"
 """The beginning of the ids that messages stored without an id get in a state. States in checkpoints hold such ids."""
 _SUMMARY_ID = "chatmem-summary-"
 """The beginning of the ids that messages of a stored summary get in a state. States in checkpoints hold such ids."""
+_PAGE = 1000
+"""messages read at once in search of one without an id"""
 
 
 class Difference(NamedTuple):
@@ -183,16 +185,46 @@ async def write(writer: Writer, found: Difference, abandoned: Iterable[str] = ()
 async def write_without_id(history: History, found: Difference, known: Known) -> None:
     """Replace the changed messages that are stored without an id. They keep the id that they have in the state.
 
-    Two round trips for each of them.
+    Two round trips for each of them, or more where a thousand messages follow it.
+
+    Args:
+        history: the session.
+        found: what to write.
+        known: the stored messages, with the digests of what is stored.
     """
     for one in found.without_id:
-        name = id_of(one)
-        for entry in (await history.page(limit=1000)).entries:
-            if entry.message is None or entry.message.id not in (None, name):
+        place = await _place(history, id_of(one), known)
+        if place is not None:
+            await history.replace(place, one)
+
+
+async def _place(history: History, name: str, known: Known) -> int | None:
+    """Return the position of a message that is stored without an id, or with its temporary one; None if it is gone.
+
+    Its content tells which one it is. Of several with this content, it is the one that as many follow as in the state.
+    """
+    names = list(known)
+    behind = [other for other in names[names.index(name) + 1 :] if other.startswith(_TEMPORARY_ID)]
+    equal: int | None = None
+    page = await history.page(limit=_PAGE)
+    while True:
+        for entry in page.entries:
+            message = entry.message
+            if message is None or message.id not in (None, name) or not _is(message, name, known):
                 continue
-            if digests([entry.message.model_copy(update={"id": name})])[name] == known[name]:
-                await history.replace(entry.seq, one)
-                break
+            if equal is None:
+                equal = sum(_is(message, other, known) for other in behind)
+            if message.id == name or not equal:
+                return entry.seq
+            equal -= 1
+        if page.next is None:
+            return None
+        page = await history.page(before=page.next, limit=_PAGE)
+
+
+def _is(message: BaseMessage, name: str, known: Known) -> bool:
+    """Return whether a stored message may be the one that has this temporary id in the state."""
+    return digests([message.model_copy(update={"id": name})])[name] == known[name]
 
 
 def _displaced(

@@ -14,10 +14,11 @@ from langchain_core.runnables import RunnableLambda
 from langgraph.config import get_config
 from langgraph.graph.message import REMOVE_ALL_MESSAGES
 
-from chatmem.core.window import StartOn, Window, without_halves
+from chatmem.core.window import StartOn, without_halves
 from chatmem.history import History
 from chatmem.langgraph.branches import AbandonedBranch, requested_checkpoint
 from chatmem.langgraph.difference import (
+    Known,
     difference,
     digests,
     full_difference,
@@ -33,6 +34,16 @@ from chatmem.langgraph.difference import (
 )
 from chatmem.langgraph.runs import Run, current_run
 from chatmem.langgraph.summaries import NewSummary, as_summary, names_of_stored, new_summaries
+from chatmem.langgraph.views import (
+    RecordingWindow,
+    View,
+    Views,
+    in_stored_form,
+    shown_alike,
+    stored_digests,
+    views_after,
+    views_of,
+)
 from chatmem.sessions import Memory
 from chatmem.transports.driving import drive
 
@@ -62,6 +73,8 @@ class Saved(TypedDict, total=False):
     """the ids of stored messages on the branch that the run abandons; the next write removes them"""
     summary: list[str]
     """the ids in a state of the messages of the stored summary, as they were last loaded or stored"""
+    views: dict[str, View]
+    """by their ids, how loaded messages differ from the stored ones"""
 
 
 class StateHistory:
@@ -77,7 +90,7 @@ class StateHistory:
         token_counter: TokenCounter,
         start_on: StartOn,
     ) -> None:
-        self._window = Window(
+        self._window = RecordingWindow(
             messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on
         )
         self._memory = memory
@@ -139,14 +152,15 @@ class StateHistory:
         core, session = self._memory.core, (run.session_id, run.user)
         history = core.history(*session, blocking=blocking)
         saved, own = _saved(state), _checked(state["messages"])
-        window = await core.reader(*session, blocking=blocking).window(self._window, mark=as_summary)
-        stored = [with_id(one) for one in window if one.id not in abandoned]
+        wanted = self._window.recording()
+        window = await core.reader(*session, blocking=blocking).window(wanted, mark=as_summary)
+        stored, views = [with_id(one) for one in window if one.id not in abandoned], views_of(window, wanted.stored)
         if abandoned and not _meets(stored, own):  # the summary speaks of the branch that the run abandons
             stored = [one for one in stored if not is_stored_summary(one)]
         new = _new(own, {id_of(one) for one in stored}, saved, back=bool(abandoned))
         stored += await _answered_calls(history, stored, new)
         known = digests(one for one in stored if not is_stored_summary(one))
-        messages = _sendable([*_as_in_state(stored, known, own, saved), *new], open_end=open_end)
+        messages = _sendable([*_as_in_state(stored, known, views, own, saved), *new], open_end=open_end)
         update = Saved(
             known=known,
             old=len(known),
@@ -155,6 +169,7 @@ class StateHistory:
             branch=requested_checkpoint(),
             left=abandoned,
             summary=names_of_stored(stored),
+            views=views,
         )
         messages = [RemoveMessage(id=REMOVE_ALL_MESSAGES), *messages]
         _hide_from_message_streams(messages)
@@ -186,11 +201,13 @@ class StateHistory:
             return None
         core, session = self._memory.core, (run.session_id, run.user)
         history = core.history(*session, blocking=blocking)
-        await write(core.writer(*session, blocking=blocking), found, abandoned)
-        await write_without_id(history, found, known)
+        views = saved.get("views", {})
+        to_store = in_stored_form(found, views, known)
+        await write(core.writer(*session, blocking=blocking), to_store, abandoned)
+        await write_without_id(history, to_store, stored_digests(known, views))
         names = saved.get("summary", []) if summary is None else await summary.store(history)
         update = Saved(known=found.known, old=found.old, seen=[], sent=sent, branch=branch, left=[], summary=names)
-        return {SAVED: update}
+        return {SAVED: Saved(**update, views=views_after(views, [*to_store.written, *to_store.without_id]))}
 
 
 def _abandoned_branch(state: Mapping[str, Any]) -> AbandonedBranch | None:
@@ -258,14 +275,16 @@ async def _answered_calls(
 
 
 def _as_in_state(
-    stored: Sequence[BaseMessage], known: Mapping[str, str], own: Sequence[BaseMessage], saved: Saved
+    stored: Sequence[BaseMessage], known: Known, views: Views, own: Sequence[BaseMessage], saved: Saved
 ) -> list[BaseMessage]:
     """Return the stored messages with what the state made of them: changes since they were stored, and summaries."""
-    before = saved.get("known", {})
+    before, shown = saved.get("known", {}), saved.get("views", {})
     mine = {id_of(one): one for one in own}
     now = digests(mine[name] for name in known if name in mine)
-    changed = {name for name, one in now.items() if one != known[name] and before.get(name, known[name]) == known[name]}
-    messages = [mine[id_of(one)] if id_of(one) in changed else one for one in stored]
+    was, held = stored_digests(before, shown), stored_digests(known, views)
+    edited = {name for name, one in now.items() if one not in (before.get(name, known[name]), held[name])}
+    changed = {name for name in edited if was.get(name, held[name]) == held[name]}
+    messages = [shown_alike(mine[id_of(one)], shown, views) if id_of(one) in changed else one for one in stored]
     summaries = _new_summaries(own, saved) if saved and now else []
     if not summaries or names_of_stored(stored) != saved.get("summary", []):  # another one was stored meanwhile
         return messages
