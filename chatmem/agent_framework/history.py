@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from agent_framework import AgentSession, HistoryProvider, Message, SessionContext, SupportsAgentRun
 from langchain_core.messages import BaseMessage
 
-from chatmem.agent_framework.exchanges import without_open_calls
+from chatmem.agent_framework.exchanges import sendable
 from chatmem.agent_framework.reading import from_messages
 from chatmem.agent_framework.writing import ORIGIN, to_messages
 from chatmem.core.reader import LARGEST_PAGE
@@ -141,11 +141,11 @@ class ChatmemHistoryProvider(HistoryProvider):
     async def before_run(
         self, *, agent: SupportsAgentRun, session: AgentSession, context: SessionContext, state: dict[str, Any]
     ) -> None:
-        """Load the messages into a run's context, without calls that nobody answered because a run was killed."""
+        """Load the messages into a run's context, as models accept them: see `sendable`."""
         await super().before_run(agent=agent, session=session, context=context, state=state)
         loaded = context.context_messages.get(self.source_id)
         if loaded:
-            context.context_messages[self.source_id] = without_open_calls(loaded, context.input_messages)
+            context.context_messages[self.source_id] = sendable(loaded, context.input_messages)
 
     async def clear(self, session_id: str | None, *, state: dict[str, Any] | None = None) -> None:
         """Remove the session. One round trip, or two for a user's session.
