@@ -103,7 +103,7 @@ def _changed_content(content: list[Any], change: Change) -> list[Any]:
     seen, left = Counter[str](), list[Any]()
     for block in content:
         if not is_call(block):
-            if _kind(block) != "tool_call_chunk":
+            if not (isinstance(block, dict) and block.get("type") == "tool_call_chunk"):
                 left.append(block)
             continue
         old = _id_in(block)
@@ -172,25 +172,20 @@ def says(content: str | list[Any]) -> bool:
     if isinstance(content, str):
         return bool(content) and not content.isspace()
     for block in content:
-        kind, text = _kind(block), block if isinstance(block, str) else block.get("text")
+        kind = "text" if isinstance(block, str) else block.get("type")
+        text = block if isinstance(block, str) else block.get("text")
         if kind not in _THOUGHTS and (kind != "text" or str(text or "").strip()):
             return True
     return False
 
 
 def _is_thought(block: Any) -> bool:
-    return _kind(block) in _THOUGHTS
+    return isinstance(block, dict) and block.get("type") in _THOUGHTS
 
 
 def is_call(block: Any) -> bool:
     """Return whether a content block is a call, of Anthropic, LangChain or OpenAI."""
-    return _kind(block) in _FORMS
-
-
-def _kind(block: Any) -> str:
-    """Return a block's type; empty if it is no string, which LangChain does not check."""
-    kind = "text" if isinstance(block, str) else block.get("type")
-    return kind if isinstance(kind, str) else ""
+    return isinstance(block, dict) and block.get("type") in _FORMS
 
 
 def _id_in(block: dict[str, Any]) -> str:
