@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from agent_framework import AgentSession, HistoryProvider, Message, SessionContext, SupportsAgentRun
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatmem.agent_framework.exchanges import sendable
 from chatmem.agent_framework.reading import from_messages
@@ -103,9 +103,11 @@ class ChatmemHistoryProvider(HistoryProvider):
         """Append messages, all or none. Two round trips, or more if others write at the same time.
 
         Clients may send a conversation again from its beginning. Messages at the beginning of `messages` that the
-        session ends with are not stored again: they have the same `message_id` or, without one, the same content. If
-        all of `messages` are there already and none has a `message_id`, they count as new. If the call fails, you can
-        repeat it on the same object: the messages are then stored once.
+        session ends with are not stored again: they have the same `message_id`, text and calls or, without an id, the
+        same content. If all of `messages` are there already and none has a `message_id`, they count as new.
+
+        If the call fails, you can repeat it on the same object, as the next one for this session: the messages are then
+        stored once.
 
         Args:
             session_id: the id of the session.
@@ -158,8 +160,8 @@ class ChatmemHistoryProvider(HistoryProvider):
         await self._history(session_id, state).clear()
 
     def _user_in(self, state: dict[str, Any] | None) -> str | None:
-        user: str | None = self._user if state is None else state.get("user", self._user)
-        return user
+        user: str | None = None if state is None else state.get("user")
+        return self._user if user is None else user
 
     def _history(self, session_id: str | None, state: dict[str, Any] | None) -> History:
         if session_id is None:
@@ -194,8 +196,16 @@ def _is_replay(messages: Sequence[BaseMessage], is_all: bool) -> bool:
 
 
 def _identity(message: BaseMessage) -> Any:
+    """Return what a message has in common with itself, sent again.
+
+    Gateways number ids anew in each response, so what is said counts too; clients may lose the rest.
+    """
     name = _message_id(message)
-    return (message.type, message.content, message.additional_kwargs) if name is None else name
+    if name is None:
+        return message.type, message.content, message.additional_kwargs
+    calls = [*message.tool_calls, *message.invalid_tool_calls] if isinstance(message, AIMessage) else []
+    answered = message.tool_call_id if isinstance(message, ToolMessage) else None
+    return name, message.type, str(message.text), [(one["id"], one["name"], one["args"]) for one in calls], answered
 
 
 def _message_id(message: BaseMessage) -> str | None:
