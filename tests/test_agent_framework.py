@@ -419,6 +419,15 @@ class TestReplays:
         await provider.save_messages("s", self.turn(*said, "g", "h", ids=ids))
         assert [text for _, text in await texts(memory)] == [*said[1:], "g", "h"]
 
+    @pytest.mark.parametrize("ids", [False, True])
+    async def test_a_long_conversation(self, memory: chatmem.ChatMemory, ids: bool) -> None:
+        """It is stored once, though it is longer than a page."""
+        provider, said = ChatmemHistoryProvider(memory), [str(number) for number in range(2300)]
+        for end in (1100, 2100, 2300):
+            await provider.save_messages("s", self.turn(*said[:end], ids=ids))
+            assert await memory.history("s").count() == end
+        assert [text for _, text in await texts(memory)] == said
+
     async def test_the_same_words_again(self, memory: chatmem.ChatMemory) -> None:
         """A turn without ids that equals the one before it is a turn of its own; one with ids is not."""
         provider, turn = ChatmemHistoryProvider(memory), self.turn("ok", "ok", ids=False)

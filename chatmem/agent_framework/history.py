@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from agent_framework import AgentSession, HistoryProvider, Message, SessionContext, SupportsAgentRun
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
@@ -11,10 +11,11 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from chatmem.agent_framework.exchanges import sendable
 from chatmem.agent_framework.reading import from_messages
 from chatmem.agent_framework.writing import ORIGIN, to_messages
-from chatmem.core.reader import LARGEST_PAGE
+from chatmem.core.reader import LARGEST_PAGE, Reader
 from chatmem.errors import ConflictError
 from chatmem.history import History
 from chatmem.memory import ChatMemory
+from chatmem.model import Entry
 from chatmem.repeats import Repeats
 
 
@@ -102,6 +103,8 @@ class ChatmemHistoryProvider(HistoryProvider):
     ) -> None:
         """Append messages, all or none. Two round trips, or more if others write at the same time.
 
+        For more than 1,000 messages, there is one more for each further 1,000.
+
         Clients may send a conversation again from its beginning. Messages at the beginning of `messages` that the
         session ends with are not stored again: they have the same `message_id`, text and calls or, without an id, the
         same content. If all of `messages` are there already and none has a `message_id`, they count as new.
@@ -131,11 +134,10 @@ class ChatmemHistoryProvider(HistoryProvider):
     async def _append(self, history: History, messages: list[BaseMessage], state: dict[str, Any] | None) -> None:
         reader = self._memory.core.reader(history.session_id, self._user_in(state))
         while True:
-            part = await reader.slice(None, None, min(len(messages) + 1, LARGEST_PAGE), newest=True, size=None)
-            stored = [entry.message for entry in part.entries if entry.message is not None]
-            new = messages[_overlap(stored, messages, whole=not part.more) :]
+            last = await _last(reader, len(messages) + 1)
+            new = messages[_overlap(last.messages, messages, whole=last.are_all) :]
             try:
-                await history.append(*new, expected_version=part.page.version)
+                await history.append(*new, expected_version=last.version)
             except ConflictError:  # somebody else wrote: look again
                 continue
             return
@@ -169,6 +171,30 @@ class ChatmemHistoryProvider(HistoryProvider):
         return self._memory.history(session_id, user=self._user_in(state))
 
 
+class _Last(NamedTuple):
+    """The last messages of a session at one moment."""
+
+    messages: list[BaseMessage]
+    version: int
+    are_all: bool
+    """whether the session has no others"""
+
+
+async def _last(reader: Reader, count: int) -> _Last:
+    """Return the last messages of a session, at least `count` unless it has fewer, as far as they can be read."""
+    entries, before, version = list[Entry](), None, None
+    while True:
+        size = min(count - len(entries), LARGEST_PAGE)
+        part = await reader.slice(None, before, size, newest=True, size=None)
+        if version not in (None, part.page.version):  # somebody else wrote: begin anew
+            entries, before, version = [], None, None
+            continue
+        version, entries = part.page.version, [*part.entries, *entries]
+        if not part.more or len(entries) >= count:
+            return _Last([one.message for one in entries if one.message is not None], version, not part.more)
+        before = part.page.first
+
+
 def _overlap(stored: Sequence[BaseMessage], messages: Sequence[BaseMessage], *, whole: bool) -> int:
     """Return how many messages, from the first on, are those that a session ends with.
 
@@ -183,7 +209,8 @@ def _overlap(stored: Sequence[BaseMessage], messages: Sequence[BaseMessage], *, 
         ends = [*range(len(there), len(given) + 1), *ends]
     for end in ends:
         size = min(end, len(there))
-        if there[-size:] == given[end - size : end] and _is_replay(messages[:end], end == len(given)):
+        ends_alike = there[-1] == given[end - 1]  # which is quickly seen
+        if ends_alike and there[-size:] == given[end - size : end] and _is_replay(messages[:end], end == len(given)):
             return end
     return 0
 
