@@ -78,6 +78,7 @@ MESSAGES = [
     Message("assistant", [Content.from_hosted_file("f1"), "text", Content.from_text_reasoning(protected_data="x")]),
     Message("tool", ["a text of a tool"]),
     Message("judge", ["another role"]),
+    Message("user", [Content("uri", uri="", media_type="image/png")]),
 ]
 
 

@@ -115,6 +115,13 @@ class TestAnyHistory:
         assert [message.to_dict() for message in history] == before
 
 
+@pytest.mark.parametrize("wrong", ["", {}, [None], 1])
+def test_approvals_that_are_malformed(wrong: Any) -> None:
+    """They stay as they are: the framework does not check what it reads."""
+    history = [Message("assistant", [Content("function_approval_request", function_call=wrong)])]
+    assert sendable(history, []) == history
+
+
 class TestRuns:
     @staticmethod
     async def sent(memory: chatmem.ChatMemory, *given: Message) -> list[Message]:

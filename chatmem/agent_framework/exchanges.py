@@ -136,7 +136,8 @@ def _is_about_a_call(content: Content) -> bool:
 
 def _ids(content: Content) -> set[str]:
     """Return the ids of the calls that a content speaks of."""
-    return {one.call_id for one in (content, content.function_call) if one is not None and one.call_id}
+    spoken_of = (content, content.function_call)  # of which the framework does not check the type
+    return {one.call_id for one in spoken_of if isinstance(one, Content) and isinstance(one.call_id, str)}
 
 
 def _stays(call: _Call, asked: set[str]) -> bool:

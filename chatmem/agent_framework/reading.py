@@ -80,7 +80,7 @@ def _filled_content(rest: dict[str, Any], blocks: Iterator[dict[str, Any]]) -> d
     if rest["type"] in ("text", "text_reasoning"):
         text = block.get("text" if rest["type"] == "text" else "reasoning")
         return None if text is None else {**rest, "text": text}
-    uri = block.get("url") or f"data:{block.get('mime_type')};base64,{block.get('base64')}"
+    uri = block["url"] if "url" in block else f"data:{block.get('mime_type')};base64,{block.get('base64')}"
     return {**rest, "uri": uri} if block.get("type") in _FILES else None
 
 
