@@ -22,6 +22,8 @@ def _people(draw: st.DrawFn) -> lc.BaseMessage:
     text = draw(_TEXTS)
     image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png"}
     blocks: Any = [{"type": "text", "text": text}, image]
+    odd: Any = [{"type": draw(st.sampled_from([["text"], {}, None])), "text": text}]
+    calls: Any = [{"type": "tool_use", "id": draw(_IDS), "name": "f", "input": {}}, *blocks[:1]]
     answers: Any = [{**_ANSWERED, "tool_use_id": draw(_IDS) or ""}, *draw(st.sampled_from([[], blocks[:1]]))]
     return draw(
         st.sampled_from(
@@ -29,6 +31,9 @@ def _people(draw: st.DrawFn) -> lc.BaseMessage:
                 *[lc.HumanMessage(text)] * 6,
                 lc.HumanMessage(blocks[: draw(st.integers(0, 2))]),
                 lc.HumanMessage(answers),
+                lc.HumanMessage(odd),
+                lc.HumanMessage(calls),
+                lc.ChatMessage(content=answers, role="critic"),
                 lc.HumanMessage(text, additional_kwargs={"lc_source": "summarization"}),
                 lc.HumanMessageChunk(content=text),
                 lc.ChatMessage(content=text, role=draw(st.sampled_from(["user", "critic", "assistant", "system"]))),
@@ -44,12 +49,14 @@ def _answers(draw: st.DrawFn) -> lc.BaseMessage:
     text, count = draw(_TEXTS), draw(st.sampled_from([0, 1, 1, 1, 2, 3]))
     calls = [tool_call(name=draw(_NAMES), args={}, id=draw(_IDS)) for _ in range(count)]
     broken = [invalid_tool_call(name=draw(_NAMES), args="{", id=draw(_IDS), error=None)] * draw(_FEW)
-    form = draw(st.sampled_from(["", "", "", "anthropic", "v1", "responses", "computer", "old", "raw", "chunk"]))
+    form = draw(st.sampled_from(["", "", "", "anthropic", "v1", "responses", "computer", "old", "raw", "chunk", "odd"]))
     content: Any = text
     kwargs: dict[str, Any] = {}
     if form in ("anthropic", "v1", "responses"):
         content = [*_thoughts(draw), {"type": "text", "text": text}] if text else _thoughts(draw)
         content += [_block(form, call) for call in calls]
+    elif form == "odd":
+        content = [{"type": draw(st.sampled_from([["text"], {}, None])), "text": text}]
     elif form == "computer":
         content, calls = [{"type": "reasoning", "id": "rs"}, {"type": "computer_call", "call_id": draw(_IDS)}], []
     elif form == "old":

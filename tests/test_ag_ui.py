@@ -81,6 +81,13 @@ class TestStore:
             await store.save(**WHERE, snapshot=snapshot)
             assert await store.get(**WHERE) == snapshot
 
+    async def test_values_that_python_calls_equal(self, store: ChatmemSnapshotStore) -> None:
+        """A snapshot is replaced by one that differs from it in JSON alone."""
+        for number in (1, True, 1.0, 0, False, 0.0, -0.0):
+            snapshot = AGUIThreadSnapshot([{"role": "activity", "content": {"n": number}}], state={"n": number})
+            await store.save(**WHERE, snapshot=snapshot)
+            assert repr(await store.get(**WHERE)) == repr(snapshot)
+
     def test_any_snapshots(self, url: str, prefix: str) -> None:
         """Whatever snapshots follow one another, the last one is read."""
 

@@ -78,6 +78,7 @@ MESSAGES = [
     Message("assistant", [Content.from_hosted_file("f1"), "text", Content.from_text_reasoning(protected_data="x")]),
     Message("tool", ["a text of a tool"]),
     Message("judge", ["another role"]),
+    Message("user", [Content("uri", uri="", media_type="image/png")]),
 ]
 
 
@@ -386,7 +387,7 @@ class TestProvider:
         session.state["chatmem"]["user"] = "bob"
         with pytest.raises(chatmem.NotFoundError):
             await run(agent, "Hi", session)
-        for user, state in (("bob", None), ("alice", {"user": "bob"})):
+        for user, state in (("bob", None), ("alice", {"user": "bob"}), ("bob", {"user": None})):
             provider = ChatmemHistoryProvider(memory, user=user)
             for call in (
                 provider.get_messages("s", state=state),
@@ -419,6 +420,15 @@ class TestReplays:
         await provider.save_messages("s", self.turn(*said, "g", "h", ids=ids))
         assert [text for _, text in await texts(memory)] == [*said[1:], "g", "h"]
 
+    @pytest.mark.parametrize("ids", [False, True])
+    async def test_a_long_conversation(self, memory: chatmem.ChatMemory, ids: bool) -> None:
+        """It is stored once, though it is longer than a page."""
+        provider, said = ChatmemHistoryProvider(memory), [str(number) for number in range(2300)]
+        for end in (1100, 2100, 2300):
+            await provider.save_messages("s", self.turn(*said[:end], ids=ids))
+            assert await memory.history("s").count() == end
+        assert [text for _, text in await texts(memory)] == said
+
     async def test_the_same_words_again(self, memory: chatmem.ChatMemory) -> None:
         """A turn without ids that equals the one before it is a turn of its own; one with ids is not."""
         provider, turn = ChatmemHistoryProvider(memory), self.turn("ok", "ok", ids=False)
@@ -429,6 +439,21 @@ class TestReplays:
         assert len(await texts(memory, "by ids")) == 2
         await provider.save_messages("s", [turn[0], *self.turn("x", "fine", ids=False)[1:]])
         assert len(await texts(memory)) == 8
+
+    @pytest.mark.parametrize("with_inputs", [False, True])
+    async def test_ids_that_are_numbered_anew(self, memory: chatmem.ChatMemory, with_inputs: bool) -> None:
+        """A gateway gives each response the same ids: what says something else is another message."""
+        provider, question = ChatmemHistoryProvider(memory), [Message("user", ["Go on"])] * with_inputs
+        answers = [
+            [Message("assistant", [text], message_id="msg_1"), Message("assistant", ["ok"], message_id="msg_1")]
+            for text in ("one", "two", "three")
+        ]
+        called = [Message("assistant", calling(c1=city), message_id="msg_1") for city in ("Lima", "Rome")]
+        for answer in (*answers, *([one] for one in called)):
+            await provider.save_messages("s", [*question, *answer])
+        found = [message.contents[0] for message in await provider.get_messages("s") if message.role == "assistant"]
+        assert [one.text for one in found[:6]] == ["one", "ok", "two", "ok", "three", "ok"]
+        assert [one.parse_arguments() for one in found[6:]] == [{"city": "Lima"}, {"city": "Rome"}]
 
     async def test_two_clients_that_replay_at_once(self, memory: chatmem.ChatMemory, url: str, prefix: str) -> None:
         """The conversation is stored once, whoever is first."""

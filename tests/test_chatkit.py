@@ -245,6 +245,34 @@ class TestItems:
             with pytest.raises(NotFoundError, match="Item i2 not found"):
                 await call
 
+    async def test_ids_that_look_like_positions(self, memory: chatmem.ChatMemory, store: ChatmemStore[str]) -> None:
+        """An item with such an id is found by it, and no such id finds another item that has an id of its own."""
+        for name in ("first", "position_0", "position_7"):
+            await store.add_thread_item("t", item(ITEMS[0], name), "alice")
+        assert (await store.load_item("t", "position_0", "alice")).id == "position_0"
+        assert [one.id for one in (await store.load_thread_items("t", "position_0", 9, "asc", "alice")).data] == [
+            "position_7"
+        ]
+        for name in ("position_2", "position_99", f"position_{9**30}", "position_" + "9" * 5000, "position_٣", ""):
+            with pytest.raises(NotFoundError):
+                await store.load_item("t", name, "alice")
+            with pytest.raises(NotFoundError):
+                await store.load_thread_items("t", name, 9, "asc", "alice")
+            await store.delete_thread_item("t", name, "alice")
+        await store.delete_thread_item("t", "position_0", "alice")
+        assert await ids(store) == ["first", "position_7"]
+
+    async def test_empty_ids(self, store: ChatmemStore[str]) -> None:
+        """A client may send them; there is no such thread and no such attachment."""
+        for asked in (store.load_thread("", "alice"), store.delete_thread("", "alice")):
+            with pytest.raises(NotFoundError):
+                await asked
+        with pytest.raises(NotFoundError):
+            await store.load_thread_items("", None, 9, "asc", "alice")
+        with pytest.raises(NotFoundError):
+            await store.load_attachment("", "alice")
+        await store.delete_attachment("", "alice")
+
     async def test_unreadable_items(self, url: str, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
         """Pages leave them out and go on behind them; loading one is an error."""
         ring = chatmem.KeyRing({"k": b"k" * 32})

@@ -316,6 +316,24 @@ class TestState:
         assert math.isnan(found.state["user:nan"])
         assert found.events[0].content == event("Hi").content
 
+    async def test_values_that_cannot_be_stored(self, service: ChatmemSessionService) -> None:
+        """Bytes that are no text, and a value that contains itself, are errors that say so; nothing is stored."""
+        itself: list[Any] = []
+        itself.append(itself)
+        for wrong in (b"\xff", itself):
+            with pytest.raises(chatmem.EncodingError, match=r"the state .* JSON"):
+                await service.create_session(**S, state={"x": wrong})
+            session = await service.create_session(**S)
+            for changes in (delta(x=wrong), delta(user__x=wrong)):
+                with pytest.raises(chatmem.EncodingError, match="JSON"):
+                    await service.append_event(session, event("Hi", actions=changes))
+            found = await stored(service)
+            assert (found.events, found.state) == ([], {})
+            await service.delete_session(**S)
+        session = await service.create_session(**S)
+        with pytest.raises(chatmem.EncodingError, match=r"the event .* JSON"):
+            await service.append_event(session, event("Hi", custom_metadata={"x": itself}))
+
     @pytest.mark.parametrize("events", [SAVE_AFTER - 2, SAVE_AFTER, 3 * SAVE_AFTER])
     async def test_the_saved_state(self, service: ChatmemSessionService, events: int) -> None:
         """However many events there are, and whatever was saved, the state is what all of them make of it."""

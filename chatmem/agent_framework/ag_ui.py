@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import fields
+from itertools import takewhile
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.messages.tool import tool_call
 from pydantic_core import from_json
 
+from chatmem.codec.record import digest
 from chatmem.core.reader import LARGEST_PAGE
 from chatmem.errors import ConflictError
 from chatmem.extras import needed
@@ -71,14 +73,15 @@ class ChatmemSnapshotStore:
         """
         name, made = _session_id(scope, thread_id), _messages_of(snapshot)
         writer = self._memory.core.writer(name, scope)
+        parts = await writer.encode(made)
         while True:
             version, stored = await self._stored(name, scope)
-            same = 0
-            while same < min(len(stored), len(made)) and stored[same] == made[same]:
-                same += 1
-            parts, removed = await writer.encode(made[same:]), [str(one.id) for one in stored[same:]]
+            # Not the messages are compared: in Python, 1 equals True.
+            pairs = zip(parts, await writer.encode(stored), strict=False)
+            same = sum(1 for _ in takewhile(lambda pair: digest(pair[0]) == digest(pair[1]), pairs))
+            removed = [str(one.id) for one in stored[same:]]
             try:
-                await writer.store(parts, expected_version=version, on_known_id="replace", removed=removed)
+                await writer.store(parts[same:], expected_version=version, on_known_id="replace", removed=removed)
             except ConflictError:  # somebody else saved: look again
                 continue
             return

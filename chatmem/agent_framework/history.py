@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from agent_framework import AgentSession, HistoryProvider, Message, SessionContext, SupportsAgentRun
-from langchain_core.messages import BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
-from chatmem.agent_framework.exchanges import without_open_calls
+from chatmem.agent_framework.exchanges import sendable
 from chatmem.agent_framework.reading import from_messages
 from chatmem.agent_framework.writing import ORIGIN, to_messages
-from chatmem.core.reader import LARGEST_PAGE
+from chatmem.core.reader import LARGEST_PAGE, Reader
 from chatmem.errors import ConflictError
 from chatmem.history import History
 from chatmem.memory import ChatMemory
+from chatmem.model import Entry
 from chatmem.repeats import Repeats
 
 
@@ -102,10 +103,14 @@ class ChatmemHistoryProvider(HistoryProvider):
     ) -> None:
         """Append messages, all or none. Two round trips, or more if others write at the same time.
 
+        For more than 1,000 messages, there is one more for each further 1,000.
+
         Clients may send a conversation again from its beginning. Messages at the beginning of `messages` that the
-        session ends with are not stored again: they have the same `message_id` or, without one, the same content. If
-        all of `messages` are there already and none has a `message_id`, they count as new. If the call fails, you can
-        repeat it on the same object: the messages are then stored once.
+        session ends with are not stored again: they have the same `message_id`, text and calls or, without an id, the
+        same content. If all of `messages` are there already and none has a `message_id`, they count as new.
+
+        If the call fails, you can repeat it on the same object, as the next one for this session: the messages are then
+        stored once.
 
         Args:
             session_id: the id of the session.
@@ -129,11 +134,10 @@ class ChatmemHistoryProvider(HistoryProvider):
     async def _append(self, history: History, messages: list[BaseMessage], state: dict[str, Any] | None) -> None:
         reader = self._memory.core.reader(history.session_id, self._user_in(state))
         while True:
-            part = await reader.slice(None, None, min(len(messages) + 1, LARGEST_PAGE), newest=True, size=None)
-            stored = [entry.message for entry in part.entries if entry.message is not None]
-            new = messages[_overlap(stored, messages, whole=not part.more) :]
+            last = await _last(reader, len(messages) + 1)
+            new = messages[_overlap(last.messages, messages, whole=last.are_all) :]
             try:
-                await history.append(*new, expected_version=part.page.version)
+                await history.append(*new, expected_version=last.version)
             except ConflictError:  # somebody else wrote: look again
                 continue
             return
@@ -141,11 +145,11 @@ class ChatmemHistoryProvider(HistoryProvider):
     async def before_run(
         self, *, agent: SupportsAgentRun, session: AgentSession, context: SessionContext, state: dict[str, Any]
     ) -> None:
-        """Load the messages into a run's context, without calls that nobody answered because a run was killed."""
+        """Load the messages into a run's context, as models accept them: see `sendable`."""
         await super().before_run(agent=agent, session=session, context=context, state=state)
         loaded = context.context_messages.get(self.source_id)
         if loaded:
-            context.context_messages[self.source_id] = without_open_calls(loaded, context.input_messages)
+            context.context_messages[self.source_id] = sendable(loaded, context.input_messages)
 
     async def clear(self, session_id: str | None, *, state: dict[str, Any] | None = None) -> None:
         """Remove the session. One round trip, or two for a user's session.
@@ -158,13 +162,37 @@ class ChatmemHistoryProvider(HistoryProvider):
         await self._history(session_id, state).clear()
 
     def _user_in(self, state: dict[str, Any] | None) -> str | None:
-        user: str | None = self._user if state is None else state.get("user", self._user)
-        return user
+        user: str | None = None if state is None else state.get("user")
+        return self._user if user is None else user
 
     def _history(self, session_id: str | None, state: dict[str, Any] | None) -> History:
         if session_id is None:
             raise ValueError("session_id must be a non-empty string: the messages of a run need a session")
         return self._memory.history(session_id, user=self._user_in(state))
+
+
+class _Last(NamedTuple):
+    """The last messages of a session at one moment."""
+
+    messages: list[BaseMessage]
+    version: int
+    are_all: bool
+    """whether the session has no others"""
+
+
+async def _last(reader: Reader, count: int) -> _Last:
+    """Return the last messages of a session, at least `count` unless it has fewer, as far as they can be read."""
+    entries, before, version = list[Entry](), None, None
+    while True:
+        size = min(count - len(entries), LARGEST_PAGE)
+        part = await reader.slice(None, before, size, newest=True, size=None)
+        if version not in (None, part.page.version):  # somebody else wrote: begin anew
+            entries, before, version = [], None, None
+            continue
+        version, entries = part.page.version, [*part.entries, *entries]
+        if not part.more or len(entries) >= count:
+            return _Last([one.message for one in entries if one.message is not None], version, not part.more)
+        before = part.page.first
 
 
 def _overlap(stored: Sequence[BaseMessage], messages: Sequence[BaseMessage], *, whole: bool) -> int:
@@ -181,7 +209,8 @@ def _overlap(stored: Sequence[BaseMessage], messages: Sequence[BaseMessage], *, 
         ends = [*range(len(there), len(given) + 1), *ends]
     for end in ends:
         size = min(end, len(there))
-        if there[-size:] == given[end - size : end] and _is_replay(messages[:end], end == len(given)):
+        ends_alike = there[-1] == given[end - 1]  # which is quickly seen
+        if ends_alike and there[-size:] == given[end - size : end] and _is_replay(messages[:end], end == len(given)):
             return end
     return 0
 
@@ -194,8 +223,16 @@ def _is_replay(messages: Sequence[BaseMessage], is_all: bool) -> bool:
 
 
 def _identity(message: BaseMessage) -> Any:
+    """Return what a message has in common with itself, sent again.
+
+    Gateways number ids anew in each response, so what is said counts too; clients may lose the rest.
+    """
     name = _message_id(message)
-    return (message.type, message.content, message.additional_kwargs) if name is None else name
+    if name is None:
+        return message.type, message.content, message.additional_kwargs
+    calls = [*message.tool_calls, *message.invalid_tool_calls] if isinstance(message, AIMessage) else []
+    answered = message.tool_call_id if isinstance(message, ToolMessage) else None
+    return name, message.type, str(message.text), [(one["id"], one["name"], one["args"]) for one in calls], answered
 
 
 def _message_id(message: BaseMessage) -> str | None:

@@ -10,6 +10,7 @@ from agent_framework import Message
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
 from chatmem.agent_framework.writing import ORIGIN, is_call
+from chatmem.blocks import standard_blocks
 from chatmem.errors import UnsupportedError
 
 _ROLES: dict[type[BaseMessage], str] = {HumanMessage: "user", AIMessage: "assistant", SystemMessage: "system"}
@@ -79,7 +80,7 @@ def _filled_content(rest: dict[str, Any], blocks: Iterator[dict[str, Any]]) -> d
     if rest["type"] in ("text", "text_reasoning"):
         text = block.get("text" if rest["type"] == "text" else "reasoning")
         return None if text is None else {**rest, "text": text}
-    uri = block.get("url") or f"data:{block.get('mime_type')};base64,{block.get('base64')}"
+    uri = block["url"] if "url" in block else f"data:{block.get('mime_type')};base64,{block.get('base64')}"
     return {**rest, "uri": uri} if block.get("type") in _FILES else None
 
 
@@ -109,7 +110,7 @@ def _foreign(message: BaseMessage) -> dict[str, Any]:
     role = next((role for kind, role in _ROLES.items() if isinstance(message, kind)), None)
     if role is None:
         raise UnsupportedError(f"a {type(message).__name__} cannot be written as a Message of Agent Framework")
-    blocks = message.content_blocks if isinstance(message, HumanMessage) else _blocks(message)
+    blocks = standard_blocks(message) if isinstance(message, HumanMessage) else _blocks(message)
     contents = [_content(block, message) for block in blocks]
     for call in (*message.tool_calls, *message.invalid_tool_calls) if isinstance(message, AIMessage) else ():
         arguments = call["args"] if isinstance(call["args"], str) else json.dumps(call["args"])
@@ -119,8 +120,8 @@ def _foreign(message: BaseMessage) -> dict[str, Any]:
 
 def _content(block: Any, message: BaseMessage) -> dict[str, Any]:
     kind = block.get("type")
-    if kind == "text":
-        return _said(block.get("text") or "")
+    if kind == "text" and isinstance(text := block.get("text") or "", str):
+        return _said(text)
     if kind == "reasoning" and isinstance(block.get("reasoning"), str):
         return {"type": "text_reasoning", "text": block["reasoning"]}
     media = {"media_type": block.get("mime_type") or f"{kind}/*"}

@@ -47,7 +47,7 @@ class Attachments(Store[TContext]):
             NotFoundError: the user has no such attachment.
             UnavailableError: the server did not answer.
         """
-        entry = await self._attachments(context).get(attachment_id)
+        entry = await self._attachments(context).get(attachment_id) if attachment_id else None
         if entry is None:
             raise NotFoundError(f"Attachment {attachment_id} not found")
         return _ATTACHMENT.validate_python(message_in(entry).additional_kwargs[ORIGIN])
@@ -58,7 +58,8 @@ class Attachments(Store[TContext]):
         Raises:
             UnavailableError: the server did not confirm; you can repeat the call.
         """
-        await self._attachments(context).delete(attachment_id)
+        if attachment_id:
+            await self._attachments(context).delete(attachment_id)
 
     def _attachments(self, context: TContext) -> History:
         user = self._user_of(context)

@@ -5,6 +5,7 @@ A message keeps its item in `additional_kwargs`, without the texts that the mess
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
@@ -13,11 +14,13 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from pydantic import TypeAdapter, ValidationError
 
 from chatmem.errors import CorruptRecordError, UnsupportedError
+from chatmem.history import History
 from chatmem.model import Entry
 
 ORIGIN = "chatkit"
 """The key in `additional_kwargs` with the item, and the name of the item's field that the message expresses."""
 _ITEMS: TypeAdapter[ThreadItem] = TypeAdapter(ThreadItem)
+_POSITION = re.compile(r"position_([0-9]{1,15})")
 _SAID: dict[str, tuple[type[BaseMessage], str]] = {
     "user_message": (HumanMessage, "content"),
     "assistant_message": (AIMessage, "content"),
@@ -91,14 +94,23 @@ def message_in(entry: Entry) -> BaseMessage:
 
 
 def item_id(entry: Entry) -> str:
-    """Return the id of the item for a stored message. Other frameworks may store messages without an id."""
+    """Return the id of the item for a stored message; by its position if another framework stored it without an id."""
     return entry.id or f"position_{entry.seq}"
 
 
-def target_of(name: str) -> str | int:
-    """Return the id or the position of the message with an item's id."""
-    head, _, position = name.partition("position_")
-    return int(position) if not head and position.isdecimal() else name
+async def entry_with(history: History, name: str) -> Entry | None:
+    """Return the entry of the item with an id, as `item_id` gives it; None if there is none.
+
+    One round trip, or two for an id that looks like a position.
+    """
+    if not name:
+        return None
+    entry = await history.get(name)
+    if entry is None and (found := _POSITION.fullmatch(name)):
+        entry = await history.get(int(found[1]))
+        if entry is not None and item_id(entry) != name:
+            return None
+    return entry
 
 
 def _dumped(item: ThreadItem) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from chatkit.types import Page, ThreadItem, ThreadMetadata
 
 from chatmem import errors
 from chatmem.chatkit.attachments import ATTACHMENTS, Attachments
-from chatmem.chatkit.items import item_id, item_of, message_of, target_of
+from chatmem.chatkit.items import entry_with, item_id, item_of, message_of
 from chatmem.chatkit.threads import thread_of, threads_of, title_and_metadata
 from chatmem.core.checks import check_count
 from chatmem.core.reader import LARGEST_PAGE
@@ -166,29 +166,33 @@ class ChatmemStore(Attachments[TContext]):
             UnsupportedError: a message that another framework stored cannot be written as an item.
         """
         with _as_missing("Item", item_id):
-            entry = await self._history(thread_id, context).get(target_of(item_id))
+            entry = await entry_with(self._history(thread_id, context), item_id)
         if entry is None:
             raise _missing("Item", item_id)
         return item_of(entry, thread_id)
 
     async def delete_thread_item(self, thread_id: str, item_id: str, context: TContext) -> None:
-        """Remove an item, if it is there. One round trip.
+        """Remove an item, if it is there. One round trip; more for an id that looks like `position_3`.
 
         Raises:
             NotFoundError: the thread belongs to another user.
             UnavailableError: the server did not confirm; you can repeat the call.
         """
         with _as_missing("Thread", thread_id):
-            await self._history(thread_id, context).delete(target_of(item_id))
+            history = self._history(thread_id, context)
+            if item_id and not item_id.startswith("position_"):
+                await history.delete(item_id)
+            elif (entry := await entry_with(history, item_id)) is not None:
+                await history.delete(entry.seq)
 
     def _history(self, thread_id: str, context: TContext) -> History:
-        if thread_id.startswith(ATTACHMENTS):
+        if not thread_id or thread_id.startswith(ATTACHMENTS):
             raise _missing("Thread", thread_id)
         return self._memory.history(thread_id, user=self._user_of(context))
 
 
 async def _position(history: History, name: str) -> int:
-    entry = await history.get(target_of(name))
+    entry = await entry_with(history, name)
     if entry is None:
         raise _missing("Item", name)
     return entry.seq

@@ -69,8 +69,8 @@ class ChatmemSessionStore:
         One round trip. If the memory has a TTL, one more, and one for each transcript of a subagent. The first append
         to such a transcript takes two more.
 
-        If the call fails or is cancelled, you can repeat it on the same store: the entries are then stored once, also
-        those without a `uuid`.
+        If the call fails or is cancelled, you can repeat it on the same store: the entries are then stored once. For
+        those without a `uuid`, the repeat must be the next call for this session.
 
         Raises:
             EncodingError: an entry holds a value that cannot be stored. Nothing was sent.

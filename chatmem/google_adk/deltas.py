@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from google.adk.sessions.state import State
 from pydantic_core import to_jsonable_python
 
+from chatmem.errors import EncodingError
+
 _NOT_OWN = (State.APP_PREFIX, State.USER_PREFIX, State.TEMP_PREFIX)
 
 
 def in_json(state: dict[str, Any]) -> dict[str, Any]:
-    """Return values as JSON has them; what JSON cannot represent becomes a text, as in ADK's own services."""
-    value: dict[str, Any] = to_jsonable_python(state, serialize_unknown=True)
+    """Return values as JSON has them; what JSON cannot represent becomes a text, as in ADK's own services.
+
+    Raises:
+        EncodingError: bytes are no UTF-8, or a value contains itself.
+    """
+    with storable("the state"):
+        value: dict[str, Any] = to_jsonable_python(state, serialize_unknown=True)
     return value
+
+
+@contextmanager
+def storable(what: str) -> Iterator[None]:
+    """Turn pydantic's errors about values that JSON cannot represent into chatmem's."""
+    try:
+        yield
+    except ValueError as error:
+        why = str(error)
+    else:
+        return
+    # Raised outside of the except block, so that no value shows up as the context.
+    raise EncodingError(f"{what} holds a value that cannot be written as JSON ({why}): put it there as text")
 
 
 def own(delta: dict[str, Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from langchain_core.messages.tool import ToolCall, tool_call
 from pydantic import ValidationError
 
 from chatmem.errors import UnsupportedError
+from chatmem.google_adk.deltas import storable
 from chatmem.google_adk.from_langchain import event_of
 
 KEPT = "google_adk"
@@ -30,6 +31,9 @@ def to_messages(event: Event) -> list[BaseMessage]:
 
     Args:
         event: the event. Values that JSON cannot represent are stored as ADK itself writes them.
+
+    Raises:
+        EncodingError: the event holds bytes that are no UTF-8, or a value that contains itself.
     """
     dump = _dump(event)
     first, *others = _messages(dump, event)
@@ -70,7 +74,8 @@ def to_event(message: BaseMessage) -> Event | None:
 
 def _dump(event: Event) -> dict[str, Any]:
     """Return an event in JSON. Fields with their defaults are left out; None inside of a dict stays."""
-    dump: dict[str, Any] = event.model_dump(mode="json", exclude_defaults=True, warnings=False)
+    with storable("the event"):
+        dump: dict[str, Any] = event.model_dump(mode="json", exclude_defaults=True, warnings=False)
     return {name: value for name, value in dump.items() if value is not None}
 
 

@@ -49,7 +49,7 @@ def _calls(message: AIMessage) -> list[types.Part]:
 def _text(message: BaseMessage) -> str:
     blocks: list[Any] = [message.content] if isinstance(message.content, str) else message.content
     for block in blocks:
-        if not isinstance(block, str) and block.get("type") != "text":
+        if not isinstance(block, str) and not (block.get("type") == "text" and isinstance(block.get("text"), str)):
             kind = block.get("type")
             raise UnsupportedError(
                 f"a {type(message).__name__} with a block of type {kind!r} cannot be written as an event of ADK"

@@ -68,6 +68,7 @@ class ChatmemSessionService(BaseSessionService):
 
         Raises:
             AlreadyExistsError: the session exists. Nothing was changed.
+            EncodingError: `state` holds a value that cannot be stored. Nothing was sent.
             UnavailableError: the server did not confirm. Whether the session exists, `get_session` tells.
         """
         session_id = (session_id or "").strip() or platform_uuid.new_uuid()

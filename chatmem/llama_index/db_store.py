@@ -19,7 +19,7 @@ class ChatmemDBChatStore(AsyncDBChatStore):
     read here as far as it is text, reasoning, files, tool calls and their results.
 
     Every call is atomic, also those that archive or replace messages. If `add_messages` fails, you can repeat it on the
-    same store: its messages are then stored once.
+    same store, as the next change of this key: its messages are then stored once.
 
     With `user`, every method checks that the session is this user's, as `ChatMemory.history` does, and raises
     NotYoursError if it is not. Without it, nothing is checked.

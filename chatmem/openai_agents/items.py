@@ -162,7 +162,8 @@ def _converted(item: dict[str, Any]) -> BaseMessage | None:
     if kind == "message" and isinstance(role, str) and role in _CLASSES:
         return _CLASSES[role](content=_content(item.get("content")))
     if kind == "function_call" and isinstance(item.get("call_id"), str):
-        return _call(item)
+        is_call = all(isinstance(item.get(name), str | None) for name in ("name", "arguments"))
+        return _call(item) if is_call else None
     if kind in _OUTPUTS and isinstance(item.get("call_id"), str):
         return ToolMessage(
             content=_content(item.get("output")), tool_call_id=item["call_id"], additional_kwargs=_OUTPUTS[kind]
@@ -174,7 +175,7 @@ def _call(item: dict[str, Any]) -> AIMessage:
     name, arguments, call_id = item.get("name"), item.get("arguments"), item["call_id"]
     try:
         args = json.loads(arguments or "{}")
-    except (ValueError, TypeError, RecursionError):
+    except (ValueError, RecursionError):
         args = None
     if isinstance(args, dict) and isinstance(name, str):
         return AIMessage("", tool_calls=[tool_call(name=name, args=args, id=call_id)])

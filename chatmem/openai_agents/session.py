@@ -138,8 +138,8 @@ class ChatmemSession:
     async def add_items(self, items: list[Any]) -> None:
         """Append items, all or none. One round trip.
 
-        Every item is stored, whatever its id. If the call fails or is cancelled, you can repeat it on the same object:
-        the items are then stored once, even if the first call stored them.
+        Every item is stored, whatever its id. If the call fails or is cancelled, you can repeat it on the same object,
+        as the next `add_items`: the items are then stored once, even if the first call stored them.
 
         Args:
             items: items of the Responses API, as dicts.

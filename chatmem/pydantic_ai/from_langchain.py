@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import base64
+from contextlib import suppress
 from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from chatmem.blocks import standard_blocks
 from chatmem.errors import UnsupportedError
 
 _URLS = {"image": "image-url", "audio": "audio-url", "video": "video-url", "file": "document-url"}
@@ -67,10 +69,11 @@ def part_of(block: Any) -> dict[str, Any]:
         return {"part_kind": "text", "content": block}
     if isinstance(part := block.get("value"), dict) and isinstance(part.get("part_kind"), str):
         return part  # pydantic-ai made it
-    if block.get("type") in _URLS and _only(block, "base64", "mime_type"):
+    kind = block.get("type")
+    if isinstance(kind, str) and kind in _URLS and _only(block, "base64", "mime_type"):
         return {"part_kind": "file", "content": _item(block, "AIMessage")}
-    for kind, field, part in (("text", "text", "text"), ("reasoning", "reasoning", "thinking")):
-        if block.get("type") == kind and _only(block, field):
+    for name, field, part in (("text", "text", "text"), ("reasoning", "reasoning", "thinking")):
+        if kind == name and _only(block, field):
             return {"part_kind": part, "content": block[field]}
     raise _unsupported(block, "AIMessage")
 
@@ -101,7 +104,7 @@ def _text(message: BaseMessage) -> str:
 
 
 def _items(message: HumanMessage) -> list[Any]:
-    return [_item(block, type(message).__name__) for block in message.content_blocks]
+    return [_item(block, type(message).__name__) for block in standard_blocks(message)]
 
 
 def _item(block: Any, message_kind: str) -> Any:
@@ -111,7 +114,8 @@ def _item(block: Any, message_kind: str) -> Any:
     if kind in _URLS and _only(block, "url"):
         return {"kind": _URLS[kind], "url": block["url"]}
     if kind in _URLS and _only(block, "base64", "mime_type"):
-        return {"kind": "binary", "data": base64.b64decode(block["base64"]), "media_type": block["mime_type"]}
+        with suppress(ValueError):  # it is no base64
+            return {"kind": "binary", "data": base64.b64decode(block["base64"]), "media_type": block["mime_type"]}
     raise _unsupported(block, message_kind)
 
 

@@ -39,7 +39,7 @@ def calls_of(message: AIMessage) -> list[Call]:
     content: Any = message.content
     if isinstance(content, list):
         known = {call.id for call in found}
-        only_there = (_id_in(block) for block in content if _is_call(block))
+        only_there = (_id_in(block) for block in content if is_call(block))
         found += [Call(one, named=True, valid=True) for one in only_there if one not in known]
     return found
 
@@ -59,7 +59,7 @@ def edited(message: AIMessage, change: Change) -> AIMessage | None:
         content = _changed_content(content, change)
         if len(content) < len(message.content) and not changed:
             content = without_last_thoughts(content)
-    if not changed and not any(map(_is_call, content)) and not says(content):
+    if not changed and not any(map(is_call, content)) and not says(content):
         return None
     return message.model_copy(
         update={
@@ -102,7 +102,7 @@ def _numbered(items: Iterable[Any], name: str) -> Iterator[tuple[str, int]]:
 def _changed_content(content: list[Any], change: Change) -> list[Any]:
     seen, left = Counter[str](), list[Any]()
     for block in content:
-        if not _is_call(block):
+        if not is_call(block):
             if not (isinstance(block, dict) and block.get("type") == "tool_call_chunk"):
                 left.append(block)
             continue
@@ -183,7 +183,8 @@ def _is_thought(block: Any) -> bool:
     return isinstance(block, dict) and block.get("type") in _THOUGHTS
 
 
-def _is_call(block: Any) -> bool:
+def is_call(block: Any) -> bool:
+    """Return whether a content block is a call, of Anthropic, LangChain or OpenAI."""
     return isinstance(block, dict) and block.get("type") in _FORMS
 
 

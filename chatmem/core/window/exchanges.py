@@ -105,12 +105,14 @@ def _is_whole(messages: list[BaseMessage]) -> bool:
     """Return whether nothing has to change. That is the usual case, and this check is its only cost."""
     waiting: list[str] = []
     for message in messages:
+        if not is_known(message):
+            return False
         if isinstance(message, ToolMessage):
             if message.tool_call_id not in waiting:
                 return False
             waiting.remove(message.tool_call_id)
             continue
-        if waiting or not is_known(message):
+        if waiting:
             return False
         if isinstance(message, AIMessage) and _may_call(message):
             for call in calls_of(message):

@@ -18,6 +18,8 @@ from langchain_core.messages import (
 from langchain_core.messages.system import SystemMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from chatmem.core.window.calls import is_call
+
 NOTIFICATION = "lc_source"
 """the key in `additional_kwargs` where LangChain names the program that wrote a human message"""
 
@@ -33,8 +35,10 @@ _OLD = ("function_call", "tool_calls")
 
 def is_known(message: BaseMessage) -> bool:
     """Return whether every provider knows the message's form."""
+    if isinstance(message.content, list) and not all(map(_has_kind, message.content)):
+        return False
     if isinstance(message, HumanMessage):
-        return isinstance(message.content, str) or not any(map(_is_result, message.content))
+        return isinstance(message.content, str) or not any(map(_is_of_an_exchange, message.content))
     if isinstance(message, AIMessage):
         kwargs = message.additional_kwargs
         if not kwargs or message.tool_calls or message.invalid_tool_calls:
@@ -49,6 +53,8 @@ def known(message: BaseMessage) -> list[BaseMessage]:
     """Return messages with the same content, in a form that every provider knows."""
     if is_known(message):
         return [message]
+    if isinstance(message.content, list) and not all(map(_has_kind, message.content)):
+        return known(_with_kinds(message, message.content))
     if isinstance(message, HumanMessage):
         return _split(message)
     if isinstance(message, AIMessage):
@@ -59,7 +65,7 @@ def known(message: BaseMessage) -> list[BaseMessage]:
     if isinstance(message, RemoveMessage):
         return []
     if isinstance(message, ChatMessage):
-        return [_like(message, _ROLES.get(message.role.lower(), HumanMessage))]
+        return known(_like(message, _ROLES.get(message.role.lower(), HumanMessage)))
     if isinstance(message, SystemMessage):
         return [_like(message, SystemMessage)]
     return [notification(message, message.type)] if message.text.strip() else []  # the application's own class
@@ -112,7 +118,10 @@ def _id_of(function: str) -> str:
 
 
 def _split(message: HumanMessage) -> list[BaseMessage]:
-    """Return the tool results in a human message, as Anthropic writes them, and then the rest of the message."""
+    """Return the tool results in a human message, as Anthropic writes them, and then the rest of the message.
+
+    Calls are left out, since a person makes none.
+    """
     results: list[BaseMessage] = []
     said = []
     for block in message.content:
@@ -120,9 +129,30 @@ def _split(message: HumanMessage) -> list[BaseMessage]:
             status = "error" if block.get("is_error") else "success"
             content: Any = block.get("content") or ""
             results.append(ToolMessage(content, tool_call_id=str(block.get("tool_use_id") or ""), status=status))
-        else:
+        elif not is_call(block):
             said.append(block)
     return [*results, message.model_copy(update={"content": said})] if said else results
+
+
+def _has_kind(block: Any) -> bool:
+    """Return whether a block's type is a string, as providers want it. LangChain does not check that."""
+    return isinstance(block, str) or isinstance(block.get("type", ""), str)
+
+
+def _with_kinds(message: BaseMessage, blocks: list[Any]) -> BaseMessage:
+    """Return a message with the texts of blocks whose type is no string, in their places."""
+    left = [block for block in map(_kept, blocks) if block]
+    return message.model_copy(update={"content": left})
+
+
+def _kept(block: Any) -> Any:
+    if _has_kind(block):
+        return block
+    return text if isinstance(text := block.get("text"), str) else None
+
+
+def _is_of_an_exchange(block: Any) -> bool:
+    return _is_result(block) or is_call(block)
 
 
 def _is_result(block: Any) -> bool:
