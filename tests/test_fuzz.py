@@ -114,9 +114,10 @@ def test_the_walk_finds_no_fault_with_what_chatmem_writes(value: object) -> None
     """Through every value that can be stored it ends where the body ends."""
     message = lc.ToolMessage("x", tool_call_id="1", artifact=value)
     body = messages.dump(message, with_id=False).data
-    walk = _Walk(body, CONTAINERS)
-    walk.check()
-    assert walk._at == len(body)
+    for before in (b"", b"the header"):
+        walk = _Walk(before + body, len(before), CONTAINERS)
+        walk.check()
+        assert walk._at == len(before + body)
 
 
 def chunk(arguments: str, *, where: str = "tool_call_chunks") -> bytes:
