@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import redis
@@ -51,7 +52,7 @@ def lack(admin: redis.Redis, right: str) -> None:
 
 
 def begin(history: chatmem.sync.History, *, rich: bool) -> None:
-    history.append(*(lc.HumanMessage(id, id=id) for id in "abcd"))
+    history.append(*(lc.HumanMessage(name, id=name) for name in "abcd"))
     if rich:
         history.append("with a key", idempotency_key="other")
         history.annotate("a", {"rating": 1})
@@ -60,7 +61,7 @@ def begin(history: chatmem.sync.History, *, rich: bool) -> None:
         history.summarize(up_to="a", summary=["s"])
 
 
-def stored(admin: redis.Redis) -> dict[bytes, bytes]:
+def stored(admin: redis.Redis) -> dict[Any, Any]:
     """Return all of what a server holds of sessions, but not what is built aside and expires by itself."""
     keys = [key for key in admin.keys("*") if key[-3:-1] == b"}:"]
     return {key: admin.dump(key) for key in keys}
@@ -71,7 +72,7 @@ def stored(admin: redis.Redis) -> dict[bytes, bytes]:
 @pytest.mark.parametrize("name", OPERATIONS)
 def test_nothing_is_done_by_halves(admin: redis.Redis, name: str, rich: bool, most: int | None) -> None:
     """Whichever right is missing."""
-    refused = 0
+    refusals: list[chatmem.UnavailableError] = []
     for right in set(LEAST_RIGHTS.split()) - {"+unlink", "+exists"}:  # `clear` needs these, and has no second half
         admin.flushall()
         with chatmem.sync.connect(url_of(admin), ttl=600) as memory:
@@ -82,32 +83,29 @@ def test_nothing_is_done_by_halves(admin: redis.Redis, name: str, rich: bool, mo
             try:
                 OPERATIONS[name](memory.history("s"))
             except chatmem.UnavailableError as error:
-                refused += 1
-                assert error.lacks_right
-                after = stored(admin)
-                if name == "begin" and any(b"begun" in key for key in after):  # the append behind the fork was refused
-                    assert len(memory_of(admin, "begun")) == len(memory_of(admin, "s"))
-                    after = {key: value for key, value in after.items() if b"begun" not in key}
-                assert (right, after == before) == (right, True)
-    assert refused > 0
+                refusals.append(error)
+            else:
+                continue
+        after = stored(admin)
+        assert (right, {key: after.pop(key, None) for key in before}) == (right, before)
+        if after:  # the fork was done, and the append to it refused
+            assert messages_of(admin, "begun") == messages_of(admin, "s")
+    assert refusals
+    assert all(error.lacks_right for error in refusals)
 
 
-def memory_of(admin: redis.Redis, session: str) -> list[lc.BaseMessage]:
+def messages_of(admin: redis.Redis, session: str) -> list[lc.BaseMessage]:
     with chatmem.sync.connect(url_of(admin)) as memory:
         return memory.history(session).messages()
 
 
-@pytest.mark.parametrize("right", ["+set", "+pexpire", "+rpush", "+lpush", "+time"])
+@pytest.mark.parametrize("right", ["+set", "+pexpire", "+lpush", "+time"])
 def test_a_list_of_another_layout(admin: redis.Redis, right: str) -> None:
     """A message that a drop-in could not store is not in the list."""
     admin.flushall()
     rights = [one for one in (*LEAST_RIGHTS.split(), "+get", "+set") if one != right]
     admin.execute_command("ACL", "SETUSER", "few", "reset", "on", ">s3cret", "~*", *rights)
     history = RedisChatMessageHistory("a", url_of(admin, "few:s3cret@"), ttl=60)
-    try:
+    with pytest.raises(chatmem.UnavailableError, match="lacks a right"):
         history.add_user_message("x")
-    except chatmem.UnavailableError as error:
-        assert error.lacks_right
-        assert admin.keys("*") == []
-    else:
-        assert right == "+rpush"  # it pushes at the other end
+    assert admin.keys("*") == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 import redis
@@ -50,7 +51,7 @@ def deadlines(raw: redis.Redis, prefix: str) -> tuple[int, float]:
     """Return when the session and its entry in the index expire, in milliseconds since 1970; infinity for never."""
     state = session_keys(prefix, "s").state
     index, until = user_keys(prefix, user_name("alice"))
-    marked = raw.hget(user_lists(prefix, user_name("alice"))[2], "s")
+    marked: Any = raw.hget(user_lists(prefix, user_name("alice"))[2], "s")
     assert marked or raw.zscore(index, "s") is not None
     kept = (marked or b"::").split(b":")[1] or raw.zscore(until, "s")
     return int(raw.hget(state, "until") or 0), float(kept or "inf")
