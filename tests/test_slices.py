@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import chatmem.sync
-from chatmem.core.decoder import BYTES_AT_ONCE, BYTES_PER_CALL, RECORDS_AT_ONCE, pieces
+from chatmem.core.decoder import BYTES_PER_CALL, pieces
 from chatmem.core.reader import ENTRIES_PER_CALL
+from chatmem.core.steps import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.transports.driving import drive
 
 LARGE = 200_000

@@ -47,39 +47,40 @@ def check_hashes(keys: Collection[Hashable]) -> None:
         raise ValueError("too many of its keys have the same hash")
 
 
-def check_keys(body: bytes, containers: Collection[int]) -> None:
+def check_keys(data: bytes, start: int, containers: Collection[int]) -> None:
     """Check the keys of the maps in a msgpack body before msgspec makes dicts of them.
 
     Args:
-        body: a record's body. If it is damaged, the decoder says so.
+        data: ends with a record's body. If it is damaged, the decoder says so.
+        start: where the body begins.
         containers: the codes of extensions whose data are msgpack themselves.
 
     Raises:
         ValueError: a key is a list or an extension. No map that chatmem writes has such a key.
     """
-    is_large = any(first in body for first in _LARGE_MAPS)  # many small maps are no problem
-    if is_large and len(body) - len(body.translate(None, _NO_ATOMS)) > FEW_KEYS:
-        _Walk(body, containers).check()
+    is_large = any(data.find(first, start) >= 0 for first in _LARGE_MAPS)  # many small maps are no problem
+    if is_large and len(data) - len(data.translate(None, _NO_ATOMS)) > FEW_KEYS:
+        _Walk(data, start, containers).check()
 
 
 class _Walk:
     """Walks through the values of a body without decoding them."""
 
-    def __init__(self, body: bytes, containers: Collection[int]) -> None:
-        self._body = body
+    def __init__(self, data: bytes, start: int, containers: Collection[int]) -> None:
+        self._data = data
+        self._at = start
         self._containers = containers
-        self._at = 0
 
     def check(self) -> None:
-        body, outer = self._body, list[tuple[int, bool]]()
+        data, outer = self._data, list[tuple[int, bool]]()
         left, is_map = 1, False
         while left or outer:
             if not left:
                 left, is_map = outer.pop()
                 continue
-            if self._at >= len(body):
+            if self._at >= len(data):
                 return
-            first = body[self._at]
+            first = data[self._at]
             if is_map and left % 2 == 0 and first in _NO_ATOMS:
                 raise ValueError("a key of a map is a list or an extension")
             left -= 1
@@ -92,9 +93,9 @@ class _Walk:
 
     def _pass_numbers(self, count: int) -> bool:
         """Skip a list's items if all are numbers of one width, as in an embedding; return whether they are."""
-        first = self._body[self._at : self._at + 1]
+        first = self._data[self._at : self._at + 1]
         width = 1 + _NUMBERS.get(first[0], 0) if first else 1
-        if width == 1 or self._body[self._at : self._at + count * width : width] != first * count:
+        if width == 1 or self._data[self._at : self._at + count * width : width] != first * count:
             return False
         self._at += count * width
         return True
@@ -131,7 +132,7 @@ class _Walk:
 
     def _number(self, size: int) -> int:
         start, self._at = self._at, self._at + size
-        return int.from_bytes(self._body[start : self._at])
+        return int.from_bytes(self._data[start : self._at])
 
 
 def check_arguments(written: dict[str, Any]) -> None:

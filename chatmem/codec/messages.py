@@ -33,6 +33,7 @@ _set_dict, _set_fields_set, _set_extra, _set_private = (
 )
 SMALL = 16 * 1024
 """bytes; smaller bodies cannot hold enough keys to make reading them slow"""
+Bytes = bytes | memoryview
 _NOT_UTF8_OR_64_BIT = (UnicodeEncodeError, OverflowError)
 
 
@@ -138,16 +139,26 @@ def _is_encodable(value: Any) -> bool:
     return True
 
 
-def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:
+def body_at(data: bytes, start: int) -> Bytes:
+    """Return the body that begins there. A large one is checked, and not copied.
+
+    Raises:
+        ValueError: the body was made to take long.
+    """
+    if len(data) - start <= SMALL:
+        return data[start:]
+    check_keys(data, start, CONTAINERS)
+    return memoryview(data)[start:]
+
+
+def load(kind: Kind, mask: int, message_id: str | None, body: Bytes) -> BaseMessage:
     """Return the message of a body without an Extension.
 
     Raises:
         DecodeError, ValueError: the body is damaged.
         RecursionError: the body is nested too deeply.
     """
-    if len(data) > SMALL:
-        check_keys(data, CONTAINERS)
-    values = asdict(kind.decode(data))
+    values = asdict(kind.decode(body))
     if message_id is not None:
         values["id"] = message_id
     fields_set = set(kind.field_set(mask))
@@ -156,16 +167,14 @@ def load(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMess
     return _build_adapted(kind.cls, values, fields_set, {})
 
 
-def load_extended(kind: Kind, mask: int, message_id: str | None, data: bytes) -> BaseMessage:
+def load_extended(kind: Kind, mask: int, message_id: str | None, body: Bytes) -> BaseMessage:
     """Return the message of a body with an Extension.
 
     Raises:
         DecodeError, ValueError: as `load`, or a registered class has changed so that the record no longer fits it.
         RecursionError: as `load`.
     """
-    if len(data) > SMALL:
-        check_keys(data, CONTAINERS)
-    struct, extension = kind.decode_extended(data)
+    struct, extension = kind.decode_extended(body)
     values = asdict(struct)
     if message_id is not None:
         values["id"] = message_id

@@ -19,13 +19,11 @@ from pydantic import BaseModel
 from chatmem.codec import record
 from chatmem.codec.compression import decompress
 from chatmem.codec.encryption import Sealer
-from chatmem.codec.extensions import CONTAINERS
-from chatmem.codec.hostile import check_keys
 from chatmem.codec.kinds import BY_CODE, Message
-from chatmem.codec.messages import SMALL
+from chatmem.codec.messages import SMALL, Bytes, body_at
 from chatmem.codec.record import CALLS_TOOLS, COMPRESSED, FORMAT, HAS_ID, HEADER_SIZE, UNREADABLE
 
-_Shape = tuple[Callable[[bytes], Message] | None, type[BaseMessage], frozenset[str], bool, bool]
+_Shape = tuple[Callable[[Bytes], Message] | None, type[BaseMessage], frozenset[str], bool, bool]
 """Decodes the body (None: the record is not plain), class and field set of the message, whether it has an id, whether
 the record is compressed."""
 _OTHER: _Shape = (None, BaseMessage, frozenset(), False, False)
@@ -93,10 +91,7 @@ def decode_messages(elements: Sequence[bytes], sealer: Sealer | None = None) -> 
                 if is_compressed:
                     data, start = decompress(element[start:]), 0
                 end = start + id_length
-                body = data[end:]
-                if len(body) > SMALL:
-                    check_keys(body, CONTAINERS)
-                values = asdict(decode(body))
+                values = asdict(decode(data[end:] if len(data) - end <= SMALL else body_at(data, end)))
                 if has_id:
                     values["id"] = data[start:end].decode()
                 message = _new(_Blank)

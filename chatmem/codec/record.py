@@ -133,7 +133,7 @@ def encode(
     calls_tools = bool(message.__dict__.get("tool_calls"))
     flags = EXTENDED * body.extended | HAS_ID * (own_id is not None) | CALLS_TOOLS * calls_tools
     header = _header.pack(FORMAT, flags, body.kind.code, body.mask, created, len(id_bytes))
-    record = _compressed(header, id_bytes + body.data, compression)
+    record = _compressed(header, id_bytes, body.data, compression)
     if len(record) > most:
         what = f"message {index} ({type(message).__name__}) takes {len(record):,} bytes, but {most:,} are allowed"
         raise MessageTooLargeError(f"{what}: shorten it, or raise max_message_bytes", index=index)
@@ -145,10 +145,10 @@ def is_chunk(record: bytes) -> bool:
     return BY_CODE[record[2]].is_chunk
 
 
-def _compressed(header: bytes, rest: bytes, compression: Compression | None) -> bytes:
-    packed = None if compression is None else compression.compress(rest)
+def _compressed(header: bytes, id_bytes: bytes, body: bytes, compression: Compression | None) -> bytes:
+    packed = None if compression is None else compression.compress(id_bytes + body)
     if packed is None:
-        return header + rest
+        return header + id_bytes + body  # a large body is copied once
     return header[:1] + bytes([header[1] | COMPRESSED]) + header[2:] + packed
 
 
@@ -167,7 +167,8 @@ def copied(element: bytes, compression: Compression | None, sealer: Sealer | Non
     header, rest = plain[:HEADER_SIZE], plain[HEADER_SIZE:]
     _, flags, _, _, _, id_length = _unpack(header)
     message_id = rest[:id_length].decode("utf-8", "surrogatepass")
-    return Encoded(field(message_id) if flags & HAS_ID else b"", _compressed(header, rest, compression))
+    copy = _compressed(header, rest[:id_length], rest[id_length:], compression)
+    return Encoded(field(message_id) if flags & HAS_ID else b"", copy)
 
 
 def content_of(record: bytes) -> bytes:
@@ -194,16 +195,24 @@ def needs_script(element: bytes) -> bool:
     return element[:1] == b"0" and element[1:2] != _COLON
 
 
-def in_order(elements: Sequence[bytes]) -> bool:
-    """Return whether the elements' positions grow. Elements without a position do not count."""
-    last = -1
+def last_in_order(elements: Sequence[bytes], before: int) -> int:
+    """Return the last of the elements' positions. Elements without a position do not count.
+
+    Args:
+        elements: elements of a session's list.
+        before: the position of an element before these, -1 if there is none.
+
+    Raises:
+        CorruptRecordError: the positions do not grow.
+    """
+    last = before
     for element in elements:
         position = position_of(element)
         if position is not None:
             if position <= last:
-                return False
+                raise CorruptRecordError("the positions do not grow: something else wrote to this session")
             last = position
-    return True
+    return last
 
 
 def decode(element: bytes, sealer: Sealer | None = None) -> Decoded:
@@ -244,8 +253,8 @@ def plain_record(element: bytes, sealer: Sealer | None = None) -> bytes:
         record = element if element[:1] == b"{" else record_of(element)
         if record[:1] == b"{":
             return encode(_decode_json(record, sealer).message, 0, now()).record
-        _, rest = _opened(element, record, sealer)
-        return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:HEADER_SIZE] + rest
+        _, data, start = _opened(element, record, sealer)
+        return record[:1] + bytes([record[1] & ~(COMPRESSED | SEALED)]) + record[2:HEADER_SIZE] + data[start:]
     except UNREADABLE as error:
         raise CorruptRecordError(_reason(error)) from error
 
@@ -261,26 +270,26 @@ def encoded(record: bytes) -> Encoded:
     return Encoded(field(message_id) if message_id else b"", record)
 
 
-def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes]:
-    """Return the fields of the header of an element's record, and the bytes of id and body after it."""
+def _opened(element: bytes, record: bytes, sealer: Sealer | None) -> tuple[tuple[int, ...], bytes, int]:
+    """Return the fields of the header of an element's record, and id and body: bytes, and where in them these begin."""
     header = version, flags, *_ = _unpack(record)
     if version != FORMAT:
         raise ValueError(f"it is of format {version}, but this chatmem reads format {FORMAT}: upgrade chatmem")
     if flags & ~_KNOWN:
         raise ValueError("a newer chatmem wrote it: upgrade chatmem")
-    rest, only_given = record[HEADER_SIZE:], False
+    data, start, only_given = record, HEADER_SIZE, False
     if flags & SEALED:
         if sealer is None:
             raise no_key(record)
         position = position_of(element)
         if position is None:
             raise ValueError("it is encrypted, but its position is missing")
-        rest, only_given = sealer.open(record, position), not is_bound(record)
+        data, start, only_given = sealer.open(record, position), 0, not is_bound(record)
     else:
         _check_plain(sealer)
     if flags & COMPRESSED:
-        rest = decompress(rest, only_given=only_given)
-    return header, rest
+        data, start = decompress(data[start:], only_given=only_given), 0
+    return header, data, start
 
 
 def _check_plain(sealer: Sealer | None) -> None:
@@ -292,12 +301,13 @@ def _decode(element: bytes, sealer: Sealer | None) -> Decoded:
     record = element if element[:1] == b"{" else record_of(element)
     if record[:1] == b"{":
         return _decode_json(record, sealer)
-    (_, flags, code, mask, created, id_length), rest = _opened(element, record, sealer)
-    if len(rest) < id_length:
+    (_, flags, code, mask, created, id_length), data, start = _opened(element, record, sealer)
+    end = start + id_length
+    if len(data) < end:
         raise ValueError("it is cut short")
-    message_id = rest[:id_length].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
+    message_id = data[start:end].decode("utf-8", "surrogatepass") if flags & HAS_ID else None
     load = messages.load_extended if flags & EXTENDED else messages.load
-    message = load(BY_CODE[code], mask, message_id, rest[id_length:])
+    message = load(BY_CODE[code], mask, message_id, messages.body_at(data, end))
     return Decoded(message_id, _time_of(created), message, bool(flags & SEALED))
 
 

@@ -15,14 +15,13 @@ from chatmem.codec.compression import UnknownDictionaryError
 from chatmem.core.keys import dictionary_key
 from chatmem.core.order import longest_growing
 from chatmem.core.session import Session
+from chatmem.core.steps import BYTES_AT_ONCE, RECORDS_AT_ONCE
 from chatmem.core.telemetry import moved
 from chatmem.errors import CorruptRecordError
 from chatmem.model import Entry
 
 T = TypeVar("T")
 
-RECORDS_AT_ONCE, BYTES_AT_ONCE = 64, 256 * 1024
-"""How much is decoded or encoded between two checkpoints: about a tenth of a millisecond, or one long record."""
 BYTES_PER_CALL = 1024 * 1024
 """How many bytes of records an operation on a whole session reads at a time, so that it never holds up others."""
 
@@ -43,13 +42,14 @@ class Decoder:
         """
         session = self._session
         self._note(elements)
-        if session.sealer is not None and not record.in_order(elements):
-            raise CorruptRecordError("the positions do not grow: something else wrote to this session")
         messages: list[BaseMessage] = []
+        last = -1
         for start, end in pieces(elements):
             if start:  # a long history must not block the event loop
                 await session.transport.checkpoint()
             part = elements[start:end]
+            if session.sealer is not None:
+                last = record.last_in_order(part, last)
             try:
                 messages += plain.decode_messages(part, session.sealer)
             except UnknownDictionaryError:
@@ -84,13 +84,14 @@ class Decoder:
         entries: list[Entry] = []
         proven: list[int] = []
         for start, end in pieces(elements):
-            if start:
-                await self._session.transport.checkpoint()
             next_position = entries[-1].seq + 1 if entries else first
             part = partial(self._decode, elements[start:end], next_position)
             decoded, sealed = await self._with_dictionaries(part)
             entries += decoded
             proven += [start + index for index in sealed]
+            if end < len(elements):
+                await self._session.transport.checkpoint()
+        await self._session.pause_after(len(elements[-1]))
         low, high = -1 if after is None else after, math.inf if before is None else before
         inside = [index for index in proven if low < entries[index].seq < high]
         kept = {inside[i] for i in longest_growing([entries[index].seq for index in inside])}

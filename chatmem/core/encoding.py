@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from langchain_core.messages import BaseMessage
 
 from chatmem.codec import record
-from chatmem.core.decoder import BYTES_AT_ONCE, RECORDS_AT_ONCE, pieces
+from chatmem.core.decoder import pieces
 from chatmem.core.session import Session
+from chatmem.core.steps import BYTES_AT_ONCE, RECORDS_AT_ONCE
 
 
 async def encode(session: Session, messages: Sequence[BaseMessage]) -> list[record.Encoded]:
@@ -23,18 +24,22 @@ async def encode(session: Session, messages: Sequence[BaseMessage]) -> list[reco
     parts: list[record.Encoded] = []
     with session.named:
         for index, message in enumerate(messages):
+            part = record.encode(message, index, now, how, most, unstorable)
+            parts.append(part)
+            budget -= len(part.record) + BYTES_AT_ONCE // RECORDS_AT_ONCE
             if budget <= 0:  # a long append must not block the event loop
                 await session.transport.checkpoint()
                 budget = BYTES_AT_ONCE
-            part = record.encode(message, index, now, how, most, unstorable)
-            budget -= len(part.record) + BYTES_AT_ONCE // RECORDS_AT_ONCE
-            parts.append(part)
     return parts
 
 
-def sealed_for(session: Session, places: Sequence[int]) -> bytes:
+async def sealed_for(session: Session, places: Sequence[int]) -> bytes:
     """Return the positions that records are encrypted for, as scripts take them; empty without encryption."""
-    return b"" if session.sealer is None else b",".join(b"%d" % place for place in places)
+    if session.sealer is None:
+        return b""
+    sealed = b",".join(b"%d" % place for place in places)
+    await session.pause_after(len(sealed))
+    return sealed
 
 
 async def arguments_of(

@@ -19,6 +19,7 @@ from chatmem.core.keys import (
     user_name,
 )
 from chatmem.core.policy import Policy
+from chatmem.core.steps import BYTES_AT_ONCE
 from chatmem.errors import ChatMemError, UnavailableError
 from chatmem.scripts import answers, calls
 from chatmem.scripts.answers import Refusal, Written
@@ -85,6 +86,11 @@ class Session:
         """Run commands in one round trip; errors name the session."""
         with self.named:
             return await self.transport.run(commands)
+
+    async def pause_after(self, size: int) -> None:
+        """Let others run if that many bytes are more than one step should handle."""
+        if size > BYTES_AT_ONCE:
+            await self.transport.checkpoint()
 
     async def read(self, *commands: Command) -> list[Any]:
         """Run commands that read. If reads restart the TTL, restart it in the same round trip."""

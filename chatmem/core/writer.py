@@ -95,7 +95,7 @@ class Writer:
                 idempotency_key=key,
                 max_messages=most,
                 on_known_id=on_known_id.encode(),
-                sealed_for=sealed_for(session, places),
+                sealed_for=sealed,
                 verdicts=verdicts,
                 removed=gone,
                 answer=answer,
@@ -104,6 +104,7 @@ class Writer:
         code = Code.TORN
         for _ in range(RESEALS):
             arguments = await arguments_of(session, parts, places, with_digests=on_known_id == "add")
+            sealed = await sealed_for(session, places)
             done = await session.write(command, how, expected_version=expected_version, time=time)
             if isinstance(done, Written):
                 return self._appended(done)
@@ -153,8 +154,7 @@ class Writer:
         moved([part.record for part in parts])
 
         def command(shared: Shared) -> Command:
-            told = (*arguments, sealed_for(session, places), replaced)
-            return calls.edit(session.written_keys, shared, task, *told, *packed)
+            return calls.edit(session.written_keys, shared, task, *arguments, sealed, replaced, *packed)
 
         code = Code.TORN
         for _ in range(RESEALS):
@@ -162,6 +162,7 @@ class Writer:
                 packed = await arguments_of(session, parts, places)
             else:
                 packed = [value for part in pack(places) for value in part]
+            sealed = await sealed_for(session, places)
             done = await session.write(command, how, expected_version=expected_version)
             if isinstance(done, Written):
                 return Edited(done.version, None if done.first < 0 else done.first, done.affected)
@@ -278,23 +279,25 @@ class Writer:
             The version, and for each message "=" if it is the same, "!" if it is another, "?" if the element has
             another id, "." if it was not compared.
         """
-        verdicts = bytearray(b"." * len(parts))
+        session, verdicts = self._session, bytearray(b"." * len(parts))
         for index, element in zip(hidden[::2], hidden[1::2], strict=True):
             (entry,) = await self.reader.decoder.entries([element], 0)
             given = record.decode(b"0:" + parts[index].record)  # not encrypted yet
+            await session.pause_after(len(element))
             if entry.message is None:  # it cannot be read, so the new one counts as another
                 verdict = b"!"
             elif entry.id != given.id:
                 verdict = b"?"
             else:
-                verdict = b"=" if self._is_same(element, entry, parts[index], given) else b"!"
+                verdict = b"=" if await self._is_same(element, entry, parts[index], given) else b"!"
             verdicts[index : index + 1] = verdict
         return b"%d:%b" % (version, bytes(verdicts))
 
-    def _is_same(self, element: bytes, entry: Entry, part: record.Encoded, given: record.Decoded) -> bool:
+    async def _is_same(self, element: bytes, entry: Entry, part: record.Encoded, given: record.Decoded) -> bool:
         """Return whether a stored message equals a given one, whatever their times and forms."""
         try:
             stored = record.plain_record(element, self._session.sealer)
+            await self._session.pause_after(len(element))
             new = record.plain_record(b"0:" + part.record)
         except (UnknownDictionaryError, CorruptRecordError):
             return False

@@ -30,7 +30,7 @@ _INVISIBLE = re.compile(
 """Soft hyphens, joiners, direction marks and variation selectors: they change only how a word looks."""
 
 
-_PIECE, _MOST_MARKS = 256, 30  # characters
+_PIECE, _MOST_MARKS, _ASCII_STEP = 256, 30, 1 << 20  # characters
 
 
 def text_of(message: BaseMessage) -> str:
@@ -48,9 +48,12 @@ def fold(text: str) -> str:
 
 def folding(text: str) -> Steps[str]:
     """Do what `fold` does, in steps."""
-    if text.isascii():
-        return text.lower()
     folded: list[str] = []
+    if text.isascii():
+        for start in range(0, len(text), _ASCII_STEP):
+            folded.append(text[start : start + _ASCII_STEP].lower())
+            yield
+        return "".join(folded)
     for piece in _pieces(text):
         folded.append(_folded(piece))
         if not len(folded) % (STEP_CHARACTERS // _PIECE):
@@ -204,7 +207,7 @@ _STEP_SPANS = 1024
 
 def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
     """Map spans of the folded text to spans of the text, in steps. They are widened to whole characters."""
-    if len(text) == len(folded) and text.casefold() == folded:  # each character is still in its place
+    if (yield from _is_in_place(text, folded)):
         return spans
     starts, places, stays = yield from _placed(text)
 
@@ -218,6 +221,18 @@ def in_original(text: str, folded: str, spans: list[Span]) -> Steps[list[Span]]:
         if not len(found) % _STEP_SPANS:
             yield
     return found
+
+
+def _is_in_place(text: str, folded: str) -> Steps[bool]:
+    """Return whether each character of a text is still in its place when folded."""
+    if len(text) != len(folded):
+        return False
+    for start in range(0, len(text), STEP_CHARACTERS):
+        step = slice(start, start + STEP_CHARACTERS)
+        if text[step].casefold() != folded[step]:
+            return False
+        yield
+    return True
 
 
 def _placed(text: str) -> Steps[tuple[list[int], list[int], list[bool]]]:

@@ -45,15 +45,16 @@ async def settle(session: Session, answer: bytes, token: bytes) -> None:
     for _ in range(ATTEMPTS):
         places = range(start, start + len(parts))
         arguments = await arguments_of(session, parts, places)
+        sealed = await sealed_for(session, places)
 
-        def command(shared: Shared, places: range = places, arguments: list[bytes] = arguments) -> Command:
+        def command(shared: Shared, sealed: bytes = sealed, arguments: list[bytes] = arguments) -> Command:
             return calls.append(
                 answer_keys(session),
                 shared,
                 arguments,
                 max_messages=most,
                 on_known_id=b"put",
-                sealed_for=sealed_for(session, places),
+                sealed_for=sealed,
                 answer=answering.ends(answer, token, number),
             )
 
