@@ -12,7 +12,7 @@ local done, late, others = recall(recent, token)
 if done or late then
   return 0
 end
-local no_right = denied(ttl == '' and 'SET TIME' or 'SET TIME PEXPIRE')
+local no_right = denied('SET TIME', tokens) or ttl ~= '' and denied('PEXPIRE', list)
 if no_right then
   return no_right
 end
