@@ -134,6 +134,15 @@ class TestContract:
         with pytest.raises(ValueError, match="token_counter"):
             await history.window(tokens=5, token_counter="exactly")  # type: ignore[arg-type]
 
+    @pytest.mark.parametrize(
+        "wrong", ["", "user", "assistant", 5, True, str, int, b"human", ["human", 5], [None], ["user"]]
+    )
+    async def test_wrong_beginnings(self, history: chatmem.History, wrong: Any) -> None:
+        """What no message can be is an error, and not a window that is always empty."""
+        await history.append("q", ("ai", "a"))
+        with pytest.raises(ValueError, match="start_on must be"):
+            await history.window(messages=5, start_on=wrong)
+
     async def test_nothing(self, history: chatmem.History) -> None:
         """A session that does not exist has an empty window."""
         assert await history.window(messages=5) == await history.window(tokens=5) == []

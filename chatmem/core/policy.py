@@ -80,6 +80,11 @@ class Policy:
         object.__setattr__(self, "wait", _wait(self.wait_replicas, self.wait_timeout))
         object.__setattr__(self, "dictionary", _dictionary(self.prefix, self.compression))
 
+    @property
+    def restarts_ttl(self) -> bool:
+        """Whether a write restarts the TTL of its session."""
+        return bool(self.ttl_argument) and self.refresh != "never"
+
 
 def _dictionary(prefix: str, compression: Compression | None) -> StoredDictionary | None:
     stored = None if compression is None else compression.stored

@@ -86,7 +86,8 @@ class Reads:
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost its messages.
             UnavailableError: the server did not answer.
-            ValueError: a limit is not a whole number of at least 1, or `token_counter` cannot count.
+            ValueError: a limit is not a whole number of at least 1, `token_counter` cannot count, or `start_on` is not
+                what messages can be.
         """
         wanted = Window(messages=messages, turns=turns, tokens=tokens, token_counter=token_counter, start_on=start_on)
         return await self._reader.window(wanted, keep_system=keep_system)

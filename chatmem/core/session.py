@@ -143,7 +143,7 @@ class Session:
 
         Args:
             make: builds the call of `append.lua` or `edit.lua`.
-            how: how the session enters the index; None to leave the index alone.
+            how: how the session enters the index; None to leave its place there as it is.
             expected_version: the version that the session must have; None for any.
             time: the time of the write in microseconds since 1970; by default the server's.
         """
@@ -156,6 +156,8 @@ class Session:
             self.policy.calls.end(call)
 
     async def _write(self, command: Command, how: How | None, now: bytes) -> Written | Refusal:
+        if how is None and self.policy.restarts_ttl:
+            how = "TTL"  # what restarts the session's TTL must reach the index, or it loses a session that lives on
         if self.policy.wait is not None:
             (reply,) = await self.confirmed(command)
         elif self.user is not None and how is not None:
@@ -201,6 +203,8 @@ class Session:
     ) -> Command:
         """Return the command that enters the session in a user's index; see `calls.register`."""
         left = self.policy.ttl_argument if ttl is None else ttl
+        if ttl is None and left and not self.policy.restarts_ttl:
+            left = b"+" + left  # the session may have begun with a longer one
         keys = index_keys(self.policy, user, marked=marks is not None or self.is_marked)
         return calls.register(keys, field(self.id), how, ttl=left, now=now, titled=titled, marks=marks)
 

@@ -88,7 +88,7 @@ async def _update(session: Session, told: list[bytes], change: bytes, expected: 
             continue
         if session.user is not None:
             await session.check_marks(done, listed[0], "NX", titled=publish)
-        elif done.user and (change or publish):
+        elif done.user and (change or publish or session.policy.restarts_ttl):
             await session.enter(done, "NX", titled=publish)
         return done
     raise cannot_mend(session)

@@ -30,10 +30,10 @@ def _load(*names: str) -> Script:
 
 _MESSAGES = ("publishing.lua", "positions.lua", "branches.lua", "trimming.lua", "answers.lua")
 _SESSION = ("clock.lua", "numbers.lua", "basics.lua", "session.lua", *_MESSAGES)
-_WRITING = (*_SESSION, "branching.lua", "recent.lua")
+_WRITING = (*_SESSION, "branching.lua", "recent.lua", "rights.lua")
 
 APPEND = _load(
-    *("clock.lua", "numbers.lua", "basics.lua", "recent.lua", "plain.lua", "append.lua"),
+    *("clock.lua", "numbers.lua", "basics.lua", "recent.lua", "rights.lua", "plain.lua", "append.lua"),
     *("session.lua", *_MESSAGES, "branching.lua", "retention.lua", "append_rest.lua"),
 )
 EDIT = _load(*_WRITING, "edit.lua", "edit_branches.lua", "edit_commit.lua", "edit_notes.lua", "edit_end.lua")
@@ -46,7 +46,7 @@ USER = _load("clock.lua", "numbers.lua", "publishing.lua", "user.lua", "marking.
 ANSWER = _load(*_SESSION, "answer.lua")
 CHANGES = _load(*_SESSION, "changes.lua")
 USER_CHANGES = _load("publishing.lua", "user_changes.lua")
-PUSH = _load("clock.lua", "recent.lua", "push.lua")
+PUSH = _load("clock.lua", "recent.lua", "rights.lua", "push.lua")
 
 _ALL = (APPEND, EDIT, READ, HEAL, STAGE, USER, ANSWER, CHANGES, USER_CHANGES, PUSH)
 BY_SHA: dict[str | bytes, Script] = {script.sha: script for script in _ALL}

@@ -81,7 +81,7 @@ local function append_plain()
     end
   end
   local done, late, others = recall(recent, token)
-  if done or late then
+  if done or late or denied(ttl == '' and 'HSET' or 'HSET PEXPIREAT') then
     return
   end
 

@@ -10,6 +10,11 @@ local done, late, others = recall(session.recent, token)
 local GONE, ACT, TOLD = string.match(ARGV[13], '^(%d+)([+-]?)(.*)$')
 local HEAD = 13 + tonumber(GONE)
 local COUNT = (#ARGV - HEAD) / 3
+local no_right = denied('HSET' .. ((ttl ~= '' or session.ends) and ' PEXPIREAT' or '') ..
+  (HEAD > 13 and ' LREM HDEL' or '') .. (most and ' LTRIM LPUSH HDEL' or ''))
+if no_right then
+  return no_right
+end
 
 if refused or not session.exists or session.epoch and session.index == NO_INDEX then
   if refused or session.sign then

@@ -246,7 +246,7 @@ def register(
             publish.
         session: its id.
         how: what to do.
-        ttl: milliseconds; empty for none.
+        ttl: milliseconds, behind `+` if the session may have a longer one; empty for none.
         now: microseconds since 1970; empty for the server's time.
         titled: whether its title, metadata or marks changed.
         marks: the session's marks; None for those that the index has.

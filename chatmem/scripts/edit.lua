@@ -92,6 +92,13 @@ local session, refused = look(user, ARGV[7] == '1', 'summary')
 if refused then
   return refused
 end
+local NEEDED = {replace = ' LSET', delete = ' LSET LREM', branch = ' LSET', compact = ' LTRIM LPUSH', keep = ' LTRIM RPUSH',
+  commit = ' RPUSH LSET'}
+local no_right = denied('HSET' .. ((ttl ~= '' or session.ends) and ' PEXPIREAT' or '') .. (NEEDED[task] or '') ..
+  (session.branches and ' LREM LSET' or ''))
+if no_right then
+  return no_right
+end
 local version, owner = session.version, session.owner or user
 local updated = string.match(session.updated or '', '^%d+$') or '0'
 local length = session.length

@@ -12,6 +12,10 @@ local done, late, others = recall(recent, token)
 if done or late then
   return 0
 end
+local no_right = denied('SET TIME', tokens) or ttl ~= '' and denied('PEXPIRE', list)
+if no_right then
+  return no_right
+end
 -- unpack stops at about 8,000 values
 for from = HEAD + 1, #ARGV, SLICE do
   redis.call(push, list, unpack(ARGV, from, math.min(from + SLICE - 1, #ARGV)))

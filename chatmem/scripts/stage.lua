@@ -14,6 +14,10 @@
 local aside, names_aside = KEYS[4], KEYS[5]
 local STAYS = 600000 -- milliseconds
 
+local no_right = denied(ARGV[1] == 'add' and 'HSETNX PEXPIRE' or 'HSET PEXPIRE PERSIST PEXPIREAT TIME')
+if no_right then
+  return no_right
+end
 if ARGV[1] == 'add' then
   local position, elements, names = tonumber(ARGV[2]), {}, {}
   local head = {pinned = tonumber(ARGV[3]), generation = '1'}

@@ -3,8 +3,8 @@
 --       marked: a hash of what is known of marked sessions, and a sorted set of their lists. Last the log of changes, if
 --       the caller publishes: its entries are "time kind session", see publishing.lua.
 -- ARGV: 1 "add": 2 the time in microseconds since 1970, empty for now, 3 the session's id, 4 its TTL in milliseconds,
---                empty for none, 5 "CH" to add it or set its time, "NX" to add it unless it is there, "XX" to set its
---                time if it is there, "TTL" to set only its TTL if it is there, 6 "1" if the session's title,
+--                empty for none, behind "+" if it may have a longer one, 5 "CH" to add it or set its time, "NX" to add it
+--                unless it is there, "XX" to set its time if it is there, "TTL" to set only its TTL if it is there, 6 "1" if the session's title,
 --                metadata or marks changed, 7 "=" and its marks, absent to keep those that are known here. Returns 1, or 0 if it is not there; with four keys, its marks.
 --       1 "list": 2 and 3 a time and an id to go on from, empty for none, 4 how many, 5 "newest" or "oldest" first,
 --                then names of lists, empty for the index; none for the index alone. Returns ids and times in turn;

@@ -83,13 +83,13 @@ local function publish_session(kind, time, session)
 end
 
 if ARGV[1] == 'add' then
-  local id, ttl, how = ARGV[3], tonumber(ARGV[4]), ARGV[5]
+  local id, ttl, how = ARGV[3], tonumber(string.match(ARGV[4], '%d+')), ARGV[5]
   local now = tonumber(microseconds_now())
   local left, marked_left = redis.call('PTTL', index), marked and redis.call('PTTL', marked)
   if left == -2 then
     list_again()
   end
-  local stored, known, _, marks = tonumber(redis.call('ZSCORE', index, id) or nil), known_of(id)
+  local stored, known, ends, marks = tonumber(redis.call('ZSCORE', index, id) or nil), known_of(id)
   local before = math.max(stored or known or 0, known or stored or 0)
   -- The session is written already, so its entry must not fail even if memory is full. Once a script has written, the
   -- server lets it run any command.
@@ -104,6 +104,11 @@ if ARGV[1] == 'add' then
     time = tonumber(ARGV[2]) or math.max(now, before + 1)
   end
   local deadline = ttl and now / 1000 + ttl
+  if string.sub(ARGV[4], 1, 1) == '+' and (stored or known) then
+    ends = ends or tonumber(redis.call('ZSCORE', deadlines, id) or nil)
+    deadline = ends and math.max(deadline, ends)
+    ttl = ends and ttl
+  end
   marks = ARGV[7] and string.sub(ARGV[7], 2) or marks
   if is_archived(marks) then
     redis.call('ZREM', index, id)

@@ -75,7 +75,8 @@ class Reads:
             NotYoursError: the session does not belong to this history's user.
             TornSessionError: the session has lost its messages.
             UnavailableError: the server did not answer.
-            ValueError: a limit is not a whole number of at least 1, or `token_counter` cannot count.
+            ValueError: a limit is not a whole number of at least 1, `token_counter` cannot count, or `start_on` is not
+                what messages can be.
         """
         return drive(
             self._core.window(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
@@ -21,6 +21,7 @@ StartOn = str | type[BaseMessage] | Sequence[str | type[BaseMessage]] | None
 Checkpoint = Callable[[], Awaitable[None]]
 """Lets other tasks run between two parts of a long computation; see `Transport.checkpoint`."""
 
+_ROLES = {"user": "human", "assistant": "ai", "developer": "system"}  # no message has such a type
 _LEAST, _MOST = 16, 512  # messages in the first slice
 _MESSAGES_PER_TURN, _TOKENS_PER_MESSAGE = 6, 64  # guesses for the first slice; if it is too small, another one is read
 _STEP_MESSAGES = 1000  # which take about a millisecond
@@ -43,7 +44,7 @@ class Window:
             check_count(name, value)
         self.messages, self.turns, self.tokens = messages, turns, tokens
         self.count, self.adds_up = counter_of(token_counter)
-        kinds = [start_on] if isinstance(start_on, str | type) else start_on or []
+        kinds = _kinds(start_on)
         self._names = {kind for kind in kinds if isinstance(kind, str)}
         self._classes = tuple(kind for kind in kinds if isinstance(kind, type))
 
@@ -72,6 +73,21 @@ class Window:
             or kind.removesuffix("MessageChunk").lower() in self._names
             or (isinstance(message, self._classes))
         )
+
+
+def _kinds(start_on: StartOn) -> Sequence[str | type[BaseMessage]]:
+    """Return the types and classes of messages that a window may begin with; none for any."""
+    if start_on is None or isinstance(start_on, str | type):
+        kinds = [] if start_on is None else [start_on]
+    else:
+        kinds = [*start_on] if isinstance(start_on, Iterable) else [start_on]
+    for kind in kinds:
+        if isinstance(kind, str) and kind in _ROLES:
+            raise ValueError(f"start_on must be a type of message, not the role {kind!r}: pass {_ROLES[kind]!r}")
+        if not (issubclass(kind, BaseMessage) if isinstance(kind, type) else isinstance(kind, str) and kind):
+            what = 'start_on must be a type of message such as "human", a class of messages, a list of these, or None'
+            raise ValueError(f"{what}, not {kind!r}")
+    return kinds
 
 
 class Selection:
