@@ -6,7 +6,9 @@ import asyncio
 import functools
 import gc
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from typing import Any, ClassVar
+from urllib.parse import urlsplit
 
 import pytest
 import redis
@@ -20,6 +22,7 @@ from chatmem.backends.redis import CONNECTION
 from chatmem.transports import multiplexer
 from chatmem.transports.senders.choosing import is_instrumented
 from chatmem.transports.senders.server import ServerSender
+from tests.servers import wait_until
 from tests.wire import Wire, watched
 
 
@@ -353,6 +356,28 @@ async def test_a_connection_that_is_not_as_expected(url: str) -> None:
     async with asyncio.timeout(5):
         with pytest.raises(redis.exceptions.ConnectionError, match="set up"):
             await multiplexer.Multiplexer(Other, 1.0).run([("PING",)])
+
+
+async def test_closing_while_it_connects(url: str, raw: Any, prefix: str) -> None:
+    """A connection is closed though redis-py swallows the cancellation, as it may do before Python 3.12."""
+    connected = asyncio.Event()
+
+    class Swallowing(redis.asyncio.Connection):
+        async def connect(self) -> None:
+            await super().connect()
+            connected.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    where = urlsplit(url)
+    shared = multiplexer.Multiplexer(lambda: Swallowing(host=where.hostname, port=where.port, client_name=prefix), 1.0)
+    call = asyncio.create_task(shared.run([("PING",)]))
+    await connected.wait()
+    assert any(one["name"] == prefix for one in raw.client_list())
+    await shared.aclose()
+    with pytest.raises(redis.exceptions.ConnectionError, match="closed by its owner"):
+        await call
+    await asyncio.to_thread(wait_until, lambda: all(one["name"] != prefix for one in raw.client_list()))
 
 
 class Traced(redis.asyncio.Redis):
