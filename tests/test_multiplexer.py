@@ -364,13 +364,13 @@ async def test_closing_while_it_connects(url: str, raw: Any, prefix: str) -> Non
 
     class Swallowing(redis.asyncio.Connection):
         async def connect(self) -> None:
-            await super().connect()
+            await super().connect()  # type: ignore[no-untyped-call]
             connected.set()
             with suppress(asyncio.CancelledError):
                 await asyncio.Event().wait()
 
-    where = urlsplit(url)
-    shared = multiplexer.Multiplexer(lambda: Swallowing(host=where.hostname, port=where.port, client_name=prefix), 1.0)
+    port = urlsplit(url).port or 0
+    shared = multiplexer.Multiplexer(lambda: Swallowing(port=port, client_name=prefix), 1.0)
     call = asyncio.create_task(shared.run([("PING",)]))
     await connected.wait()
     assert any(one["name"] == prefix for one in raw.client_list())
