@@ -37,6 +37,8 @@ class Writers:
         self.acknowledged: dict[str, list[str]] = {session: [] for session in SESSIONS}
         self.errors = 0
         self._stop = threading.Event()
+        self._open = threading.Event()
+        self._open.set()
         self._may_write = threading.Semaphore(len(SESSIONS))
         self._threads = [threading.Thread(target=self._run, args=(half,)) for half in (SESSIONS[:6], SESSIONS[6:])]
 
@@ -53,12 +55,18 @@ class Writers:
     @contextmanager
     def resting(self) -> Iterator[None]:
         """Begin when no append is under way; none begins before the end."""
+        self._open.clear()  # else those who write come before who waits for them
         for _ in SESSIONS:
             self._may_write.acquire()
         try:
             yield
         finally:
             self._may_write.release(len(SESSIONS))
+            self._open.set()
+
+    def _enter(self) -> None:
+        self._open.wait()
+        self._may_write.acquire()
 
     def total(self) -> int:
         return sum(map(len, self.acknowledged.values()))
@@ -76,7 +84,7 @@ class Writers:
             async def one(session: str) -> None:
                 number = 0
                 while not self._stop.is_set():
-                    await asyncio.to_thread(self._may_write.acquire)
+                    await asyncio.to_thread(self._enter)
                     try:
                         number += await self._try_async(memory, session, number)
                     finally:
@@ -98,14 +106,16 @@ class Writers:
         while not self._stop.is_set():
             for session in sessions:
                 while not self._stop.is_set():
+                    self._enter()
                     try:
-                        with self._may_write:
-                            memory.history(session).append(*self._turn(number), idempotency_key=f"turn-{number}")
+                        memory.history(session).append(*self._turn(number), idempotency_key=f"turn-{number}")
                     except chatmem.UnavailableError:
                         self.errors += 1
                     else:
                         self.acknowledged[session].append(str(number))
                         break
+                    finally:
+                        self._may_write.release()
             number += 1
 
     @staticmethod
