@@ -130,6 +130,11 @@ class Cluster:
         for node in (target, source, *self.masters()):
             node.run("CLUSTER", "SETSLOT", slot, "NODE", target.id)
 
+    def set_patience(self, milliseconds: int) -> None:
+        """Let nodes be silent for longer before others take their place, which no test waits for then."""
+        for node in self.nodes:
+            node.run("CONFIG", "SET", "cluster-node-timeout", milliseconds)
+
     def slot_of(self, session_id: str) -> int:
         return int(key_slot(session_id.encode()))
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from tests.servers import debian_binary, free_port, run_server, wait_until
+from tests.servers import debian_binary, run_server, wait_until
 
 Address = tuple[str, int]
 
@@ -171,8 +171,8 @@ class FaultProxy:
         self._lock, self._switching = threading.Lock(), threading.Lock()
         self._closed = threading.Event()
         self._clients: set[socket.socket] = set()
-        self.port = free_port()
-        self._listener = socket.create_server(("127.0.0.1", self.port), backlog=200)
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=200)
+        self.port: int = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, daemon=True).start()
 
     def settle(self) -> None:

@@ -40,8 +40,14 @@ class Server:
 
 
 # Below the ports systems lend to outgoing connections (Linux from 32,768, macOS from 49,152): a port the system itself
-# proposes may be lent to a client before the server that is to have it has started.
-_ports = iter(random.sample(range(10_000, 32_000), 22_000))
+# proposes may be lent to a client before the server that is to have it has started. Each process of `pytest -n` has
+# ports of its own: the others would think one free until its server has started.
+_process, _processes = (
+    int(os.environ.get(name, default).removeprefix("gw"))
+    for name, default in (("PYTEST_XDIST_WORKER", "gw0"), ("PYTEST_XDIST_WORKER_COUNT", "1"))
+)
+_own = range(10_000 + _process, 32_000, _processes)
+_ports = iter(random.sample(_own, len(_own)))
 
 
 def free_port() -> int:
@@ -56,7 +62,7 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def wait_until(condition: Callable[[], object], *, seconds: float = 10.0) -> None:
+def wait_until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Poll until the condition holds; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
@@ -256,6 +262,7 @@ def valkey_cluster() -> Iterator[str]:
     from tests.clusters import cluster
 
     with cluster() as running:
+        running.set_patience(60_000)
         yield running.url
 
 

@@ -16,8 +16,8 @@ import chatmem
 import chatmem.sync
 from chatmem import producers
 from chatmem.core.keys import session_keys, stream_of
-from tests.servers import LEAST_RIGHTS, debian_binary, run_server
-from tests.test_answers import QUESTION, die, ended, parts_of, text_of
+from tests.servers import LEAST_RIGHTS, debian_binary, run_server, wait_until
+from tests.test_answers import QUESTION, die, ended, parts_of, text_of, until_read, until_sent
 from tests.test_kill import talking
 
 
@@ -68,15 +68,16 @@ async def test_cancelled_anywhere(memory: chatmem.ChatMemory) -> None:
 
 async def test_cancelled_by_its_caller_while_it_is_stopped(memory: chatmem.ChatMemory) -> None:
     """A cancellation from outside is raised on, whatever else happens."""
-    history = memory.history("a")
+    history, begun = memory.history("a"), asyncio.Event()
 
     async def produce() -> None:
         async with history.answer(id="x") as draft:
             await draft.write("So")
+            begun.set()
             await asyncio.sleep(10)
 
     task = asyncio.create_task(produce())
-    await asyncio.sleep(0.1)
+    await begun.wait()
     await history.stop()
     task.cancel()
     await asyncio.wait([task])
@@ -107,10 +108,11 @@ async def test_a_generator_that_is_dropped(memory: chatmem.ChatMemory) -> None:
 
 async def test_closing_the_memory(url: str, prefix: str) -> None:
     """Answers that it runs are interrupted, with what there is; those that are over stay as they are."""
-    memory = chatmem.connect(url, prefix=prefix, ttl=600)
+    memory, begun = chatmem.connect(url, prefix=prefix, ttl=600), asyncio.Event()
 
     async def produce(draft: chatmem.Draft) -> None:
         await draft.write("Because ")
+        begun.set()
         await asyncio.sleep(100)
 
     async def fail(draft: chatmem.Draft) -> None:
@@ -119,7 +121,8 @@ async def test_closing_the_memory(url: str, prefix: str) -> None:
 
     await memory.answers.start(memory.history("a"), produce, QUESTION, id="x")
     await memory.answers.start(memory.history("b"), fail, QUESTION, id="x")
-    await asyncio.sleep(0.1)
+    await begun.wait()
+    assert (await parts_of(memory.history("b"), "x", timeout=30))[-1].status == "failed"
     await memory.aclose()
     async with chatmem.connect(url, prefix=prefix) as other:
         assert (await other.history("a").messages())[1:] == [ended("Because ", "interrupted")]
@@ -131,17 +134,18 @@ async def test_closing_the_memory_while_a_producer_swallows_it(
 ) -> None:
     """It is cancelled again, so closing does not wait until it ends by itself."""
     monkeypatch.setattr(producers, "LAST_CALL", 0.2)
-    memory = chatmem.connect(url, prefix=prefix, ttl=600)
+    memory, begun = chatmem.connect(url, prefix=prefix, ttl=600), asyncio.Event()
 
     async def produce(draft: chatmem.Draft) -> None:
         await draft.write("Because ")
+        begun.set()
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(100)
         await draft.write("of ")
         await asyncio.sleep(100)
 
     await memory.answers.start(memory.history("a"), produce, QUESTION, id="x")
-    await asyncio.sleep(0.1)
+    await begun.wait()
     async with asyncio.timeout(30):
         await memory.aclose()
     async with chatmem.connect(url, prefix=prefix) as other:
@@ -178,7 +182,7 @@ async def test_a_producer_that_is_started_wrong(memory: chatmem.ChatMemory) -> N
 
 async def test_a_producer_that_is_killed(memory: chatmem.ChatMemory, url: str, prefix: str) -> None:
     """kill -9: its readers get what it sent, and the end once the lease is over; so does the conversation."""
-    with talking(url, prefix, "1.5", module="tests.answering") as talk:
+    with talking(url, prefix, "3", module="tests.answering") as talk:
         assert await asyncio.to_thread(talk.say, "Because") == "sent"
         reader = asyncio.create_task(parts_of(memory.history("s"), "x", timeout=20))
         assert await asyncio.to_thread(talk.say, "it") == "sent"
@@ -199,15 +203,15 @@ async def test_evicted_beside_it(memory: chatmem.ChatMemory, raw: redis.Redis, p
     history = memory.history("a")
     async with history.answer(QUESTION, id="x") as draft:
         await draft.write("Because ")
-        await asyncio.sleep(0.2)
-        reader = asyncio.create_task(parts_of(history, "x", timeout=10))
-        await asyncio.sleep(0.1)
+        found: list[chatmem.Chunk] = []
+        reader = asyncio.create_task(parts_of(history, "x", found, timeout=30))
+        await until_read(found, "Because ")
         raw.unlink(*(f"{prefix}:{{a}}:{name}" for name in lost))
         if lost != "i":
             assert await history.get("q") is not None
             assert [one.id for one in (await history.info()).answers] == ["x"]
         await draft.write("it is.")
-        await asyncio.sleep(0.2)
+        await until_read(found, "Because it is.")
     assert await history.messages() == [QUESTION, lc.AIMessage("Because it is.", id="x")]
     parts = await reader
     assert (text_of(parts), parts[-1].status) == ("Because it is.", "complete")
@@ -218,11 +222,12 @@ async def test_evicted_chunks(memory: chatmem.ChatMemory, raw: redis.Redis, pref
     history = memory.history("a")
     async with history.answer(QUESTION, id="x") as draft:
         await draft.write("Because ")
-        await asyncio.sleep(0.2)
-        raw.unlink(stream_of(session_keys(prefix, "a")))
+        await until_sent(history, "x", "Because ")
+        stream = stream_of(session_keys(prefix, "a"))
+        raw.unlink(stream)
         await draft.write("it is.")
-        await asyncio.sleep(0.2)
-        assert 0 < raw.pttl(stream_of(session_keys(prefix, "a"))) <= 600_000
+        await asyncio.to_thread(wait_until, lambda: raw.exists(stream))
+        assert 0 < raw.pttl(stream) <= 600_000
     assert await history.messages() == [QUESTION, lc.AIMessage("Because it is.", id="x")]
 
 
@@ -235,11 +240,11 @@ async def test_encrypted(url: str, prefix: str, raw: redis.Redis) -> None:
         chatmem.connect(url, prefix=prefix, ttl=600) as plain,
     ):
         history = memory.history("a")
-        lost = history.answer(QUESTION, id="x", lease=1)
+        lost = history.answer(QUESTION, id="x", lease=2)
         await lost.__aenter__()
-        for word in ("a secret ", "of mine"):
+        for word, text in (("a secret ", "a secret "), ("of mine", "a secret of mine")):
             await lost.write(word)
-            await asyncio.sleep(0.1)
+            await until_sent(history, "x", text)
         await die(lost)
         entries: Any = raw.xrange(stream)
         assert len(entries) == 3
@@ -251,7 +256,7 @@ async def test_encrypted(url: str, prefix: str, raw: redis.Redis) -> None:
             raw.xdel(stream, entry)
             raw.xadd(stream, {**fields, b"r": other[b"r"]})
         assert text_of([part async for part in history.follow("x", timeout=0.05)]) == ""
-        await asyncio.sleep(1)
+        await asyncio.sleep(2)
         assert (await history.messages())[1:] == [ended("", "interrupted")]
         assert await plain.history("a").messages() == []
 
@@ -272,11 +277,11 @@ async def test_in_threads(url: str, prefix: str) -> None:
     """Over a blocking client, which cannot be told: a stop is heard within a second."""
     with redis.Redis.from_url(url) as client:
         async with chatmem.connect(client=client, prefix=prefix, ttl=600) as memory:
-            history = memory.history("a")
+            history, found = memory.history("a"), list[chatmem.Chunk]()
             async with asyncio.TaskGroup() as group, history.answer(QUESTION, id="x") as draft:
-                reader = group.create_task(parts_of(history, "x"))
+                reader = group.create_task(parts_of(history, "x", found))
                 await draft.write("So")
-                await asyncio.sleep(0.3)
+                await until_read(found, "So")
                 await history.stop("x")
                 await asyncio.sleep(10)
             parts = reader.result()
@@ -292,18 +297,17 @@ def test_under_trio(url: str, prefix: str) -> None:
             history = memory.history("a")
 
             async def stop() -> None:
-                await trio.sleep(0.2)
                 assert await history.stop()
 
-            async with trio.open_nursery() as nursery:
+            async with trio.open_nursery() as nursery, history.answer(QUESTION, id="x") as draft:
+                await draft.write("So")
                 nursery.start_soon(stop)
-                async with history.answer(QUESTION, id="x") as draft:
-                    await draft.write("So")
-                    await trio.sleep(10)
+                await trio.sleep(10)
             assert draft.status == "stopped"
-            with trio.move_on_after(0.2):
+            with trio.CancelScope() as scope:
                 async with history.answer(id="y") as draft:
                     await draft.write("Because")
+                    scope.cancel()
                     await trio.sleep(10)
             assert draft.status == "interrupted"
             with pytest.raises(LookupError):

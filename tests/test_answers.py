@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
 from typing import Any
 
 import pytest
@@ -17,19 +18,40 @@ import chatmem.sync
 from chatmem import Chunk
 from chatmem.core.keys import session_keys, stream_of
 from tests.conftest import Connect, client_of
-from tests.servers import ANSWER_RIGHTS
+from tests.servers import ANSWER_RIGHTS, wait_until
 
 QUESTION = lc.HumanMessage("Why?", id="q")
 
 
-async def parts_of(history: chatmem.History, answer: str, **options: Any) -> list[Chunk]:
-    """Return all that a reader of an answer gets."""
-    return [chunk async for chunk in history.follow(answer, **options)]
+async def parts_of(
+    history: chatmem.History, answer: str, found: list[Chunk] | None = None, **options: Any
+) -> list[Chunk]:
+    """Return all that a reader of an answer gets; what it has so far is in the list that is given."""
+    found = [] if found is None else found
+    async for chunk in history.follow(answer, **options):
+        found.append(chunk)
+    return found
 
 
 def text_of(parts: list[Chunk]) -> str:
     """Return the text that the parts before the last one add up to."""
     return "".join(message.text for part in parts if part.status is None for message in part.messages)
+
+
+async def until_read(found: list[Chunk], text: str) -> None:
+    """Wait until a reader has got this much."""
+    await asyncio.to_thread(wait_until, lambda: text_of([*found]) == text)
+
+
+async def until_sent(history: chatmem.History, answer: str, text: str) -> str:
+    """Wait until a reader of an answer has got this much of it; return the cursor behind that."""
+    found: list[Chunk] = []
+    async with aclosing(history.follow(answer, timeout=30)) as parts:
+        async for part in parts:
+            found.append(part)
+            if part.status is None and text_of(found) == text:
+                return part.cursor
+    raise AssertionError(f"readers do not get {text!r}, but {found}")
 
 
 def ended(text: str, status: str, answer: str = "x") -> lc.AIMessage:
@@ -49,17 +71,18 @@ def rights(server_url: str) -> Iterator[None]:
         admin.execute_command("ACL", "SETUSER", "least", *ANSWER_RIGHTS.replace("+", "-").split())
 
 
-Following = Callable[..., list[Chunk]]
+Following = Callable[..., None]
 
 
 @pytest.fixture
 def follow(server_url: str, prefix: str) -> Iterator[Following]:
-    """Return what follows an answer in a memory of its own, in its thread."""
+    """Return what follows an answer in a memory of its own, in its thread, and puts what it gets into a list."""
     with chatmem.sync.connect(server_url, prefix=prefix, ttl=600) as memory:
 
-        def read(answer: str = "x", *, delay: float = 0.0, after: str | None = None) -> list[Chunk]:
+        def read(found: list[Chunk], *, delay: float = 0.0, after: str | None = None) -> None:
             time.sleep(delay)
-            return list(memory.history("a").follow(answer, after=after, timeout=20))
+            for chunk in memory.history("a").follow("x", after=after, timeout=30):
+                found.append(chunk)  # noqa: PERF402 - others look at what is there so far
 
         yield read
 
@@ -88,20 +111,28 @@ class TestEveryServer:
 
     async def test_followed(self, connect: Connect, follow: Following) -> None:
         """Readers that come at any time get all of it, each part once, and the end; and go on from any part."""
-        history = connect().history("a")
+        history, found, again = connect().history("a"), [list[Chunk]() for _ in range(3)], list[Chunk]()
         with ThreadPoolExecutor(8) as pool:
             async with history.answer(QUESTION, id="x") as draft:
-                readers = [pool.submit(follow, delay=delay) for delay in (0.0, 0.2, 0.5)]
+                readers = [
+                    pool.submit(follow, parts, delay=delay) for parts, delay in zip(found, (0.0, 0.2, 0.5), strict=True)
+                ]
                 for number in range(60):
                     await draft.write(f"{number} ")
                     await asyncio.sleep(0.01)
-                await asyncio.sleep(0.5)  # where nothing pushes, they ask in a quarter of a second
+                text = "".join(f"{number} " for number in range(60))
+                cursor = await until_sent(history, "x", text)
                 (part,) = [part async for part in history.follow("x", timeout=0.01)]
-                again = pool.submit(follow, after=part.cursor)
+                assert (text_of([part]), part.cursor) == (text, cursor)
+                readers.append(pool.submit(follow, again, after=cursor))
                 await draft.write("end")
-                await asyncio.sleep(0.5)
-            found, (rest, last) = [reader.result() for reader in readers], again.result()
-        text = "".join(f"{number} " for number in range(60)) + "end"
+                text += "end"
+                for parts in found:
+                    await until_read(parts, text)
+                await until_read(again, "end")
+            for reader in readers:
+                reader.result()
+        rest, last = again
         for parts in found:
             assert text_of(parts) == text
             assert (parts[-1].status, parts[-1].messages) == ("complete", [lc.AIMessage(text, id="x")])
@@ -142,9 +173,8 @@ class TestEveryServer:
                 await first.write("one")
                 await second.write("two")
                 assert [one.id for one in (await history.info()).answers] == ["x", "y"]
-                await asyncio.sleep(0.2)
-                assert text_of([part async for part in history.follow("x", timeout=0.01)]) == "one"
-                assert text_of([part async for part in history.follow("y", timeout=0.01)]) == "two"
+                await until_sent(history, "x", "one")
+                await until_sent(history, "y", "two")
             await first.write(" more")
         assert await history.messages() == [QUESTION, lc.AIMessage("two", id="y"), lc.AIMessage("one more", id="x")]
         with pytest.raises(chatmem.DuplicateIdError):
@@ -174,17 +204,17 @@ class TestEveryServer:
         memory, other = connect(), connect()
         history, theirs = memory.history("a"), other.history("a")
         await theirs.append("before")  # so that this process reads without a script
-        lost = history.answer(QUESTION, id="x", lease=1)
+        lost = history.answer(QUESTION, id="x", lease=2)
         await lost.__aenter__()
         await lost.write("Because ")
-        await asyncio.sleep(0.2)
+        await until_sent(history, "x", "Because ")
         await die(lost)
         assert len(await theirs.messages()) == 2
-        await asyncio.sleep(1)
+        await asyncio.sleep(2)
         assert (await theirs.messages())[1:] == [QUESTION, ended("Because ", "interrupted")]
         assert (await history.info()).answers == ()
-        async with history.answer(id="y", lease=1):
-            await asyncio.sleep(1.5)  # it is alone, and says nothing, and lives
+        async with history.answer(id="y", lease=1.5):
+            await asyncio.sleep(2)  # it is alone, and says nothing, and lives
             assert len((await theirs.info()).answers) == 1
 
     async def test_beside_edits(self, connect: Connect) -> None:
@@ -220,7 +250,7 @@ class TestEveryServer:
         with pytest.raises(chatmem.ConflictError, match="does not run any more"):
             async with history.answer(QUESTION, id="x") as draft:
                 await draft.write("Because ")
-                await asyncio.sleep(0.2)
+                await until_sent(history, "x", "Because ")
                 assert await other.forget("alice") == 1
                 for _ in range(1000):
                     await draft.write("more")
@@ -260,8 +290,10 @@ class TestEveryServer:
         history = connect(ttl=1).history("a")
         keys = session_keys(prefix, "a")
         async with history.answer(QUESTION, id="x", lease=3) as draft:
-            assert 55_000 < raw.pttl(keys.messages) < 64_000
-            assert abs(raw.pttl(keys.messages) - raw.pttl(stream_of(keys))) < 100
+            pipeline: Any = raw.pipeline()  # the server does all of it at one time
+            of_messages, of_stream = pipeline.pttl(keys.messages).pttl(stream_of(keys)).execute()
+            assert 55_000 < of_messages < 64_000
+            assert abs(of_messages - of_stream) < 100
             await asyncio.sleep(1.2)
             await draft.write("late")
         assert await history.messages() == [QUESTION, lc.AIMessage("late", id="x")]
@@ -303,12 +335,12 @@ OPERATIONS: list[Callable[[Any], Any]] = [
 async def test_everybody_settles(memory: chatmem.ChatMemory, call: Any, user: str | None) -> None:
     """Each operation meets an answer whose producer is gone, ends it, and does what it is for."""
     history = memory.history("a", user=user)
-    lost = history.answer(QUESTION, id="x", lease=0.25)
+    lost = history.answer(QUESTION, id="x", lease=1)
     await lost.__aenter__()
     await lost.write("Because ")
-    await asyncio.sleep(0.15)
+    await until_sent(history, "x", "Because ")
     await die(lost)
-    await asyncio.sleep(0.75)
+    await asyncio.sleep(1)
     await call(history)
     entries = [entry async for entry in history.entries(all_branches=True)]
     assert [entry.message for entry in entries][1] == ended("Because ", "interrupted")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from threading import Thread
@@ -17,7 +18,7 @@ from fastapi.responses import StreamingResponse
 from langchain_core import messages as lc
 
 import chatmem
-from tests.servers import free_port, wait_until
+from tests.servers import wait_until
 from tests.upstash_server import TOKEN, serving
 
 MOST_STEPS = 400
@@ -131,8 +132,8 @@ async def is_cancelled_at(operation: Coroutine[Any, Any, Any], at: int) -> bool:
 async def is_cancelled_after(operation: Coroutine[Any, Any, Any], steps: int) -> bool:
     """Run an operation, cancelled after so many turns of the loop, replies that just came included; return whether."""
     task = asyncio.ensure_future(operation)
-    for _ in range(steps):
-        await asyncio.sleep(0)
+    for step in range(steps):
+        await asyncio.sleep(0 if step < MOST_STEPS / 2 else 0.001)  # so that it gets to its end on a busy machine, too
     task.cancel()
     results: tuple[Any, ...] = await asyncio.gather(task, return_exceptions=True)
     result = results[0]
@@ -244,15 +245,15 @@ def app_at(url: str, prefix: str) -> fastapi.FastAPI:
 @contextmanager
 def served(app: fastapi.FastAPI) -> Iterator[str]:
     """Run the application in uvicorn, in a thread of its own."""
-    port = free_port()
+    listener = socket.create_server(("127.0.0.1", 0))
     # no websockets, at whose deprecated parts older releases of uvicorn look
-    config = uvicorn.Config(app, port=port, log_level="critical", timeout_graceful_shutdown=5, ws="none")
+    config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=5, ws="none")
     server = uvicorn.Server(config)
-    thread = Thread(target=server.run)
+    thread = Thread(target=server.run, args=([listener],))
     thread.start()
     try:
         wait_until(lambda: server.started or not thread.is_alive())
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
     finally:
         server.should_exit = True
         thread.join()

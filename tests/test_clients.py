@@ -91,7 +91,7 @@ def test_blocking_calls_leave_the_loop_free(url: str, prefix: str) -> None:
         with redis.Redis.from_url(url) as client:
             memory = chatmem.connect(client=client, prefix=prefix)
             await memory.ping()
-            client.execute_command("CLIENT", "PAUSE", "200")
+            client.execute_command("CLIENT", "PAUSE", "500")
             waiting = asyncio.create_task(memory.ping())
             ticks = 0
             while not waiting.done():

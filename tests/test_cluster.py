@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -36,9 +37,9 @@ class Writers:
         self.acknowledged: dict[str, list[str]] = {session: [] for session in SESSIONS}
         self.errors = 0
         self._stop = threading.Event()
-        self.may_write = threading.Event()
-        self.may_write.set()
-        self._writing = threading.Semaphore(0)
+        self._open = threading.Event()
+        self._open.set()
+        self._may_write = threading.Semaphore(len(SESSIONS))
         self._threads = [threading.Thread(target=self._run, args=(half,)) for half in (SESSIONS[:6], SESSIONS[6:])]
 
     def __enter__(self) -> Writers:
@@ -48,9 +49,24 @@ class Writers:
 
     def __exit__(self, *_: object) -> None:
         self._stop.set()
-        self.may_write.set()
         for thread in self._threads:
             thread.join()
+
+    @contextmanager
+    def resting(self) -> Iterator[None]:
+        """Begin when no append is under way; none begins before the end."""
+        self._open.clear()  # else those who write come before who waits for them
+        for _ in SESSIONS:
+            self._may_write.acquire()
+        try:
+            yield
+        finally:
+            self._may_write.release(len(SESSIONS))
+            self._open.set()
+
+    def _enter(self) -> None:
+        self._open.wait()
+        self._may_write.acquire()
 
     def total(self) -> int:
         return sum(map(len, self.acknowledged.values()))
@@ -68,8 +84,11 @@ class Writers:
             async def one(session: str) -> None:
                 number = 0
                 while not self._stop.is_set():
-                    await asyncio.to_thread(self.may_write.wait)
-                    number += await self._try_async(memory, session, number)
+                    await asyncio.to_thread(self._enter)
+                    try:
+                        number += await self._try_async(memory, session, number)
+                    finally:
+                        self._may_write.release()
 
             await asyncio.gather(*map(one, sessions))
 
@@ -86,8 +105,8 @@ class Writers:
         number = 0
         while not self._stop.is_set():
             for session in sessions:
-                self.may_write.wait()
                 while not self._stop.is_set():
+                    self._enter()
                     try:
                         memory.history(session).append(*self._turn(number), idempotency_key=f"turn-{number}")
                     except chatmem.UnavailableError:
@@ -95,6 +114,8 @@ class Writers:
                     else:
                         self.acknowledged[session].append(str(number))
                         break
+                    finally:
+                        self._may_write.release()
             number += 1
 
     @staticmethod
@@ -138,14 +159,10 @@ def test_failover_under_load(facade: str) -> None:
     with cluster() as own, Writers(own.url, facade) as writers:
         wait_until(lambda: writers.total() > 50)
         victim = own.owner(own.slot_of("s0"))
-        writers.may_write.clear()
-        quiet = -1
-        while quiet != (quiet := writers.total()):  # those under way end
-            threading.Event().wait(0.2)
-        wait_until(lambda: victim.run("ROLE")[2][0][2] == str(victim.run("ROLE")[1]))
-        victim.kill()
-        writers.may_write.set()
-        wait_until(lambda: len(own.masters()) == 3, seconds=20)
+        with writers.resting():
+            wait_until(lambda: victim.run("ROLE")[2][0][2] == str(victim.run("ROLE")[1]))
+            victim.kill()
+        wait_until(lambda: len(own.masters()) == 3)
         reached = len(writers.acknowledged["s0"])
         wait_until(lambda: len(writers.acknowledged["s0"]) > reached + 20, seconds=30)
         writers.__exit__()

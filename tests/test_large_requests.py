@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -203,6 +204,8 @@ async def test_the_loop_goes_on(url: str, prefix: str) -> None:
     await transport.run([("PING",)])
     key = f"{prefix}-large"
     commands: list[Command] = [("SET", key, b"x" * 200 * MEGABYTE), ("RPUSH", f"{key}s", *[b"x" * 2000] * 100_000)]
+    gc.collect()
+    gc.freeze()  # what the garbage collector does with all that other tests left is no work of the loop's
     for command in commands:
         sending = asyncio.create_task(transport.run([command]))
         longest, last = 0.0, time.thread_time()
@@ -211,6 +214,7 @@ async def test_the_loop_goes_on(url: str, prefix: str) -> None:
             longest, last = max(longest, time.thread_time() - last), time.thread_time()
         assert await sending in ([b"OK"], [100_000])
         assert longest < 0.02
+    gc.unfreeze()
     await connection.aclose()
 
 

@@ -33,14 +33,19 @@ def switching() -> Iterator[None]:
     sys.setswitchinterval(before)
 
 
-def connections(admin: redis.Redis) -> int:
-    return len(admin.client_list(_type="normal"))
+def named(url: str, prefix: str) -> str:
+    """Return the URL whose connections bear a test's name: others come and go, as earlier tests' are collected."""
+    return f"{url}?client_name={prefix}"
 
 
-async def only(count: int, admin: redis.Redis) -> None:
-    """Wait until the server has no more connections."""
-    async with asyncio.timeout(10):
-        while connections(admin) > count:  # noqa: ASYNC110 - it is another process
+def connections(admin: redis.Redis, prefix: str) -> int:
+    return sum(one["name"] == prefix for one in admin.client_list(_type="normal"))
+
+
+async def none_left(admin: redis.Redis, prefix: str) -> None:
+    """Wait until the server has no connection with a test's name any more."""
+    async with asyncio.timeout(30):
+        while connections(admin, prefix):  # noqa: ASYNC110 - it is another process
             await asyncio.sleep(0.01)
 
 
@@ -99,18 +104,20 @@ def test_loops_that_nobody_closes(url: str, prefix: str, how: str) -> None:
 async def test_a_memory_that_nobody_closes(url: str, prefix: str) -> None:
     """Its connections are closed soon after it is collected, while the loop goes on."""
     with redis.Redis.from_url(url) as admin:
-        before = connections(admin)
+        kept = chatmem.connect(named(url, prefix), prefix=prefix, ttl=60)
+        await kept.history("s").append("x")
+        assert connections(admin, prefix) == 1
+        del kept
         for _ in range(5):
-            await chatmem.connect(url, prefix=prefix, ttl=60).history("s").append("x")
+            await chatmem.connect(named(url, prefix), prefix=prefix, ttl=60).history("s").append("x")
         gc.collect()
-        await only(before, admin)
+        await none_left(admin, prefix)
 
 
 def test_a_memory_that_is_collected_in_another_thread(url: str, prefix: str) -> None:
     """The same, where the loop runs in one thread and the last reference goes in another."""
     with redis.Redis.from_url(url) as admin:
-        before = connections(admin)
-        kept = [chatmem.connect(url, prefix=prefix, ttl=60)]
+        kept = [chatmem.connect(named(url, prefix), prefix=prefix, ttl=60)]
 
         def drop() -> None:
             kept.clear()
@@ -118,10 +125,10 @@ def test_a_memory_that_is_collected_in_another_thread(url: str, prefix: str) -> 
 
         async def main() -> None:
             await kept[0].history("s").append("x")
-            assert connections(admin) > before
+            assert connections(admin, prefix) == 1
             thread = threading.Thread(target=drop)
             thread.start()
-            await only(before, admin)
+            await none_left(admin, prefix)
             thread.join()
 
         asyncio.run(main())
@@ -183,9 +190,8 @@ def test_a_loop_that_is_closed_under_its_calls(
 async def test_closing_while_calls_come(url: str, prefix: str) -> None:
     """Each call gets its answer or hears that the memory was closed; nothing is opened behind the closing."""
     with redis.Redis.from_url(url) as admin:
-        before = connections(admin)
         for delay in range(12):
-            memory = chatmem.connect(url, prefix=prefix, ttl=60)
+            memory = chatmem.connect(named(url, prefix), prefix=prefix, ttl=60)
             calls = [asyncio.create_task(memory.history("s").append(str(n))) for n in range(20)]
             for _ in range(delay):
                 await asyncio.sleep(0)
@@ -193,7 +199,7 @@ async def test_closing_while_calls_come(url: str, prefix: str) -> None:
             results = await asyncio.gather(*calls, return_exceptions=True)
             assert all(isinstance(one, chatmem.Appended | chatmem.UnavailableError) for one in results)
             assert any("this memory was closed" in str(one) for one in results) or delay > 3
-        await only(before, admin)
+        await none_left(admin, prefix)
 
 
 async def test_a_slow_opening_that_is_overtaken_by_closing() -> None:

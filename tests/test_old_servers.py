@@ -61,7 +61,7 @@ OPERATIONS: dict[str, tuple[Any, set[str]]] = {
     "count": (lambda history: history.count(), {"EVALSHA"}),
     "info": (lambda history: history.info(), {"EVALSHA"}),
     "touch": (lambda history: history.touch(), {"EVALSHA"}),
-    "changes": (lambda history: list(history.changes(timeout=0.1)), {"EVALSHA", "SSUBSCRIBE", "SUBSCRIBE"}),
+    "changes": (lambda history: list(history.changes(timeout=1)), {"EVALSHA", "SSUBSCRIBE", "SUBSCRIBE"}),
     "answer": (answered, {"EVALSHA"}),
     "follow": (lambda history: list(history.follow("x")), {"EVALSHA"}),
     "stop": (lambda history: history.stop(), {"EVALSHA"}),

@@ -19,7 +19,7 @@ import redis
 import chatmem
 import chatmem.sync
 from chatmem.transports import multiplexer
-from tests.servers import debian_binary, run_server
+from tests.servers import debian_binary, run_server, wait_until
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_pool_that_is_used_up(own: str) -> None:
     """Whoever waits too long for one of the few connections gets an UnavailableError, the others their answer."""
     with chatmem.sync.connect(f"{own}?max_connections=2&timeout=0.2") as memory, redis.Redis.from_url(own) as admin:
         memory.ping()
-        admin.client_pause(1500)
+        admin.client_pause(60_000, all=False)  # writes alone, so that the end of the pause is heard
         results: list[str] = []
 
         def append(number: int) -> None:
@@ -115,7 +115,9 @@ def test_a_pool_that_is_used_up(own: str) -> None:
         threads = [threading.Thread(target=append, args=(number,)) for number in range(64)]
         for thread in threads:
             thread.start()
+        wait_until(lambda: len(results) == 62)
+        admin.client_unpause()
         for thread in threads:
-            thread.join(timeout=10)
+            thread.join()
         assert Counter(results) == {"unavailable": 62, "done": 2}
         assert memory.history("s").count() == 2

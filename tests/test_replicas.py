@@ -122,7 +122,7 @@ async def test_a_master_that_has_become_a_replica(pair: Pair, connect: Connect) 
 
 async def test_more_replicas_than_there_are(pair: Pair, connect: Connect) -> None:
     """Two are not reached where there is one."""
-    history = connect(pair.url, wait_replicas=2, wait_timeout=0.05).history("two")
+    history = connect(pair.url, wait_replicas=2, wait_timeout=1).history("two")
     with pytest.raises(chatmem.UnavailableError, match="1 of 2 replicas confirmed"):
         await history.append("a")
     await history.clear()

@@ -35,7 +35,7 @@ def test_large_messages_come_a_few_at_a_time(url: str, prefix: str, *, newest: b
         assert seqs == list(range(30))
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     sizes=st.lists(st.sampled_from([1, 1000, 60_000, 400_000]), min_size=1, max_size=40),
     removed=st.sets(st.integers(0, 39)),

@@ -23,6 +23,7 @@ from chatmem.backends.sentinel import SentinelBackend
 from chatmem.transports import own_connections, own_socket
 from chatmem.transports.own_socket import OwnSocket, let_system_wait
 from chatmem.transports.retrying import BlockingClock
+from tests.servers import wait_until
 from tests.wire import Wire, watched
 
 
@@ -110,18 +111,25 @@ def test_an_error_belongs_to_its_owner(memory: chatmem.sync.ChatMemory, raw: Any
 
 def test_connections_that_are_cut(memory: chatmem.sync.ChatMemory, raw: Any) -> None:
     """Connections killed again and again under load: nothing is lost, doubled or mixed up."""
-    done = threading.Event()
+    done, turns = threading.Event(), [0] * 20
 
     def writer(number: int) -> None:
         for turn in range(60):
             memory.history(f"s{number}").append(("human", str(turn)), ("ai", f"re:{turn}"))
+            turns[number] += 1
 
     def killer() -> int:
         killed = 0
-        while not done.wait(0.1):  # a call is tried four times: they must not all be cut
-            killed += raw.client_kill_filter(_type="normal", skipme=True)
+        while not done.is_set():
+            for _ in range(2):  # a call is tried four times: they must not all be cut
+                killed += raw.client_kill_filter(_type="normal", skipme=True)
+                done.wait(0.01)
+            before = [*turns]
+            while any(was == now < 60 for was, now in zip(before, turns, strict=True)) and not done.wait(0.001):
+                pass
         return killed
 
+    memory.ping()  # of a server that never answered, chatmem asks whether it speaks TLS, which the wire does not
     with ThreadPoolExecutor(1) as pool:
         killing = pool.submit(killer)
         try:
@@ -160,9 +168,17 @@ def test_many_connections_that_are_lost_at_once(
 ) -> None:
     """After one has failed, the others are not trusted either: the calls do not fail once for each."""
     monkeypatch.setattr(own_connections, "_TRUSTED_SECONDS", 3600)
-    raw.client_pause(300)
-    at_once(20, lambda number: memory.history(f"s{number}").append("a"))
-    assert raw.client_kill_filter(_type="normal", skipme=True) == 20
+    raw.client_pause(4000, all=False)
+
+    def waiting() -> int:
+        return sum(one["cmd"] in ("eval", "evalsha") and "b" in one["flags"] for one in raw.client_list())
+
+    with ThreadPoolExecutor(1) as pool:
+        calls = pool.submit(at_once, 20, lambda number: memory.history(f"s{number}").append("a"))
+        wait_until(lambda: waiting() == 20)  # each on a connection of its own
+        raw.client_unpause()
+        calls.result()
+    assert raw.client_kill_filter(_type="normal", skipme=True) >= 20
     for number in range(20):
         memory.history(f"s{number}").append("b")
     assert len(pauses) < 5  # the proxy passes on only after a moment that the others were closed
@@ -180,7 +196,7 @@ def test_a_silent_server(wire: Wire, raw: Any, prefix: str) -> None:
                 return error
 
         memory.ping()
-        raw.client_pause(2000)
+        raw.client_pause(60_000, all=False)
         assert all(isinstance(result, chatmem.UnavailableError) for result in at_once(10, append))
         raw.client_unpause()
         assert all(isinstance(result, chatmem.Appended) for result in at_once(10, append))
@@ -215,11 +231,11 @@ def test_the_system_keeps_the_time(seconds: float) -> None:
         begun = time.monotonic()
         with pytest.raises(BlockingIOError):
             ours.recv(1)
-        assert seconds * 0.9 <= time.monotonic() - begun < seconds + 1
+        assert seconds * 0.9 <= time.monotonic() - begun < seconds + 5
         begun = time.monotonic()
         with pytest.raises(BlockingIOError):
             ours.sendall(bytes(10_000_000))
-        assert seconds * 0.9 <= time.monotonic() - begun < 2 * seconds + 1
+        assert seconds * 0.9 <= time.monotonic() - begun < 2 * seconds + 5
 
 
 @pytest.mark.parametrize("by_system", [True, False])
@@ -250,8 +266,8 @@ def test_an_interrupt(memory: chatmem.sync.ChatMemory, raw: Any) -> None:
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
         raw.client_pause(1000)
-        signal.setitimer(signal.ITIMER_REAL, 0.01)
         with pytest.raises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.1)  # in here, so that it is not too early however slow all is
             memory.history("a").count()
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -484,7 +484,7 @@ class TestConcurrency:
             history.append("parent")
             child = multiprocessing.get_context("fork").Process(target=history.append, args=("child",))
             child.start()
-            child.join(10)
+            child.join(60)
             assert child.exitcode == 0
             history.append("parent")
             assert [message.content for message in history.messages()] == ["parent", "child", "parent"]

@@ -189,7 +189,10 @@ class MultiplexedConnection(asyncio.Protocol):
             await self._connection.disconnect(nowait=True)
             raise
         else:
-            self._take_over()
+            if self._over:  # redis-py may swallow a cancellation while it sets the connection up
+                await self._connection.disconnect(nowait=True)
+            else:
+                self._take_over()
         finally:
             self._opening = None
             if self._transport is None:  # whatever went wrong, no request may wait for ever

@@ -16,7 +16,16 @@ from chatmem.cli.commands.doctor import rights
 from chatmem.core.keys import session_keys
 from tests.cli.program import Run, program
 from tests.conftest import start
-from tests.servers import LEAST_RIGHTS, LIST_RIGHTS, LISTENING, SERVERS, debian_binary, free_port, run_server
+from tests.servers import (
+    LEAST_RIGHTS,
+    LIST_RIGHTS,
+    LISTENING,
+    SERVERS,
+    debian_binary,
+    free_port,
+    run_server,
+    wait_until,
+)
 
 POLLED = "a change of a session does not reach its listeners at once"
 
@@ -226,7 +235,7 @@ class TestSessions:
         history = memory.history("a", user="ann")
         with history.answer(lc.HumanMessage("Why?", id="q"), id="x") as draft:
             draft.write("Because ")
-            time.sleep(0.2)
+            wait_until(lambda: raw.xlen("chatmem:{a}:a") == 2)
             assert levels(run("doctor", "--json"), "answers", "branches", "sessions") == [("sessions", "ok")]
             assert "Because" not in run("export", "a").stdout
             state: Any = raw.hget("chatmem:{a}:s", "answers")
