@@ -216,14 +216,15 @@ class _Scan:
 
 
 def _merged(spans: list[Span]) -> Steps[tuple[Span, ...]]:
-    """Merge overlapping spans, which are sorted by their ends."""
+    """Merge overlapping spans, which are sorted by their ends. The list is used up: freeing it takes long, too."""
     merged: list[Span] = []
-    for number, (start, end) in enumerate(spans, 1):
-        first = start
-        while merged and merged[-1][1] > start:
-            first = min(first, merged.pop()[0])
-        merged.append((first, end))
-        if not number % STEP_CHARACTERS:
+    spans.reverse()
+    while spans:
+        span = spans.pop()
+        while merged and merged[-1][1] > span[0]:
+            span = min(span[0], merged.pop()[0]), span[1]
+        merged.append(span)
+        if not len(spans) % STEP_CHARACTERS:
             yield
     return tuple(merged)
 
