@@ -123,6 +123,8 @@ READS = {
     "search": lambda history: history.search("old new"),
     "count": lambda history: history.count(),
 }
+LISTED = ("messages", "last")
+"""what reads the list alone, if there is a state"""
 
 
 @pytest.mark.parametrize("read", READS)
@@ -135,7 +137,9 @@ async def test_reads(session: Session, read: str) -> None:
         found = said if isinstance(said, int) else len(getattr(said, "entries", said)) if not is_torn(said) else None
         if kind == whole and states[0] == ABSENT:
             assert found == 0, states
-        elif kind in (torn, lost, orphan):
+        elif kind in (torn, lost, orphan) and not (
+            read in LISTED and states[0] in (OWN, OTHER) and states[2] != ABSENT
+        ):
             assert is_torn(said), (states, said)
         else:
             assert found == (2 if read == "last" else 4), (states, said)

@@ -14,7 +14,7 @@ from chatmem.core.reader import ENTRIES_PER_CALL as SLICE
 from tests.coroutines import as_coroutines
 from tests.wire import Wire, watched
 
-SERVING = {"LRANGE", "EVALSHA", "EVAL", "LLEN", "HMGET", "PTTL", "UNLINK", "PING"}
+SERVING = {"LRANGE", "EXISTS", "EVALSHA", "EVAL", "LLEN", "HMGET", "PTTL", "UNLINK", "PING"}
 
 
 @pytest.fixture

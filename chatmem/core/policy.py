@@ -59,6 +59,8 @@ class Policy:
     """the calls of this process that are in flight"""
     seen: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
     """the sessions that this process knows to hold messages"""
+    scripted: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
+    """the sessions whose messages only a script can read: they have branches, or an answer runs"""
     marked: Seen = field(init=False, default_factory=Seen, repr=False, compare=False)
     """the sessions that this process knows to be archived, pinned or tagged, and in their users' lists"""
     dictionary: StoredDictionary | None = field(init=False)
