@@ -127,9 +127,9 @@ def redis_7() -> Iterator[str]:
 
 
 LEAST_RIGHTS = (
-    "+eval +evalsha +lrange +llen +hmget +pttl +unlink +ping "
+    "+eval +evalsha +lrange +exists +llen +hmget +pttl +unlink +ping "
     "+rename +rpush +lpush +lset +lrem +ltrim +lindex +hset +hsetnx +hget +hscan +hdel +hlen "
-    "+zadd +zrem +zremrangebyrank +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +exists +time"
+    "+zadd +zrem +zremrangebyrank +zscore +zrangebyscore +zrevrangebyscore +pexpire +pexpireat +persist +time"
 )
 """What a user of chatmem must be allowed; from the second line on it is what the scripts call."""
 LIST_RIGHTS = "+zcard +zlexcount +zrangebylex +zrevrangebylex +hgetall"

@@ -63,6 +63,19 @@ async def test_a_read_is_one(memory: chatmem.ChatMemory, wire: Wire) -> None:
     assert (wire.round_trips, wire.commands) == (2, ["LRANGE", "LRANGE"])
 
 
+async def test_a_first_read_is_one(memory: chatmem.ChatMemory, wire: Wire, url: str) -> None:
+    """Also of a session that this process has not seen, and of one that is absent."""
+    async with chatmem.connect(url, prefix="wire", ttl=60) as other:
+        await other.history("a").append("hello")
+        for session, count in (("a", 1), ("absent", 0)):
+            wire.reset()
+            assert len(await memory.history(session).messages()) == count
+            assert (wire.round_trips, wire.commands) == (1, ["LRANGE", "EXISTS"])
+        wire.reset()
+        assert len(await memory.history("a").messages()) == 1
+        assert (wire.round_trips, wire.commands) == (1, ["LRANGE"])
+
+
 @pytest.mark.parametrize("facade", ["async", "sync"])
 async def test_a_read_that_refreshes_is_one(url: str, wire: Wire, facade: str) -> None:
     """The refresh of the TTL travels with the read."""
