@@ -8,7 +8,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
-CHARTS = ("full-at-once.png", "full-turn.png", "full-operations.png", "quick-parts.png", "scaling.png", "stalls.png")
+CHARTS = ("full-at-once.png", "full-turn.png", "full-operations.png", "full-parts.png", "scaling.png", "stalls.png")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -86,7 +86,7 @@ class Reader:
     async def _tail(self, last: int | None) -> list[bytes]:
         """Return the last elements, or all of them. One round trip; two if the process learns of branches or an answer.
 
-        LRANGE takes a third of the server's time of a script, but does not know the session's user, nor whether a
+        LRANGE takes less than half of a script's server time, but does not know the session's user, nor whether a
         session without messages is torn. So it serves callers without a user.
         """
         session = self.session
