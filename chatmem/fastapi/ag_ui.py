@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse
+from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field
 
 from chatmem.fastapi import front_ends
@@ -67,10 +69,19 @@ async def _run(run: RunInput, here: Here) -> AsyncIterator[AsyncIterator[str]]:
     answer, shows = (info.answers[-1].id if info.answers else None), True
     if run.messages:
         answer, shows = await _answer(here, history, run, info)
-    shown = ag_ui.snapshot(await history.page(limit=front_ends.LONGEST_ANSWER)) if shows else None
+    shown = await _shown(history, answer) if shows else None
     async with AsyncExitStack() as stack:
         chunks = None if answer is None else await stack.enter_async_context(aclosing(history.follow(answer)))
         yield ag_ui.stream(chunks, run.thread_id, run.run_id, snapshot=shown)
+
+
+async def _shown(history: History, answer: str | None) -> dict[str, Any]:
+    """Return what the chat is now, without the answer: the stream brings it, even if it has ended meanwhile."""
+    page = await history.page(limit=front_ends.LONGEST_ANSWER)
+    asked = [place for place, entry in enumerate(page.entries, 1) if isinstance(entry.message, HumanMessage)]
+    if answer is not None and asked:
+        page = replace(page, entries=page.entries[: asked[-1]])
+    return ag_ui.snapshot(page)
 
 
 def _error(problem: ChatProblem) -> dict[str, Any]:
