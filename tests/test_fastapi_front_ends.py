@@ -10,6 +10,8 @@ import anyio
 import httpx
 import pytest
 
+import chatmem
+from chatmem.fastapi import front_ends
 from tests.chat_client import ChatClient
 from tests.fastapi_site import NO_CHAT, Site, endless, opened
 from tests.ui.node import Frontends
@@ -250,6 +252,25 @@ class TestAGUI:
         agent = read_by(frontends, await run(alice, thread, edited), thread, edited)
         assert [one["content"] for one in agent["messages"]] == ["Sun?", " 1 messages, the last: Sun?"]
         assert await alice.texts(thread) == ["Sun?", " 1 messages, the last: Sun?"]
+
+    async def test_an_answer_that_ends_at_once(
+        self, alice: ChatClient, frontends: Frontends, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Before the chat is read to be shown: the agent has it once, from the stream."""
+        ask_edited = front_ends.ask_edited
+
+        async def and_wait(here: Any, history: chatmem.History, *args: Any, answer: str, **kwargs: Any) -> Any:
+            begun = await ask_edited(here, history, *args, answer=answer, **kwargs)
+            async for _ in history.follow(answer):
+                pass
+            return begun
+
+        monkeypatch.setattr(front_ends, "ask_edited", and_wait)
+        thread, question = str(uuid.uuid4()), asks("Fog?")
+        await run(alice, thread, question)
+        edited = asks("Sun?", question["id"])
+        agent = read_by(frontends, await run(alice, thread, edited), thread, edited)
+        assert [one["content"] for one in agent["messages"]] == ["Sun?", " 1 messages, the last: Sun?"]
 
     async def test_a_run_without_messages(self, alice: ChatClient, frontends: Frontends) -> None:
         """It shows the chat, as after a reload."""

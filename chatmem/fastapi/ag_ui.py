@@ -9,9 +9,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from fastapi.sse import EventSourceResponse
-from langchain_core.messages import HumanMessage
 from pydantic import BaseModel, Field
 
+from chatmem.core.answering.collecting import is_of
 from chatmem.fastapi import front_ends
 from chatmem.fastapi.answers import ask, ask_again, begin_chat, named
 from chatmem.fastapi.bound import Bound, Here
@@ -78,10 +78,8 @@ async def _run(run: RunInput, here: Here) -> AsyncIterator[AsyncIterator[str]]:
 async def _shown(history: History, answer: str | None) -> dict[str, Any]:
     """Return what the chat is now, without the answer: the stream brings it, even if it has ended meanwhile."""
     page = await history.page(limit=front_ends.LONGEST_ANSWER)
-    asked = [place for place, entry in enumerate(page.entries, 1) if isinstance(entry.message, HumanMessage)]
-    if answer is not None and asked:
-        page = replace(page, entries=page.entries[: asked[-1]])
-    return ag_ui.snapshot(page)
+    kept = [entry for entry in page.entries if answer is None or not is_of(answer, entry.id)]
+    return ag_ui.snapshot(replace(page, entries=kept))
 
 
 def _error(problem: ChatProblem) -> dict[str, Any]:

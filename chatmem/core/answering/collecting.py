@@ -131,6 +131,11 @@ def id_of(answer: str, number: int) -> str:
     return f"{answer}.{number}" if number else answer
 
 
+def is_of(answer: str, message_id: str | None) -> bool:
+    """Return whether a message with this id is one of the answer's."""
+    return message_id is not None and f"{message_id}.".startswith(f"{answer}.")
+
+
 def joined(messages: Iterable[BaseMessage]) -> list[list[BaseMessage]]:
     """Return the parts of messages, by id, in the order in which they began."""
     groups: dict[str | None, list[BaseMessage]] = {}
