@@ -46,10 +46,6 @@ class Slice(NamedTuple):
         return bool(self.page.more)
 
 
-_STATE_EXISTS = 2
-"""How often EXISTS is asked for a session's state: as its answer is a sum, it tells the state from the index."""
-
-
 class Reader:
     """Reads one session."""
 
@@ -112,16 +108,15 @@ class Reader:
         Of a session that this process has not seen, the same round trip tells which other keys there are.
         """
         (messages, ids, state), seen = self.session.keys, self.session.policy.seen
-        commands: list[Command] = [self._range(last)]
-        if messages not in seen:
-            commands.append(("EXISTS", *[state] * _STATE_EXISTS, ids))
+        # The answer is a sum, so the state is asked for twice: 0 is none of both, 1 the index alone.
+        others: list[Command] = [] if messages in seen else [("EXISTS", state, state, ids)]
         try:
-            elements, others = [*await self.session.read(*commands), _STATE_EXISTS][:2]
+            elements, *found = await self.session.read(self._range(last), *others)
         except CorruptRecordError:  # the key has another type, and the script says so
             return None
         if not elements:
-            return [] if others == 0 else None
-        if others < _STATE_EXISTS or record.needs_script(elements[-1]):
+            return [] if found == [0] else None
+        if found in ([0], [1]) or record.needs_script(elements[-1]):
             return None
         seen.add(messages)
         return elements  # type: ignore[no-any-return]
