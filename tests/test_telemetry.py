@@ -48,6 +48,7 @@ def telling(monkeypatch: pytest.MonkeyPatch) -> Iterator[Told]:
     with closing(Told()) as told, monkeypatch.context() as patch:
         instruments = telemetry._Instruments(told.provider.get_tracer("chatmem"), told.meters.get_meter("chatmem"))
         patch.setattr(telemetry, "_instruments", instruments)
+        patch.setattr(telemetry, "_is_recorded", lambda: True)
         yield told
 
 
@@ -113,20 +114,37 @@ def test_metrics(telling: Told, url: str, prefix: str) -> None:
     assert found["chatmem.bytes"][0].value > 60
 
 
-def test_the_applications_provider(url: str, prefix: str) -> None:
-    """What an application sets for its process, even after the import, is what spans go to."""
+SPANS = """
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+spans, provider = InMemorySpanExporter(), TracerProvider()
+provider.add_span_processor(SimpleSpanProcessor(spans))
+trace.set_tracer_provider(provider)
+memory.history("a").append("recorded")
+assert [span.name for span in spans.get_finished_spans()] == ["chatmem append"]
+"""
+METRICS = """
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader
+reader = InMemoryMetricReader()
+metrics.set_meter_provider(MeterProvider([reader]))
+memory.history("a").append("recorded")
+(scope,) = reader.get_metrics_data().resource_metrics[0].scope_metrics
+assert {metric.data.data_points[0].attributes["db.operation.name"] for metric in scope.metrics} == {"append"}
+"""
+
+
+@pytest.mark.parametrize("set_and_look", [SPANS, METRICS], ids=["spans", "metrics"])
+def test_the_applications_provider(set_and_look: str, url: str, prefix: str) -> None:
+    """What an application sets for its process, even after the first operation, is what operations report to."""
     script = (
         "import chatmem.sync\n"
-        "from opentelemetry import trace\n"
+        "from opentelemetry import metrics, trace\n"
+        "from opentelemetry.sdk.metrics import MeterProvider\n"
         "from opentelemetry.sdk.trace import TracerProvider\n"
-        "from opentelemetry.sdk.trace.export import SimpleSpanProcessor\n"
-        "from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter\n"
-        "spans, provider = InMemorySpanExporter(), TracerProvider()\n"
-        "provider.add_span_processor(SimpleSpanProcessor(spans))\n"
-        "trace.set_tracer_provider(provider)\n"
-        f"with chatmem.sync.connect({url!r}, prefix={prefix!r}, ttl=60) as memory:\n"
-        "    memory.history('a').append('x')\n"
-        "assert [span.name for span in spans.get_finished_spans()] == ['chatmem append']\n"
+        f"memory = chatmem.sync.connect({url!r}, prefix={prefix!r}, ttl=60)\n"
+        "memory.history('a').append('before')\n"
+        f"{set_and_look}"
+        "memory.close()\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

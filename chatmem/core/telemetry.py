@@ -31,6 +31,7 @@ else:
 
     _CLIENT = trace.SpanKind.CLIENT
     _instruments = _Instruments(trace.get_tracer("chatmem"), metrics.get_meter("chatmem"))
+    _API = (trace.__name__, metrics.__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -82,6 +83,14 @@ class _Operation:
 _current: ContextVar[_Operation | None] = ContextVar("chatmem_operation", default=None)
 
 
+def _is_recorded() -> bool:
+    """Return whether the application has set a provider that may record spans or metrics."""
+    return not (  # the API's own providers record nothing
+        type(trace.get_tracer_provider()).__module__.startswith(_API)
+        and type(metrics.get_meter_provider()).__module__.startswith(_API)
+    )
+
+
 def moved(records: Sequence[bytes]) -> None:
     """Count the records that the running operation writes or reads."""
     operation = _current.get()
@@ -98,7 +107,7 @@ def observed(method: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Corouti
 
     @wraps(method)
     async def call(*args: P.args, **kwargs: P.kwargs) -> T:
-        if _current.get() is not None:
+        if _current.get() is not None or not _is_recorded():
             return await method(*args, **kwargs)
         with _Operation(name):
             return await method(*args, **kwargs)

@@ -161,6 +161,18 @@ if ARGV[11] ~= '' then
   end
 end
 
+-- What the index holds of the messages' ids.
+local stored = {}
+for from = 0, session.index ~= NO_INDEX and COUNT - 1 or -1, SLICE do
+  local wanted = {}
+  for i = from, math.min(from + SLICE, COUNT) - 1 do
+    wanted[#wanted + 1] = 'm' .. ARGV[HEAD + 3 * i + 1]
+  end
+  for i, value in ipairs(redis.call('HMGET', ids, unpack(wanted))) do
+    stored[from + i] = value
+  end
+end
+
 -- Looks up a message's id. Returns what `beside` says of the message there, or "new", "hidden", or "again" for one more
 -- message with that id; then its position, its index in the list, and its element.
 local function found_of(i, id, digest)
@@ -171,7 +183,7 @@ local function found_of(i, id, digest)
     found = trimming().beside(ARGV[HEAD + 3 * twin + 3], ARGV[HEAD + 3 * i + 3]) or 'other'
     at, index = ats[twin], places[twin]
   elseif not removed[id] then
-    at, index = find_id(session, id)
+    at, index = find(session, stored[i + 1])
     if at then
       element = redis.call('LINDEX', list, index)
       found = mode == 'put' and 'other' or compared(i, element)
