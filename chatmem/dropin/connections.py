@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from chatmem.backends.base import UrlBackend
@@ -12,8 +12,37 @@ from chatmem.backends.redis import RedisBackend
 from chatmem.transports.base import Transport
 from chatmem.transports.wrappers import ServerOrClusterTransport
 
+_MOST = 256
+"""Connections that are shared at once. Some options, such as a new credential provider, make each one another."""
 
-@cache
+
+class _Options:
+    """redis-py's options, which two calls share if their values are equal."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self.given = given
+        self._key = _hashable(given)
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Options) and self._key == other._key
+
+
+def _hashable(value: Any) -> Any:
+    """Return a value that stands for this one in a dict's key; an object that has no hash stands for itself alone."""
+    if isinstance(value, dict):
+        return frozenset((name, _hashable(item)) for name, item in value.items())
+    if isinstance(value, list | tuple):
+        return (type(value), *map(_hashable, value))
+    try:
+        hash(value)
+    except TypeError:
+        return id(value)
+    return (type(value), value)  # as 1 and True are equal
+
+
 def shared_connection_to(url: str, token: str | None = None, **options: Any) -> Connection:
     """Return the process's connection to a URL. Forks and event loops get clients of their own.
 
@@ -25,13 +54,22 @@ def shared_connection_to(url: str, token: str | None = None, **options: Any) -> 
     Raises:
         ValueError: chatmem does not know the URL's scheme, or options are given with another URL.
     """
-    return Connection(_backend(url, token, options))
+    return _connection(url, token, _Options(options))
 
 
-@cache
+@lru_cache(_MOST)
+def _connection(url: str, token: str | None, options: _Options) -> Connection:
+    return Connection(_backend(url, token, options.given))
+
+
 def client_of(url: str, token: str | None = None, **options: Any) -> Any:
     """Return the process's blocking client for a URL, for callers that use `redis_client` themselves."""
-    return _backend(url, token, options).open_blocking()
+    return _client(url, token, _Options(options))
+
+
+@lru_cache(_MOST)
+def _client(url: str, token: str | None, options: _Options) -> Any:
+    return _backend(url, token, options.given).open_blocking()
 
 
 def _backend(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend:

@@ -9,23 +9,30 @@ from typing import Any
 
 from chatmem.backends.connection import Connection
 from chatmem.dropin.connections import client_of, shared_connection_to
-from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
-from chatmem.langchain.base import StoredChatMessageHistory
+from chatmem.dropin.lists import Layout, ListHistory, checked_key, ttl_argument
+from chatmem.dropin.overriding import Replacement
 
 
-class _PrefixedList(StoredChatMessageHistory):
+class _PrefixedList(Replacement):
     """The base of both classes: a list, newest message first, whose key is a prefix and the session's id."""
 
     def __init__(self, connection: Connection, session_id: str, key_prefix: str, ttl: int | None) -> None:
-        layout = Layout(key_of(session_id, key_prefix), newest_first=True, ttl=ttl_argument(ttl))
-        super().__init__(connection, lambda transport: ListHistory(transport, layout))
+        for name, value in (("session_id", session_id), ("key_prefix", key_prefix)):
+            if not isinstance(value, str):
+                raise ValueError(f"{name} must be a string, not {type(value).__name__}")
+        checked_key(key_prefix + session_id)
+        ttl_argument(ttl)
+        super().__init__(connection, lambda transport: ListHistory(transport, self._layout))
         self.session_id = session_id
         self.key_prefix = key_prefix
         self.ttl = ttl
 
+    def _layout(self) -> Layout:
+        return Layout(checked_key(self.key), newest_first=True, ttl=ttl_argument(self.ttl))
+
     @property
     def key(self) -> str:
-        """The key of the list."""
+        """The key of the list, which each call looks up."""
         return self.key_prefix + self.session_id
 
 
@@ -56,9 +63,7 @@ class RedisChatMessageHistory(_PrefixedList):
         super().__init__(shared_connection_to(url), session_id, key_prefix, ttl)
         self._url = url
 
-    @property
-    def redis_client(self) -> Any:
-        """A blocking client of redis-py, one for each URL."""
+    def _open_client(self) -> Any:
         return client_of(self._url)
 
 
@@ -94,7 +99,5 @@ class UpstashRedisChatMessageHistory(_PrefixedList):
         super().__init__(shared_connection_to(url, token), session_id, key_prefix, ttl)
         self._url, self._token = url, token
 
-    @property
-    def redis_client(self) -> Any:
-        """A blocking client of upstash-redis, one for each URL and token."""
+    def _open_client(self) -> Any:
         return client_of(self._url, self._token)

@@ -6,7 +6,7 @@ the old class there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import redis
@@ -19,15 +19,63 @@ from chatmem.core.keys import session_glob, session_keys, session_of
 from chatmem.core.policy import Policy
 from chatmem.core.steps import run_with_checkpoints
 from chatmem.dropin.connections import client_of, shared_connection_to
+from chatmem.dropin.errors import redis_errors_too
+from chatmem.dropin.overriding import Replacement
 from chatmem.dropin.ranking import Ranking
-from chatmem.langchain.history import ChatMessageHistory
-from chatmem.sessions import Sessions
+from chatmem.history import History
+from chatmem.transports.base import Transport
 from chatmem.transports.driving import drive
 
 
-class RedisChatMessageHistory(ChatMessageHistory):
+class _Stored:
+    """A conversation in chatmem's layout. Each call asks where it is, as the replaced class does."""
+
+    def __init__(self, transport: Transport, opened: Callable[[Transport], History]) -> None:
+        self._transport = transport
+        self._opened = opened
+
+    async def append(self, *messages: BaseMessage) -> None:
+        """Append messages, all or none. Only one whose id and content are stored already is not stored again.
+
+        Raises:
+            ValueError: a message is None.
+        """
+        if any(message is None for message in messages):
+            raise ValueError("Message cannot be None")  # the old class's words
+        with redis_errors_too():
+            await self._opened(self._transport).append(*messages, on_known_id="add")
+
+    async def messages(self) -> list[BaseMessage]:
+        """Return the messages, oldest first."""
+        with redis_errors_too():
+            return await self._opened(self._transport).messages()
+
+    async def clear(self) -> None:
+        """Remove the conversation."""
+        with redis_errors_too():
+            await self._opened(self._transport).clear()
+
+    async def count(self) -> int:
+        """Return the number of messages."""
+        with redis_errors_too():
+            return await self._opened(self._transport).count()
+
+    async def search(self, query: str, limit: int) -> list[dict[str, Any]]:
+        """Return the messages that contain a word of the query, as dicts of their fields, best match first."""
+        if not isinstance(query, str) or not query:
+            return []
+        ranking = Ranking(query)
+        with redis_errors_too():
+            async for entry in self._opened(self._transport).entries():
+                if entry.message is not None:
+                    await run_with_checkpoints(ranking.adding(entry.message), self._transport.checkpoint)
+        return [message.model_dump() for message in ranking.best(limit)]
+
+
+class RedisChatMessageHistory(Replacement):
     """A conversation on plain Redis. All objects with the same URL and options share one connection pool.
 
+    A message whose id and content are stored already is not stored again.
     It has no users and checks none: make sure that the session belongs to your caller before you open it.
     """
 
@@ -58,50 +106,43 @@ class RedisChatMessageHistory(ChatMessageHistory):
         Raises:
             ValueError: an argument is wrong; the error names it.
         """
-        connection = (
-            shared_connection_to(redis_url, **kwargs) if redis_client is None else connection_to(client=redis_client)
-        )
-        # The old class dropped artifacts and more without an error, so no value may raise one now.
-        self._sessions = Sessions(connection, Policy(prefix=key_prefix, ttl=ttl or None, on_unstorable="repr"))
-        super().__init__(self._sessions, session_id)
-        self._given = redis_client
-        self._url, self._options = redis_url, kwargs
+        self.session_id = session_id
         self.key_prefix = key_prefix
         self.ttl = ttl
         self.index_name = index_name
         self.overwrite_index = overwrite_index
+        self._url, self._options = redis_url, kwargs
+        self._policy = _policy(key_prefix, ttl)
+        session_keys(key_prefix, session_id)  # raises for a wrong id
+        connection = (
+            shared_connection_to(redis_url, **kwargs) if redis_client is None else connection_to(client=redis_client)
+        )
+        super().__init__(connection, lambda transport: _Stored(transport, self._opened))
+        self._client = redis_client
+
+    def _opened(self, transport: Transport) -> History:
+        if (self._policy.prefix, self._policy.ttl) != (self.key_prefix, self.ttl or None):
+            self._policy = _policy(self.key_prefix, self.ttl)
+        return History(transport, self._policy, self.session_id)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.session_id!r})"
 
     @property
     def id(self) -> str:
         """The session's id."""
         return self.session_id
 
-    @property
-    def redis_client(self) -> Any:
-        """Your client, else a blocking client of redis-py, one for each URL and options."""
-        return client_of(self._url, **self._options) if self._given is None else self._given
-
-    def add_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none. One round trip.
-
-        A message whose id and content are stored already is not stored again.
-
-        Raises:
-            ValueError: a message is None.
-        """
-        super().add_messages(_checked(messages))
-
-    async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
-        """Append messages, all or none; see `add_messages`. One round trip."""
-        await super().aadd_messages(_checked(messages))
+    def _open_client(self) -> Any:
+        return client_of(self._url, **self._options)
 
     def __len__(self) -> int:
         """Return the number of messages. One round trip."""
-        return drive(self._sessions.history(self.session_id, blocking=True).count())
+        return drive(_Stored(self._connection.blocking(), self._opened).count())
 
     async def acount(self) -> int:
         """Return the number of messages. One round trip."""
-        return await self._sessions.history(self.session_id).count()
+        return await _Stored(self._connection.asynchronous(), self._opened).count()
 
     def search_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the messages that contain a word of the query, best match first.
@@ -115,11 +156,11 @@ class RedisChatMessageHistory(ChatMessageHistory):
         Returns:
             The messages as dicts of their fields.
         """
-        return drive(self._search(query, limit, blocking=True))
+        return drive(_Stored(self._connection.blocking(), self._opened).search(query, limit))
 
     async def asearch_messages(self, query: str, limit: int = 10) -> list[dict[str, Any]]:
         """Return the messages that contain a word of the query; see `search_messages`."""
-        return await self._search(query, limit, blocking=False)
+        return await _Stored(self._connection.asynchronous(), self._opened).search(query, limit)
 
     def delete(self) -> None:
         """Remove all sessions under `key_prefix`, as the old class does. It scans the keys of the whole database."""
@@ -129,7 +170,7 @@ class RedisChatMessageHistory(ChatMessageHistory):
 
     async def adelete(self) -> None:
         """Remove all sessions under `key_prefix`; see `delete`."""
-        client = self._given
+        client = self._client
         if not isinstance(client, redis.asyncio.Redis | redis.asyncio.RedisCluster):
             await to_thread.run_sync(self.delete)
             return
@@ -137,21 +178,10 @@ class RedisChatMessageHistory(ChatMessageHistory):
         for session in _sessions(self.key_prefix, keys):
             await client.unlink(*session_keys(self.key_prefix, session))
 
-    async def _search(self, query: str, limit: int, *, blocking: bool) -> list[dict[str, Any]]:
-        if not isinstance(query, str) or not query:
-            return []
-        ranking = Ranking(query)
-        checkpoint = self._sessions.transport(blocking=blocking).checkpoint
-        async for entry in self._sessions.history(self.session_id, blocking=blocking).entries():
-            if entry.message is not None:
-                await run_with_checkpoints(ranking.adding(entry.message), checkpoint)
-        return [message.model_dump() for message in ranking.best(limit)]
 
-
-def _checked(messages: Sequence[BaseMessage]) -> Sequence[BaseMessage]:
-    if any(message is None for message in messages):
-        raise ValueError("Message cannot be None")  # the old class's words
-    return messages
+def _policy(prefix: str, ttl: int | None) -> Policy:
+    # The old class dropped artifacts and more without an error, so no value may raise one now.
+    return Policy(prefix=prefix, ttl=ttl or None, on_unstorable="repr")
 
 
 def _sessions(prefix: str, keys: Iterable[bytes | str]) -> set[str]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
@@ -15,7 +14,8 @@ from chatmem.core.checks import milliseconds
 from chatmem.core.in_flight import Calls
 from chatmem.core.keys import recent_calls_key
 from chatmem.dropin import json_messages
-from chatmem.errors import ChatMemError, CorruptRecordError
+from chatmem.dropin.errors import redis_errors_too
+from chatmem.errors import CorruptRecordError
 from chatmem.scripts import calls
 from chatmem.transports.base import Transport
 
@@ -34,19 +34,18 @@ class Layout(NamedTuple):
     """milliseconds, as the script takes them; empty for no TTL"""
 
 
-def key_of(session_id: str, prefix: str = "") -> bytes:
-    """Return the key of a conversation's list.
+def checked_key(key: str) -> bytes:
+    """Return the key of a conversation's list as bytes.
 
     Raises:
-        ValueError: an argument is not a string, cannot be encoded in UTF-8, or both are empty.
+        ValueError: the key is empty, not a string, or cannot be encoded in UTF-8.
     """
-    for name, value in (("session_id", session_id), ("key_prefix", prefix)):
-        if not isinstance(value, str):
-            raise ValueError(f"{name} must be a string, not {type(value).__name__}")
-    if not prefix + session_id:
+    if not isinstance(key, str):
+        raise ValueError(f"session_id must be a string: a key cannot be a {type(key).__name__}")
+    if not key:
         raise ValueError("session_id must not be empty")
     try:
-        return f"{prefix}{session_id}".encode()
+        return key.encode()
     except UnicodeEncodeError:
         raise ValueError("session_id and key_prefix must be text without lone surrogates") from None
 
@@ -63,7 +62,14 @@ def ttl_argument(ttl: float | timedelta | None) -> bytes:
 class ListHistory:
     """One conversation in a list."""
 
-    def __init__(self, transport: Transport, layout: Layout) -> None:
+    def __init__(self, transport: Transport, layout: Callable[[], Layout]) -> None:
+        """Open a conversation. No round trip.
+
+        Args:
+            transport: leads to the server.
+            layout: returns where the conversation is. It is asked at every call, as the replaced classes look their
+                attributes up at every call, and subclasses and callers change these.
+        """
         self._transport = transport
         self._layout = layout
 
@@ -75,13 +81,14 @@ class ListHistory:
             UnavailableError: the server did not confirm; all of the messages may be stored, or none.
             ValueError: a value is not a LangChain message.
         """
-        with self._named():
+        layout = self._layout()
+        with redis_errors_too(layout.key):
             elements = list(_encode_all(messages))
-            push = b"LPUSH" if self._layout.newest_first else b"RPUSH"
-            keys = (self._layout.key, recent_calls_key(self._layout.key))
-            call = _in_flight.begin(self._layout.key)
+            push = b"LPUSH" if layout.newest_first else b"RPUSH"
+            call = _in_flight.begin(layout.key)
             try:
-                await self._transport.run([calls.push(keys, push, call.token, self._layout.ttl, elements)])
+                keys = (layout.key, recent_calls_key(layout.key))
+                await self._transport.run([calls.push(keys, push, call.token, layout.ttl, elements)])
             finally:
                 _in_flight.end(call)
 
@@ -93,30 +100,26 @@ class ListHistory:
         Raises:
             UnavailableError: the server did not answer.
         """
-        with self._named():
-            (elements,) = await self._transport.run([("LRANGE", self._layout.key, b"0", b"-1")])
-        read = [message for index, element in enumerate(elements) if (message := self._read(index, element))]
-        return read[::-1] if self._layout.newest_first else read
-
-    def _read(self, index: int, element: bytes) -> BaseMessage | None:
-        try:
-            return record.decode(element).message
-        except CorruptRecordError as error:
-            logger.warning("left out an unreadable element: key %r, index %d: %s", self._layout.key, index, error)
-            return None
+        layout = self._layout()
+        with redis_errors_too(layout.key):
+            (elements,) = await self._transport.run([("LRANGE", layout.key, b"0", b"-1")])
+        found = (_read(layout.key, index, element) for index, element in enumerate(elements))
+        messages = [message for message in found if message is not None]
+        return messages[::-1] if layout.newest_first else messages
 
     async def clear(self) -> None:
         """Remove the list. One round trip."""
-        with self._named():
-            await self._transport.run([("UNLINK", self._layout.key)])
+        layout = self._layout()
+        with redis_errors_too(layout.key):
+            await self._transport.run([("UNLINK", layout.key)])
 
-    @contextmanager
-    def _named(self) -> Iterator[None]:
-        try:
-            yield
-        except ChatMemError as error:
-            error.key = self._layout.key.decode("utf-8", "replace")
-            raise
+
+def _read(key: bytes, index: int, element: bytes) -> BaseMessage | None:
+    try:
+        return record.decode(element).message
+    except CorruptRecordError as error:
+        logger.warning("left out an unreadable element: key %r, index %d: %s", key, index, error)
+        return None
 
 
 def _encode_all(messages: Sequence[BaseMessage]) -> Iterator[bytes]:

@@ -6,15 +6,18 @@ The conversation stays a list of JSON messages, oldest first. Old and new code m
 from __future__ import annotations
 
 from chatmem.backends.connection import Client, connection_to
-from chatmem.dropin.lists import Layout, ListHistory, key_of, ttl_argument
-from chatmem.langchain.base import StoredChatMessageHistory
+from chatmem.dropin.lists import Layout, ListHistory, checked_key, ttl_argument
+from chatmem.dropin.overriding import Replacement
 
 
-class MemorystoreChatMessageHistory(StoredChatMessageHistory):
+class MemorystoreChatMessageHistory(Replacement):
     """A conversation in a list, over your client.
 
     It has no users and checks none: make sure that the session belongs to your caller before you open it.
     """
+
+    _redis = Replacement.redis_client
+    """the name that the replaced class has for it, and its subclasses use"""
 
     def __init__(self, client: Client, session_id: str, ttl: int | None = None) -> None:
         """Open a conversation. No round trip.
@@ -28,5 +31,10 @@ class MemorystoreChatMessageHistory(StoredChatMessageHistory):
         Raises:
             ValueError: an argument is wrong; the error names it.
         """
-        layout = Layout(key_of(session_id), newest_first=False, ttl=ttl_argument(ttl))
-        super().__init__(connection_to(client=client), lambda transport: ListHistory(transport, layout))
+        self._key, self._ttl = session_id, ttl  # the replaced class' names, which its subclasses read and set
+        self._layout()
+        super().__init__(connection_to(client=client), lambda transport: ListHistory(transport, self._layout))
+        self._client = client
+
+    def _layout(self) -> Layout:
+        return Layout(checked_key(self._key), newest_first=False, ttl=ttl_argument(self._ttl))

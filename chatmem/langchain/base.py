@@ -37,6 +37,9 @@ class StoredChatMessageHistory(BaseChatMessageHistory):
     Synchronous methods use a blocking client, asynchronous ones an asyncio client. If the memory has only your client
     of `redis.asyncio`, synchronous methods raise ValueError; if it has your blocking client, asynchronous methods run
     that in worker threads.
+
+    If a subclass overrides a synchronous method, the asynchronous one calls the override in a worker thread, as in
+    LangChain's own base class.
     """
 
     def __init__(self, connection: Connection, store: Callable[[Transport], MessageStore]) -> None:
@@ -47,13 +50,21 @@ class StoredChatMessageHistory(BaseChatMessageHistory):
             store: makes the message store over one of the connection's transports.
         """
         super().__init__()
-        self._connection = connection
         self._store = store
         self._snapshots = Snapshots()
-        self._async = store(connection.asynchronous())
+        self._use(connection)
+
+    def _use(self, connection: Connection) -> None:
+        """Use this connection from now on."""
+        self._connection = connection
+        self._async = self._store(connection.asynchronous())
 
     def _sync(self) -> MessageStore:
         return self._store(self._connection.blocking())
+
+    def _is_overridden(self, name: str, own: type[BaseChatMessageHistory]) -> bool:
+        """Return whether a subclass overrides a method of this class."""
+        return getattr(type(self), name) is not getattr(own, name)
 
     @property
     def messages(self) -> list[BaseMessage]:  # type: ignore[override]  # the base class has an attribute
@@ -64,6 +75,8 @@ class StoredChatMessageHistory(BaseChatMessageHistory):
 
     async def aget_messages(self) -> list[BaseMessage]:
         """Return the messages, oldest first. One round trip."""
+        if self._is_overridden("messages", StoredChatMessageHistory):
+            return await super().aget_messages()
         frame = sys._getframe(1)
         snapshot = self._snapshots.of_exit(frame)
         return snapshot if snapshot is not None else self._snapshots.keep(frame, await self._async.messages())
@@ -75,7 +88,9 @@ class StoredChatMessageHistory(BaseChatMessageHistory):
 
     async def aadd_messages(self, messages: Sequence[BaseMessage]) -> None:
         """Append messages, all or none. One round trip, or none for an empty sequence."""
-        if messages:
+        if self._is_overridden("add_messages", StoredChatMessageHistory):
+            await super().aadd_messages(messages)
+        elif messages:
             await self._async.append(*messages)
 
     def clear(self) -> None:
@@ -84,4 +99,7 @@ class StoredChatMessageHistory(BaseChatMessageHistory):
 
     async def aclear(self) -> None:
         """Remove the session. One round trip."""
-        await self._async.clear()
+        if self._is_overridden("clear", StoredChatMessageHistory):
+            await super().aclear()
+        else:
+            await self._async.clear()
