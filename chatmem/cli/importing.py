@@ -1,35 +1,31 @@
-"""How an import stores a session: appended to what is there, or restored as a whole."""
+"""How an import stores a session: appended to what is there, message by message."""
 
 from __future__ import annotations
 
 import hashlib
-from array import array
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from langchain_core.messages import BaseMessage
 
-from chatmem.cli.formats.fields import LineError
 from chatmem.cli.formats.jsonl import Head, Line
 from chatmem.cli.store import Store
 from chatmem.codec import record
 from chatmem.codec.record import Encoded
-from chatmem.core.branches import moved, written
-from chatmem.core.keys import field
-from chatmem.core.staging import Beside, Staged, Staging
-from chatmem.errors import ConflictError, UnavailableError
+from chatmem.core.keys import field, session_keys
+from chatmem.errors import ConflictError
 from chatmem.model import Entry
-from chatmem.scripts.answers import Code
-from chatmem.transports.base import Command
 from chatmem.transports.driving import drive, iterate
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as _Digest
 
 MESSAGES, BYTES = 500, 2**23
 """How much is sent in one round trip."""
 
 
-class _SessionImport:
+class SessionImport:
     """The import of one session.
 
     Attributes:
@@ -59,12 +55,13 @@ class _SessionImport:
             drive(self._core.update())
 
 
-class AppendedImport(_SessionImport):
+class AppendedImport(SessionImport):
     """The import of one session: appends its messages in order, those that are not stored yet.
 
     Each append has an idempotency key that is derived from all messages up to it, so a second import is recognised.
-    A session without these keys counts as the same if it begins with the same messages. A message that has no
-    annotations gets those of the file.
+    A session without these keys counts as the same if it begins with the same messages. Where it goes on with others,
+    the import fails or, with `append`, adds the rest of the file: what follows the last message that has a key, since
+    the file may have been shorter before. A message that has no annotations gets those of the file.
     """
 
     def __init__(self, store: Store, session: str, head: Head, *, append: bool) -> None:
@@ -79,6 +76,8 @@ class AppendedImport(_SessionImport):
         super().__init__(store, session, head)
         self._writer = store.writer(session, user=head.user, ttl=head.ttl)
         self._append = append
+        self._server = store.server
+        self._index = session_keys(store.policy.prefix, session).ids
         self._digest = hashlib.sha256()
         self._buffer: list[Encoded] = []
         self._buffered = 0
@@ -86,8 +85,8 @@ class AppendedImport(_SessionImport):
         self._held: Iterator[Entry] | None = None
         self._passed = 0
         """How many messages came before those that are stored now."""
-        self._version: int | None = None if append else 0
-        """The version that the next append expects: 0 until this import has stored something."""
+        self._version: int | None = 0
+        """The version that the next append expects: 0 until this import has stored something; None for any."""
         self._is_first = True
         self._last = 0
         """The position of the message that was stored or found last."""
@@ -113,7 +112,7 @@ class AppendedImport(_SessionImport):
         """Drop the id of a message that occurs twice with it, so that both copies are stored."""
         if not message.id:
             return message
-        digest = hashlib.sha256(_without_time(message)).digest()[:16]
+        digest = hashlib.sha256(without_time(message)).digest()[:16]
         if digest in self._ids:
             return message._replace(id=b"")
         self._ids.add(digest)
@@ -144,37 +143,45 @@ class AppendedImport(_SessionImport):
 
     def _store(self, parts: Sequence[Encoded], time: int | None) -> None:
         self._is_first = False
-        rest = self._not_held(parts)
-        for part in parts:
-            self._digest.update(_without_time(part))
-        if not rest:
-            return
-        try:
-            done = drive(
-                self._writer.store(
-                    rest,
-                    idempotency_key=f"import-{self._digest.hexdigest()[:32]}",
-                    expected_version=self._version,
-                    time=None if self._append else time,
-                    on_known_id="add",
-                )
+        *_, digest = self._digests(parts)
+        if rest := self._missing(parts):
+            try:
+                self._send(rest, digest, time)
+            except ConflictError as error:
+                if self._version == 0:  # the session exists without the keys of an import
+                    self._compare_from(error.actual)
+                    self._store(parts, self._head.updated)
+                    return
+                if not self._append:
+                    raise
+                self._version = None  # others may write to it meanwhile
+                self._send(rest, digest, time)
+            self._passed += len(parts)
+        self._digest = digest
+
+    def _send(self, rest: Sequence[Encoded], digest: _Digest, time: int | None) -> None:
+        done = drive(
+            self._writer.store(
+                rest,
+                idempotency_key=import_key(digest),
+                expected_version=self._version,
+                time=None if self._append else time,
+                on_known_id="add",
             )
-        except ConflictError as error:
-            if self._version != 0:
-                raise
-            # the session exists without the keys of an import: continue as long as it holds the same messages;
-            # those before were all found there, by their ids or by a key
-            self._held, self._version = islice(iterate(self._core.entries()), self._passed, None), error.actual
-            self._store(parts, self._head.updated)
-            return
+        )
         self._last = self._last if done.last is None else done.last
-        self._passed += len(parts)
         self.stored += len(rest) - done.duplicates
-        if self.stored and not self._append:
+        if self.stored and self._version is not None:
             self._version = done.version
 
-    def _not_held(self, parts: Sequence[Encoded]) -> Sequence[Encoded]:
+    def _compare_from(self, version: int | None) -> None:
+        """Compare with the session's messages from now on. Those before were all found there, by a key."""
+        self._held, self._version = islice(iterate(self._core.entries()), self._passed, None), version
+
+    def _missing(self, parts: Sequence[Encoded]) -> Sequence[Encoded]:
         """Return the messages after those that the session holds already."""
+        if self._version is None:
+            return parts[self._known(parts) :]
         if self._held is None:
             return parts
         for index, part in enumerate(parts):
@@ -182,111 +189,41 @@ class AppendedImport(_SessionImport):
             if held is None:
                 self._held = None
                 return parts[index:]
-            if not _is_same(held, part):
-                raise ConflictError(f"session {self.session!r} holds other messages; --append adds these to it")
+            if not is_same(held, part):
+                if not self._append:
+                    raise ConflictError(f"session {self.session!r} holds other messages; --append adds these to it")
+                self._version = None
+                return parts[max(self._known(parts), index) :]
             self._last = held.seq
         return ()
 
+    def _known(self, parts: Sequence[Encoded]) -> int:
+        """Return how many of the messages an earlier import stored, by its keys. One round trip.
 
-class RestoredImport(_SessionImport):
-    """The import of a session with branches or a summary: stored as a whole, in one step, if there is no such session.
-
-    If there is one, it only says whether that holds the same messages.
-    """
-
-    def __init__(self, store: Store, session: str, head: Head, *, exists: bool) -> None:
-        """Prepare the import; nothing is sent yet.
-
-        Args:
-            store: where the session goes.
-            session: the session's id.
-            head: what the session has beside messages.
-            exists: whether there is such a session.
+        If it stored all of them, this is 0: the append that brings them again tells where the last one is.
         """
-        super().__init__(store, session, head)
-        self._held = iterate(self._core.entries(all_branches=True)) if exists else None
-        self._staging = Staging(store.session(session, user=head.user, ttl=head.ttl))
-        self._digest = hashlib.sha256()
-        self._positions = array("q")
-        """For each message, its position in the file."""
-        self._buffer: list[Staged] = []
-        self._buffered = 0
+        keys = [field("k" + import_key(digest)) for digest in self._digests(parts)]
+        (found,) = self._server.run(("HMGET", self._index, *keys))
+        known = [index for index, value in enumerate(found, 1) if value is not None]
+        return known[-1] if known and known[-1] < len(parts) else 0
 
-    def add(self, line: Line) -> None:
-        """Take a message. It is sent with others, and appears with all of them."""
-        if self._held is not None:
-            self._compare(line.message)
-            return
-        position, least = line.position, self._positions[-1] + 1 if self._positions else 0
-        if position is None or position < least:
-            self.failed = True
-            raise LineError('where there are branches or a summary, each message needs a "seq" that is above the last')
-        self._positions.append(position)
-        self._digest.update(_without_time(line.message))
-        self._buffer.append(Staged(line.message.id, line.message.record, line.annotations))
-        self._buffered += len(line.message.record)
-        if len(self._buffer) == MESSAGES or self._buffered >= BYTES:
-            drive(self._staging.session.send(*self._staged()))
-
-    def _compare(self, message: Encoded) -> None:
-        held = next(self._held or iter(()), None)
-        if held is not None and _is_same(held, message):
-            return
-        self.failed = True
-        what = "holds other messages" if held is not None else "lacks messages"
-        fix = "one with branches is restored only where there is none: --prefix-session stores it under another id"
-        raise ConflictError(f"session {self.session!r} {what}; {fix}")
-
-    def _staged(self) -> list[Command]:
-        messages, self._buffer, self._buffered = self._buffer, [], 0
-        return self._staging.add(messages) if messages else []
-
-    def finish(self) -> None:
-        """Put the session in place, with title and metadata. A session without an owner gets its owner.
-
-        Raises:
-            ConflictError: the session was begun meanwhile.
-            UnavailableError: what was sent has expired.
-            ValueError: the session belongs to another user.
-        """
-        if self._held is None and self._positions:
-            self._commit()
-        self._update()
-
-    def _commit(self) -> None:
-        self.failed = True
-        key = field(f"import-{self._digest.hexdigest()[:32]}")
-        refusal = drive(self._staging.commit(self._staged(), idempotency_key=key, beside=self._beside()))
-        if refusal is not None and refusal.code == Code.MISSING:
-            raise UnavailableError(f"what was sent of session {self.session!r} has expired: import the file again")
-        if refusal is not None:
-            raise ConflictError(f"session {self.session!r} was begun meanwhile: import the file again")
-        self.stored, self.failed = len(self._positions), False
-
-    def _beside(self) -> Beside:
-        head, summary = self._head, self._head.summary
-        branches = b"" if head.branches is None else written(moved(head.branches, self._positions))
-        last = None if summary is None else self._summarized(summary.up_to)
-        records = () if summary is None or last is None else summary.records
-        return Beside(head.created, head.updated, branches, last, records)
-
-    def _summarized(self, up_to: int | None) -> int | None:
-        """Return the new position up to which the summary speaks; None if no branch shows what it speaks of."""
-        if up_to is None:
-            return -1
-        if self._head.branches is None:
-            return bisect_right(self._positions, up_to) - 1
-        for branch in self._head.branches.branches:
-            if any(first <= up_to <= last for first, last in branch.ranges):
-                ends = [bisect_right(self._positions, min(last, up_to)) - 1 for _, last in branch.ranges]
-                starts = [bisect_left(self._positions, first) for first, _ in branch.ranges]
-                return max((end for start, end in zip(starts, ends, strict=True) if start <= end), default=-1)
-        return None
+    def _digests(self, parts: Sequence[Encoded]) -> Iterator[_Digest]:
+        """Yield the digest of all messages up to each of these."""
+        digest = self._digest
+        for part in parts:
+            digest = digest.copy()
+            digest.update(without_time(part))
+            yield digest
 
 
-def _is_same(held: Entry, part: Encoded) -> bool:
+def import_key(digest: _Digest) -> str:
+    """Return the idempotency key of an append that ends with the message that ends this digest."""
+    return f"import-{digest.hexdigest()[:32]}"
+
+
+def is_same(held: Entry, part: Encoded) -> bool:
     """Return whether a stored message equals one of the file, whatever their times."""
-    return held.message is not None and _without_time(record.encode(held.message, 0, 0)) == _without_time(_again(part))
+    return held.message is not None and without_time(record.encode(held.message, 0, 0)) == without_time(_again(part))
 
 
 def _again(part: Encoded) -> Encoded:
@@ -295,6 +232,6 @@ def _again(part: Encoded) -> Encoded:
     return record.encode(message, 0, 0)
 
 
-def _without_time(part: Encoded) -> bytes:
+def without_time(part: Encoded) -> bytes:
     """Return a message's record without the time at which it was stored."""
     return part.record[: record.TIME.start] + part.record[record.TIME.stop :]

@@ -14,7 +14,8 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem.cli.formats.jsonl import NO_HEAD, Line
-from chatmem.cli.importing import MESSAGES, RestoredImport
+from chatmem.cli.importing import MESSAGES
+from chatmem.cli.restoring import RestoredImport
 from chatmem.cli.store import Store
 from chatmem.codec import record
 from chatmem.core.branches import Shown, Tree

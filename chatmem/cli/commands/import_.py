@@ -10,9 +10,10 @@ from chatmem.cli.formats.conversations import read_conversation
 from chatmem.cli.formats.fields import LineError
 from chatmem.cli.formats.files import MIB, File, parse
 from chatmem.cli.formats.jsonl import NO_HEAD, Head, Line, read_head, read_message
-from chatmem.cli.importing import AppendedImport, RestoredImport
+from chatmem.cli.importing import AppendedImport
 from chatmem.cli.owners import Owners
 from chatmem.cli.progress import progress_bar
+from chatmem.cli.restoring import RestoredImport
 from chatmem.cli.store import Store
 from chatmem.cli.terminal import console, plural, print_json
 from chatmem.codec import record
