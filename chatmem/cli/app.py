@@ -48,6 +48,7 @@ def run() -> None:
 
     Exit codes: 0 success; 1 failure, explained on stderr; 2 wrong usage; 130 interrupted by Ctrl-C.
     """
+    _open_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal whose encoding lacks some characters
             stream.reconfigure(errors="backslashreplace")
@@ -56,6 +57,13 @@ def run() -> None:
     except BrokenPipeError:  # `chatmem show ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+
+
+def _open_streams() -> None:
+    """Open streams that the caller closed, as some schedulers do: there is no input, and the output goes nowhere."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115, PTH123 - until the end
 
 
 def _print_version(wanted: bool) -> None:

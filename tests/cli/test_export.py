@@ -265,10 +265,32 @@ class TestForms:
 
     def test_openai_has_no_word_for_it(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """A message that OpenAI's format lacks is named, and left out."""
-        memory.history("a").append("hi", lc.RemoveMessage(id="x"))
+        memory.history("a").append("hi", lc.RemoveMessage(id="x"), lc.ChatMessage(content="x", role="narrator"))
         done = run("export", "a", "--format", "openai")
         assert (done.exit_code, json.loads(done.stdout)["messages"]) == (1, [{"role": "user", "content": "hi"}])
         assert "left out position 1 of 'a'" in done.stderr
+        assert "left out position 2 of 'a': OpenAI's format has no role 'narrator'" in done.stderr
+
+    @pytest.mark.parametrize("arguments", ["{bad", "", "[1]", "5", "null", '"x"', "[" * 100_000])
+    @pytest.mark.parametrize("valid", [True, False])
+    def test_invalid_calls(
+        self, run: Run, other: str, tmp_path: Path, memory: chatmem.sync.ChatMemory, arguments: str, valid: bool
+    ) -> None:
+        """A call whose arguments are no JSON object is in OpenAI's format as the model wrote it, and comes back."""
+        called = [{"name": "good", "args": {"x": 1}, "id": "c1"}] if valid else []
+        broken = lc.InvalidToolCall(type="invalid_tool_call", name="bad", args=arguments, id="c2", error=None)
+        turn = [
+            lc.AIMessage("", tool_calls=called, invalid_tool_calls=[broken]),
+            lc.ToolMessage("x", tool_call_id="c2"),
+        ]
+        memory.history("a").append(*turn)
+        file = tmp_path / "a.jsonl"
+        assert run("export", "a", "--format", "openai", "-o", str(file)).exit_code == 0
+        (row, _) = json.loads(file.read_text())["messages"]
+        assert [call["function"]["arguments"] for call in row["tool_calls"]] == [*['{"x": 1}'] * valid, arguments]
+        assert run("import", str(file), "--url", other).exit_code == 0
+        with chatmem.sync.connect(other) as imported:
+            assert imported.history("a").messages() == turn
 
     def test_markdown(self, run: Run, memory: chatmem.sync.ChatMemory) -> None:
         """Headings are the roles; what messages say is quoted, so that none can pass for another."""

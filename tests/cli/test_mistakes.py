@@ -223,6 +223,29 @@ class TestStreams:
             assert "No space left" in done.stderr
             assert "Traceback" not in done.stderr
 
+    @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+    def test_closed_streams(self, server: str, memory: chatmem.sync.ChatMemory, tmp_path: Path, closed: str) -> None:
+        """A scheduler may start a command without some streams."""
+        memory.history("a").append("x")
+        file = tmp_path / "a.jsonl"
+        for command, code in (
+            ("show a", 0),
+            ("show nobody", 1),
+            ("export", 0),
+            (f"export -o {file}", 0),
+            ("doctor --limit 0", 0),
+            ("chat b", 0),
+            ("import -", 0),
+            ("erase a", 2),
+            ("erase a --yes", 0),
+        ):
+            line = f"{CHATMEM} {command} {closed}"
+            environment = {**os.environ, "CHATMEM_URL": server}
+            done = subprocess.run(["sh", "-c", line], input="", capture_output=True, text=True, env=environment)
+            assert (done.returncode, "Traceback" in done.stderr) == (code, False), command
+        assert len(file.read_text().splitlines()) == 2
+        assert memory.history("a").count() == 0
+
     @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
     def test_encodings(self, server: str, memory: chatmem.sync.ChatMemory, encoding: str) -> None:
         """What the terminal cannot show is spelled out."""

@@ -13,10 +13,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TextIO
 
-from langchain_core.messages import BaseMessage, convert_to_openai_messages, message_to_dict
+from langchain_core.messages import AIMessage, BaseMessage, convert_to_openai_messages, message_to_dict
 
 from chatmem import ChatMemError, CorruptRecordError, Entry, SessionInfo, UnavailableError
 from chatmem.cli.formats.beside import FileSummary
+from chatmem.cli.formats.conversations import OPENAI_ROLES
 from chatmem.cli.formats.jsonl import head_line, message_line
 from chatmem.cli.formats.markdown import markdown
 from chatmem.cli.progress import progress_bar
@@ -27,6 +28,7 @@ from chatmem.core.branches import Tree, parsed
 from chatmem.core.reader import Reader
 from chatmem.search import text_of
 from chatmem.transports.driving import drive, iterate
+from chatmem.ui import calls
 
 Stored = tuple[Entry, bytes]
 Write = Callable[[Store, SessionInfo, Iterator[Stored]], Iterator[str]]
@@ -121,10 +123,15 @@ def _openai(store: Store, info: SessionInfo, entries: Iterator[Stored]) -> Itera
     def convert(entry: Entry, message: BaseMessage) -> list[dict[str, Any]]:
         try:
             made = convert_to_openai_messages([message])
+            rows = [made] if isinstance(made, dict) else made
+            if unknown := [row["role"] for row in rows if row["role"] not in OPENAI_ROLES]:
+                raise ValueError(f"OpenAI's format has no role {unknown[0]!r}")
         except ValueError as error:
             store.problems.report(f"left out position {entry.seq} of {info.session_id!r}: {error}")
             return []
-        return [made] if isinstance(made, dict) else made
+        if isinstance(message, AIMessage) and message.invalid_tool_calls:  # which LangChain leaves out
+            rows[0]["tool_calls"] = calls.written(message, {})
+        return rows
 
     return _conversation(info, entries, convert)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
@@ -9,7 +10,9 @@ from typing import Any, NamedTuple
 from langchain_core.messages import BaseMessage, convert_to_messages, messages_from_dict
 
 from chatmem.cli.formats.fields import LineError
+from chatmem.ui import calls
 
+OPENAI_ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 _UNREADABLE = (ValueError, TypeError, NotImplementedError, AttributeError)
 
 
@@ -45,9 +48,30 @@ def _message(number: int, value: Any) -> BaseMessage:
         return _read(messages_from_dict, value, f"message {number} is not in LangChain's format")
     if not isinstance(value, dict) or not isinstance(value.get("role"), str):
         raise LineError(f'message {number} is not an object with a "role"')
-    if value["role"] == "assistant":  # OpenAI lets an assistant that calls tools omit its content
-        value = {"content": None, **value}
-    return _read(convert_to_messages, value, f"message {number} is not in OpenAI's format")
+    problem = f"message {number} is not in OpenAI's format"
+    if value["role"] != "assistant":
+        return _read(convert_to_messages, value, problem)
+    given = value.get("tool_calls") if isinstance(value.get("tool_calls"), list) else None
+    invalid = [call for call in given or () if _is_invalid(call)]
+    if invalid:
+        value = {**value, "tool_calls": [call for call in given or () if call not in invalid]}
+    message = _read(
+        convert_to_messages, {"content": None, **value}, problem
+    )  # one that calls tools may have no content
+    if invalid:
+        message = message.model_copy(update=calls.read(invalid, {}, f"tool_calls of message {number}"))
+    return message
+
+
+def _is_invalid(call: Any) -> bool:
+    """Return whether a call's arguments, a text that a model wrote, are no JSON object. LangChain keeps these apart."""
+    match call:
+        case {"function": {"arguments": str(text)}}:
+            try:
+                return not isinstance(json.loads(text, strict=False), dict)
+            except (ValueError, RecursionError):
+                return True
+    return False
 
 
 def _read(convert: Callable[[list[Any]], list[BaseMessage]], value: Any, problem: str) -> BaseMessage:
