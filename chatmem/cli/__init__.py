@@ -9,6 +9,9 @@ def main() -> None:
     if not all(importlib.util.find_spec(name) for name in ("prompt_toolkit", "rich", "typer")):
         sys.stderr.write("chatmem's command line needs: pip install 'chatmem-redis[cli]'\n")
         sys.exit(2)
-    from chatmem.cli.app import run  # noqa: PLC0415 - its packages are known to be installed here only
+    try:
+        from chatmem.cli.app import run  # noqa: PLC0415 - its packages are known to be installed here only
 
-    run()
+        run()
+    except KeyboardInterrupt:  # while modules are imported
+        sys.exit(130)

@@ -18,6 +18,7 @@ from chatmem.cli.options import (
     AsJson,
     DryRun,
     Form,
+    Glob,
     Layout,
     Match,
     NewOwner,
@@ -25,6 +26,7 @@ from chatmem.cli.options import (
     Prefix,
     Session,
     Sessions,
+    SourceMatch,
     Url,
     User,
     Yes,
@@ -303,10 +305,7 @@ def migrate(
             "--from", metavar="PACKAGE", help=f"The package that wrote them: {', '.join(Layout)}.", show_choices=False
         ),
     ],
-    match: Annotated[
-        str | None,
-        typer.Option(metavar="GLOB", help="Only sessions whose ids match this glob; needed where keys have no prefix."),
-    ] = None,
+    match: SourceMatch = None,
     key_prefix: Annotated[
         str | None, typer.Option(metavar="TEXT", help="The prefix of their keys. Default: that of the package.")
     ] = None,
@@ -376,7 +375,7 @@ def erase(
 
 @app.command()
 def reencrypt(
-    match: Annotated[str, typer.Argument(metavar="GLOB", help="Only sessions whose ids match this glob.")] = "*",
+    match: Glob = "*",
     as_json: AsJson = False,
     prefix: Prefix = "chatmem",
     url: Url = None,

@@ -38,6 +38,14 @@ class Form(StrEnum):
 if TYPE_CHECKING:
     from chatmem.cli.store import Store
 
+
+def _some(glob: str | None) -> str | None:
+    """Refuse an empty glob, such as that of a variable without a value: it must not stand for all sessions."""
+    if glob == "":
+        raise typer.BadParameter("the glob is empty: '*' matches all sessions")
+    return glob
+
+
 Session = Annotated[str, typer.Argument(metavar="SESSION", help="The id of the session.", autocompletion=session_ids)]
 Sessions = Annotated[
     list[str] | None, typer.Argument(metavar="SESSION", help="The ids of sessions.", autocompletion=session_ids)
@@ -57,7 +65,19 @@ Prefix = Annotated[
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 User = Annotated[str | None, typer.Option(metavar="USER", help="Only the sessions of this user.")]
-Match = Annotated[str | None, typer.Option(metavar="GLOB", help="Only sessions whose ids match this glob.")]
+Match = Annotated[
+    str | None, typer.Option(metavar="GLOB", help="Only sessions whose ids match this glob.", callback=_some)
+]
+SourceMatch = Annotated[
+    str | None,
+    typer.Option(
+        "--match",
+        metavar="GLOB",
+        help="Only sessions whose ids match this glob; needed where keys have no prefix.",
+        callback=_some,
+    ),
+]
+Glob = Annotated[str, typer.Argument(metavar="GLOB", help="Only sessions whose ids match this glob.", callback=_some)]
 Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be done, and change nothing.")]
 NewOwner = Annotated[

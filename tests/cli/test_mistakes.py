@@ -183,6 +183,32 @@ class TestUsage:
             assert re.sub(r"-\s+", "-", help_text).split() == re.sub(r"-\s+", "-", wide).split()
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("sessions", "--match"), ("search", "x", "--match"), ("stats", "--match"), ("doctor", "--match")),
+        *(("export", "--match"), ("erase", "--yes", "--match"), ("erase", "--yes", "--user", "u", "--match")),
+        ("reencrypt",),
+        *(
+            ("migrate", "SOURCE", "--yes", "--from", layout, "--match")
+            for layout in ("memorystore", "langchain-community")
+        ),
+    ],
+)
+def test_an_empty_glob(
+    run: Run, server: str, memory: chatmem.sync.ChatMemory, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a shell's variable without a value: it is refused, and does not stand for everything."""
+    monkeypatch.setenv("CHATMEM_KEYS", f"k={b64encode(secrets.token_bytes(32)).decode()}")
+    memory.history("a", user="u").append("x")
+    with redis.Redis.from_url(server) as raw:
+        raw.rpush("message_store:old", '{"type": "human", "data": {"content": "x", "type": "human"}}')
+    done = run(*(server if part == "SOURCE" else part for part in command), "")
+    assert (done.exit_code, "the glob is empty" in done.output) == (2, True)
+    assert memory.history("a").count() == 1
+    assert memory.history("message_store:old").count() == memory.history("old").count() == 0
+
+
 class TestStreams:
     def test_a_reader_that_leaves(self, server: str, memory: chatmem.sync.ChatMemory) -> None:
         """`chatmem show | head` ends without a traceback; export and search too."""
@@ -274,6 +300,17 @@ class TestStreams:
             2,
             "chatmem's command line needs: pip install 'chatmem-redis[cli]'\n",
         )
+
+
+    def test_ctrl_c_while_modules_are_imported(self) -> None:
+        """It ends the program as at any other time, without a traceback."""
+        script = (
+            "import sys\nclass Interrupted:\n def find_spec(self, name, *_):\n"
+            "  if name == 'chatmem.cli.options': raise KeyboardInterrupt\n"
+            "sys.meta_path.insert(0, Interrupted())\nfrom chatmem.cli import main\nmain()"
+        )
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+        assert (done.returncode, done.stderr) == (130, "")
 
 
 class TestJson:
