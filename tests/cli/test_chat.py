@@ -272,6 +272,33 @@ class TestTerminal:
         ended(terminal)
         assert [message.type for message in memory.history("s").messages()] == ["human", "human", "ai"]
 
+    @pytest.mark.parametrize("reached", [True, False])
+    def test_ctrl_c_while_an_answer_is_stored(
+        self, server: str, memory: chatmem.sync.ChatMemory, reached: bool
+    ) -> None:
+        """All of the answer was shown, so it is kept: stored once, whether or not the server has it already."""
+        script = (
+            "from chatmem.sync import History\nappend = History.append\n"
+            "def interrupted(self, *messages, **options):\n"
+            "    is_first = messages[-1].type == 'ai' and not hasattr(History, 'done')\n"
+            f"    if not is_first or {reached}: done = append(self, *messages, **options)\n"
+            "    if not is_first: return done\n"
+            "    History.done = True\n"
+            "    raise KeyboardInterrupt\n"
+            "History.append = interrupted"
+        )
+        terminal = chat(server, script)
+        terminal.expect(PROMPT)
+        terminal.sendline("hello")
+        terminal.expect("Stopped. The answer will be stored with your next message, or when you leave.")
+        terminal.expect(PROMPT)
+        terminal.sendline("hello again")
+        terminal.expect("We have met before")
+        terminal.expect(PROMPT)
+        terminal.sendline("quit")
+        ended(terminal)
+        assert [message.type for message in memory.history("s").messages()] == ["human", "ai"] * 2
+
     def test_a_server_that_is_gone(self) -> None:
         """The line is kept for a retry, which stores it once, and the chat goes on."""
         port = free_port()

@@ -301,7 +301,6 @@ class TestStreams:
             "chatmem's command line needs: pip install 'chatmem-redis[cli]'\n",
         )
 
-
     def test_ctrl_c_while_modules_are_imported(self) -> None:
         """It ends the program as at any other time, without a traceback."""
         script = (

@@ -27,6 +27,7 @@ from chatmem.sync import History
 
 _SHOWN = 6
 """How many messages of a continued session are shown."""
+_STORED_LATER = "will be stored with your next message, or when you leave"
 _LEAVE = ("/quit", "/exit", "quit", "exit")
 _COMMAND = re.compile(r"/\w*(\s|$)")
 _HELP = (
@@ -83,7 +84,7 @@ class Chat:
         self._question: HumanMessage | None = None
         """The last question, until the server confirmed it. A retry keeps its id, so that it is stored once."""
         self._unsaved: list[BaseMessage] = []
-        """An answer that could not be stored yet."""
+        """An answer until the server confirmed it. It keeps its id, so that it is stored once."""
 
     def run(self) -> None:
         """Chat until the input ends.
@@ -134,7 +135,8 @@ class Chat:
             return line
         except KeyboardInterrupt:
             self._out.print()
-            self._note("Stopped. The answer is not stored.")
+            is_whole = bool(self._unsaved)
+            self._note(f"Stopped. The answer {_STORED_LATER if is_whole else 'is not stored'}.")
             return ""
 
     def _take(self, line: str) -> str:
@@ -199,14 +201,16 @@ class Chat:
         return answer
 
     def _store_answer(self, answer: BaseMessage) -> None:
+        self._unsaved = [answer]
         try:
             self._history.append(answer)
         except UnavailableError as error:
             if not self._terminal:
                 raise
-            self._unsaved = [answer]
             self._problem(f"error: the answer is not stored yet: {one_line(error)}")
-            self._note("It will be stored with your next message, or when you leave.")
+            self._note(f"It {_STORED_LATER}.")
+        else:
+            self._unsaved = []
 
 
 def _new_id() -> str:
