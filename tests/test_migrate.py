@@ -449,6 +449,7 @@ class TestOwners:
             ("a,alice\na,bob\n", "line 2: session 'a' has another user in an earlier line"),
             ("a\n", "line 1: the line must be session,user"),
             ("a,b,c\n", "line 1: the line must be session,user: two fields, not 3"),
+            ("User,Session\nalice,a\n", "line 1: the columns must be session,user, in this order"),
             ("\n\na,\n", "line 3: user must be a non-empty string"),
             (",alice\n", "line 1: the session's id is empty"),
             ('"a,alice\n', "line 1: unexpected end of data"),
@@ -470,6 +471,15 @@ class TestOwners:
         assert (done.exit_code, len(done.output.splitlines())) == (1, 1)
         assert f"{file}, {problem}" in done.output
         assert snapshot(target) == {}
+
+    @pytest.mark.parametrize("text", ["", "\n\n", "session,user\n"])
+    def test_a_file_without_sessions(self, run: Run, source: Any, target: Any, tmp_path: Path, text: str) -> None:
+        """The sessions that it leaves without an owner are counted, as with any other file."""
+        file = tmp_path / "owners.csv"
+        file.write_text(text)
+        push(source, "message_store:a", [lc.HumanMessage("x")])
+        done = run("langchain-community", "--users", str(file))
+        assert "1 session without an owner: not in the file of --users" in done.output
 
     def test_json_lines(self, run: Run, source: Any, memory: chatmem.sync.ChatMemory, tmp_path: Path) -> None:
         """Other fields of the file are ignored."""

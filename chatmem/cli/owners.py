@@ -16,6 +16,7 @@ _LONGEST = 2**16
 _LARGEST = 2**28
 """The largest file, in bytes; all of it is held in memory."""
 _HEADERS = ("session", "session_id", "id")
+_USER_HEADERS = ("user", "user_id", "owner")
 
 
 class Owners(NamedTuple):
@@ -23,8 +24,8 @@ class Owners(NamedTuple):
 
     user: str | None = None
     """The owner of all sessions that are not in `users`; None for no owner."""
-    users: Mapping[str, str] = {}
-    """Session id -> owner."""
+    users: Mapping[str, str] | None = None
+    """Session id -> owner; None if no file says so."""
 
     def of(self, session: str, stated: str | None = None) -> str | None:
         """Return a session's owner, or None.
@@ -36,15 +37,16 @@ class Owners(NamedTuple):
         Raises:
             ValueError: the options name another owner than the source; a session is never given away.
         """
-        user = self.users.get(session, self.user)
+        listed = None if self.users is None else self.users.get(session)
+        user = self.user if listed is None else listed
         if user is not None and stated is not None and stated != user:
-            option = "--users" if session in self.users else "--user"
+            option = "--user" if listed is None else "--users"
             raise ValueError(f"session {session!r} belongs to user {stated!r} in the file, but {option} says {user!r}")
         return user if stated is None else stated
 
     def lacks(self, session: str) -> bool:
         """Return whether `--users` was given, but gives this session no owner."""
-        return bool(self.users) and self.user is None and session not in self.users
+        return self.users is not None and self.user is None and session not in self.users
 
 
 def read_owners(user: str | None, path: Path | None) -> Owners:
@@ -61,8 +63,12 @@ def read_owners(user: str | None, path: Path | None) -> Owners:
     """
     if user is not None:
         user_name(user)
+    return Owners(user, None if path is None else _read_users(path))
+
+
+def _read_users(path: Path) -> dict[str, str]:
     users: dict[str, str] = {}
-    for number, session, owner in _rows(path) if path is not None else ():
+    for number, session, owner in _rows(path):
         try:
             if not session:
                 raise ValueError("the session's id is empty")
@@ -71,7 +77,7 @@ def read_owners(user: str | None, path: Path | None) -> Owners:
                 raise ValueError(f"session {session[:100]!r} has another user in an earlier line")
         except ValueError as error:
             raise ValueError(f"--users {path}, line {number}: {error}") from None
-    return Owners(user, users)
+    return users
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
@@ -85,7 +91,10 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str]]:
             session, owner = parse(line)
         except (ValueError, RecursionError, csv.Error) as error:
             raise ValueError(f"--users {path}, line {number}: {error}") from None
-        if number > first[0] or parse is _from_json or session.lower() not in _HEADERS:
+        is_header = number == first[0] and parse is _from_csv
+        if is_header and owner.lower() in _HEADERS and session.lower() in _USER_HEADERS:
+            raise ValueError(f"--users {path}, line {number}: the columns must be session,user, in this order")
+        if not is_header or session.lower() not in _HEADERS:
             yield number, session, owner
 
 
