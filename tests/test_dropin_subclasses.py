@@ -7,7 +7,9 @@ import gc
 import json
 import pickle
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from redis.credentials import UsernamePasswordCredentialProvider
 import chatmem
 from chatmem.dropin import errors, langchain_community, langchain_redis, memorystore
 from chatmem.dropin.connections import shared_connection_to
+from tests.sentinels import sentinel
 from tests.servers import debian_binary, run_server
 from tests.upstash_server import TOKEN, serving
 
@@ -373,6 +376,24 @@ class TestErrors:
         for both, theirs in errors._BOTH:
             assert issubclass(both, theirs)
             assert issubclass(both, chatmem.ChatMemError)
+
+
+@pytest.mark.parametrize("path", ["", "/", "//0", "?socket_timeout=5", "/mymaster", "/mymaster/0"])
+async def test_sentinels_without_a_service(path: str, tmp_path: Path) -> None:
+    """A URL that names no service means `mymaster`, as with the replaced classes."""
+    with ExitStack() as stack:
+        url = stack.enter_context(run_server(debian_binary()))
+        port = url.rsplit(":", 1)[1].split("/")[0]
+        watching = sentinel(stack, tmp_path / "sentinel.conf", int(port))
+        with redis.Redis(port=watching) as admin:
+            admin.execute_command("SENTINEL", "MONITOR", "mymaster", "127.0.0.1", port, "1")
+        for cls in (langchain_community.RedisChatMessageHistory, langchain_redis.RedisChatMessageHistory):
+            history: Any = cls("s", f"redis+sentinel://127.0.0.1:{watching}{path}")
+            history.add_message(HUMAN)
+            await history.aadd_messages([HUMAN])
+            assert contents(await history.aget_messages()) == ["a secret"] * 2
+        with redis.Redis.from_url(url) as client:
+            assert client.llen("message_store:s") == 2
 
 
 class TestOptions:

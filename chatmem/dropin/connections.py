@@ -78,7 +78,18 @@ def _backend(url: str, token: str | None, options: dict[str, Any]) -> UrlBackend
     if options:
         names = ", ".join(options)
         raise ValueError(f"{names}: only redis:// URLs take options; put them into the URL's query, or pass a client")
-    return backend_at(url, token)
+    return backend_at(_with_service(url), token)
+
+
+def _with_service(url: str) -> str:
+    """Return the URL of sentinels with the name that the replaced classes gave to a service without one."""
+    head, mark, query = url.partition("?")
+    scheme, _, rest = head.partition("://")
+    authority, _, path = rest.partition("/")
+    service, slash, database = path.partition("/")
+    if service or scheme not in ("redis+sentinel", "rediss+sentinel"):
+        return url
+    return f"{scheme}://{authority}/mymaster{slash}{database}{mark}{query}"
 
 
 class _ServerOrCluster(RedisBackend):
