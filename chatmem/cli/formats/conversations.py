@@ -51,16 +51,14 @@ def _message(number: int, value: Any) -> BaseMessage:
     problem = f"message {number} is not in OpenAI's format"
     if value["role"] != "assistant":
         return _read(convert_to_messages, value, problem)
-    given = value.get("tool_calls") if isinstance(value.get("tool_calls"), list) else None
-    invalid = [call for call in given or () if _is_invalid(call)]
-    if invalid:
-        value = {**value, "tool_calls": [call for call in given or () if call not in invalid]}
-    message = _read(
-        convert_to_messages, {"content": None, **value}, problem
-    )  # one that calls tools may have no content
-    if invalid:
-        message = message.model_copy(update=calls.read(invalid, {}, f"tool_calls of message {number}"))
-    return message
+    value = {"content": None, **value}  # an assistant that calls tools may omit its content
+    given = value.get("tool_calls")
+    invalid = [call for call in given if _is_invalid(call)] if isinstance(given, list) else []
+    if not invalid:
+        return _read(convert_to_messages, value, problem)
+    others = [call for call in given if call not in invalid]
+    message = _read(convert_to_messages, {**value, "tool_calls": others}, problem)
+    return message.model_copy(update=calls.read(invalid, {}, f"tool_calls of message {number}"))
 
 
 def _is_invalid(call: Any) -> bool:
