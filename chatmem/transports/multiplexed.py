@@ -26,6 +26,7 @@ except ImportError:  # on Windows
     termios = None  # type: ignore[assignment]  # a module, or None where there is none
 
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
+_HUNG_UP = "Connection closed: by the server"
 _HELD_BYTES = 64 * 1024
 _PIECES_PER_TURN = 4
 
@@ -203,11 +204,17 @@ class MultiplexedConnection(asyncio.Protocol):
         connection: Any = self._connection
         self._writer = connection._writer  # kept: it closes the connection when it is garbage-collected
         transport: asyncio.Transport = self._writer.transport
+        arrived: Any = connection._reader
+        early, has_ended = bytes(arrived._buffer), arrived._eof or arrived.exception()
         connection._reader = connection._writer = None
         self._streams = transport.get_protocol()
         self._reader = new_reader()
         transport.set_protocol(self)
         self._transport = transport
+        if early:  # a server that refuses a connection says so at once, and uvloop may have read it by now
+            self.data_received(early)
+        if has_ended:  # no loop tells it twice
+            self._end(redis_errors.ConnectionError(_HUNG_UP))
         self._flush()
         self._send_pieces()
 
@@ -257,7 +264,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the requests that wait; called by asyncio."""
         self._streams.connection_lost(error)  # redis-py's stream waits for this when it is garbage-collected
-        self._end(redis_errors.ConnectionError(f"Connection closed: {error or 'by the server'}"))
+        self._end(redis_errors.ConnectionError(f"Connection closed: {error}" if error else _HUNG_UP))
         self._closed.set_result(None)
 
     def _end(self, error: Exception) -> None:
