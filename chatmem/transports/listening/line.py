@@ -74,6 +74,7 @@ class Line:
         await asyncio.wait([self._task])
 
     async def _run(self) -> None:
+        collected = False
         try:
             await self._connection.connect()
             self._connected = True
@@ -84,14 +85,21 @@ class Line:
             self._rest = REFUSED_REST
         except REDIS_ERRORS:
             pass  # the listeners ask the server, and say what is wrong with it
+        except GeneratorExit:  # with its loop, which nobody ended: nothing can be awaited any more
+            collected = True
+            raise
         finally:
             self.over, self._connected = True, False
-            for task in self._sending:
-                task.cancel()
-            try:
-                await asyncio.gather(*self._sending, return_exceptions=True)
-            finally:  # it may be cancelled twice
-                await self._connection.disconnect(nowait=True)
+            if not collected:
+                await self._disconnect()
+
+    async def _disconnect(self) -> None:
+        for task in self._sending:
+            task.cancel()
+        try:
+            await asyncio.gather(*self._sending, return_exceptions=True)
+        finally:  # it may be cancelled twice
+            await self._connection.disconnect(nowait=True)
 
     def _end(self, _: object) -> None:
         channels, self._channels = self._channels, {}
