@@ -12,6 +12,7 @@ import redis
 import redis.asyncio
 from langchain_core import messages as lc
 from redis.backoff import NoBackoff
+from redis.cache import CacheConfig
 from redis.retry import Retry
 
 import chatmem
@@ -82,6 +83,21 @@ def test_a_blocking_client(url: str, prefix: str, name: str) -> None:
             assert history.info().count == len(history.messages()) == 2
             history.clear()
         assert client.ping()
+
+
+@pytest.mark.parametrize("decode", [False, True])
+async def test_a_client_that_caches(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch, decode: bool) -> None:
+    """Reads of a client with redis-py's client-side cache go past it: they see what others wrote a moment ago."""
+    monkeypatch.setattr(redis.connection.CacheProxyConnection, "MIN_ALLOWED_VERSION", "6.0.0")
+    options: Any = {"protocol": 3, "decode_responses": decode, "cache_config": CacheConfig()}
+    with redis.Redis.from_url(url, **options) as client, chatmem.sync.connect(url, prefix=prefix) as other:
+        with chatmem.sync.connect(client=client, prefix=prefix) as memory:
+            for count in range(1, 30):
+                other.history("a").append("x")
+                assert len(memory.history("a").messages()) == memory.history("a").count() == count
+            memory.history("a").clear()
+        async with chatmem.connect(client=client, prefix=prefix) as in_threads:
+            await exercise(in_threads.history("a"))
 
 
 def test_blocking_calls_leave_the_loop_free(url: str, prefix: str) -> None:
