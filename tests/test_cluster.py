@@ -174,7 +174,7 @@ def test_failover_under_load(facade: str) -> None:
 
 
 async def test_a_node_that_hangs(running: Cluster) -> None:
-    """Calls on the other nodes go on, though redis-py looks for the nodes anew meanwhile, also at the one that hangs."""
+    """Calls on the other nodes go on, though redis-py looks for nodes anew meanwhile, also at the one that hangs."""
     running.set_patience(60_000)
     victim = running.owner(running.slot_of("s0"))
     others = [one for one in SESSIONS if running.owner(running.slot_of(one)) is not victim]
