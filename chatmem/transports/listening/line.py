@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's name
 
+from chatmem.transports.background import AGAIN
 from chatmem.transports.errors import REDIS_ERRORS
 from chatmem.transports.listening.mailbox import Mailbox
 from chatmem.transports.listening.protocol import PLAIN, QUIET, REFUSED_REST, REST, SHARDED, heard, is_elsewhere
@@ -70,8 +71,9 @@ class Line:
 
     async def aclose(self) -> None:
         """End the line."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=AGAIN)
 
     async def _run(self) -> None:
         collected = False
