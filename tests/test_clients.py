@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -100,6 +102,32 @@ async def test_a_client_that_caches(url: str, prefix: str, monkeypatch: pytest.M
             await exercise(in_threads.history("a"))
 
 
+class NoToken(redis.CredentialProvider):
+    """Its service is down."""
+
+    def get_credentials(self) -> tuple[str]:
+        raise LookupError("no token for s3cret")
+
+    async def get_credentials_async(self) -> tuple[str]:
+        return self.get_credentials()
+
+
+async def test_credentials_that_cannot_be_had(url: str, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Callers and listeners hear of it at once, with the provider's error as a cause, and no log tells more."""
+    async with redis.asyncio.Redis.from_url(url, credential_provider=NoToken()) as client:
+        memory = chatmem.connect(client=client, prefix=prefix)
+        for call in (memory.ping(), anext(memory.history("a").changes())):
+            with pytest.raises(chatmem.UnavailableError, match=r"set up \(LookupError\)") as caught:
+                await call
+            causes: list[BaseException] = [caught.value]
+            while (cause := causes[-1].__cause__) is not None:
+                causes.append(cause)
+            assert isinstance(causes[-1], LookupError)
+        await memory.aclose()
+    gc.collect()
+    assert caplog.text == ""
+
+
 def test_blocking_calls_leave_the_loop_free(url: str, prefix: str) -> None:
     """While a blocking client waits for a stalled server, the event loop goes on."""
 
@@ -155,6 +183,11 @@ class TestArguments:
         with pytest.raises(ValueError, match="url must begin with one of redis://, rediss://") as caught:
             connect(url)
         assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize("given", [{"url": b"redis://localhost"}, {"url": Path("/tmp")}, {"token": 5}])
+    def test_no_text(self, connect: Any, given: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="must be a str, not"):
+            connect(**given)
 
     @pytest.mark.parametrize("url", ["localhost", "10.0.0.1:6380/2", "[::1]:6379", "redis.internal:6379"])
     def test_a_url_without_its_scheme(self, connect: Any, url: str) -> None:

@@ -103,7 +103,9 @@ class Line:
         finally:  # it may be cancelled twice
             await self._connection.disconnect(nowait=True)
 
-    def _end(self, _: object) -> None:
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # such as that of a credential provider, which the listeners hear where they ask
         channels, self._channels = self._channels, {}
         self._ended(self, self._rest if channels else 0.0)
         for mailboxes in channels.values():
