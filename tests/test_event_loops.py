@@ -233,7 +233,8 @@ def test_a_server_that_hangs_up_at_once(
         options: Any = {"port": port, "client_name": "a" if asked else None, **CONNECTION}
         shared = Multiplexer(lambda: connection(**options), 20.0)
         async with asyncio.timeout(10):
-            return await asyncio.gather(shared.run([("PING",)]), shared.run([("PING",)]), return_exceptions=True)
+            calls = shared.run([("PING",)]), shared.run([("PING",)])
+            return list(await asyncio.gather(*calls, return_exceptions=True))
 
     with hanging_up(answer, asked=asked, resets=resets) as port:
         first, second = run(main(port))
