@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -136,6 +137,15 @@ def _has_gone(client: socket.socket) -> bool:
         return False
 
 
+@dataclass(eq=False)
+class UnderWay:
+    """A command that came to a proxy, or the last of several in a row: how it begins, its fault, what it waits for."""
+
+    request: bytes = b""
+    fault: str | None = None
+    waits: str = ""
+
+
 class FaultProxy:
     """Stands between clients and one server at a time; of pipelined commands, each gets its own fault.
 
@@ -167,7 +177,7 @@ class FaultProxy:
         self._end = end
         self._fail_over = fail_over
         self._refusals = 0
-        self._under_way: set[object] = set()
+        self._under_way: set[UnderWay] = set()
         self._lock, self._switching = threading.Lock(), threading.Lock()
         self._closed = threading.Event()
         self._clients: set[socket.socket] = set()
@@ -179,7 +189,11 @@ class FaultProxy:
         """Wait until no command that has come here is on its way to the server any more."""
         with self._lock:
             begun = set(self._under_way)
-        wait_until(lambda: not begun & self._under_way, seconds=30)
+        try:
+            wait_until(lambda: not begun & self._under_way, seconds=30)
+        except AssertionError:
+            left = "; ".join(map(str, begun & self._under_way))
+            raise AssertionError(f"commands did not settle in 30 s: {left}; faults: {self._schedule.drawn}") from None
 
     def close(self) -> None:
         self._closed.set()
@@ -224,29 +238,32 @@ class FaultProxy:
     def _relay(self, client: socket.socket, server: socket.socket) -> None:
         requests, replies = _Frames(client, self._end), _Frames(server, self._end)
         while request := requests.read():
-            with self._counted():
+            with self._counted() as command:
                 if _has_gone(client):  # before this was read: `settle` did not count it, so it must not arrive now
                     return
-                going_on = self._pass(request, client, server, replies)
+                going_on = self._pass(request, client, server, replies, command)
                 while going_on and requests.is_whole():
-                    going_on = self._pass(requests.read(), client, server, replies)
+                    going_on = self._pass(requests.read(), client, server, replies, command)
             if not going_on:
                 return
 
     @contextmanager
-    def _counted(self) -> Iterator[None]:
-        command = object()
+    def _counted(self) -> Iterator[UnderWay]:
+        command = UnderWay()
         with self._lock:
             self._under_way.add(command)
         try:
-            yield
+            yield command
         finally:
             with self._lock:
                 self._under_way.discard(command)
 
-    def _pass(self, request: bytes, client: socket.socket, server: socket.socket, replies: _Frames) -> bool:
+    def _pass(
+        self, request: bytes, client: socket.socket, server: socket.socket, replies: _Frames, command: UnderWay
+    ) -> bool:
         """Treat a command as the schedule says; return whether the connection goes on."""
-        kind = self._schedule.draw(request)
+        command.request, command.fault, command.waits = request[:80], None, "for its turn"
+        command.fault = kind = self._schedule.draw(request)
         match kind:
             case "cut before":
                 return False
@@ -262,8 +279,10 @@ class FaultProxy:
                 self._closed.wait(self._patience * 1.5)
             case "fail over":
                 self._switch()
+        command.waits = "for the server"
         server.sendall(request)
         reply = replies.read()
+        command.waits = "for the client"
         match kind:
             case "cut after" | "stall":
                 return False

@@ -6,15 +6,19 @@ import asyncio
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import ExitStack, aclosing, asynccontextmanager
+from contextlib import ExitStack, aclosing, asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
+import redis.asyncio
 
 import chatmem
 import chatmem.sync
 from chatmem.core import feed
+from chatmem.transports.listening.line import Line
+from chatmem.transports.listening.mailbox import Mailbox
 from tests.clusters import Cluster, cluster, needs_newer_client
 from tests.sentinels import Watched
 from tests.servers import debian_binary, free_port, run_server, wait_until
@@ -206,3 +210,27 @@ async def test_a_slot_that_moves(running: Cluster, prefix: str, facade: str, mon
     await listener
     await memory.aclose()
     assert [change.version for change in heard] == list(range(1, 11))
+
+
+async def test_closing_while_it_connects(url: str) -> None:
+    """A listener's connection is closed though redis-py swallows the cancellation, as it may do before Python 3.12."""
+    connected = asyncio.Event()
+
+    class Swallowing(redis.asyncio.Connection):
+        async def connect(self) -> None:
+            await super().connect()  # type: ignore[no-untyped-call]
+            connected.set()
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async def attach(mailbox: Mailbox) -> None:
+        line.add(mailbox)
+
+    line = Line(Swallowing(port=urlsplit(url).port or 0), lambda *_: None)
+    listener = Mailbox(b"channel", attach)
+    listening = asyncio.create_task(listener.next(5, 5))
+    await connected.wait()
+    async with asyncio.timeout(5):
+        await line.aclose()
+    assert line.over
+    listening.cancel()

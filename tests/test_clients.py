@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ import redis
 import redis.asyncio
 from langchain_core import messages as lc
 from redis.backoff import NoBackoff
+from redis.cache import CacheConfig
 from redis.retry import Retry
 
 import chatmem
@@ -84,6 +87,47 @@ def test_a_blocking_client(url: str, prefix: str, name: str) -> None:
         assert client.ping()
 
 
+@pytest.mark.parametrize("decode", [False, True])
+async def test_a_client_that_caches(url: str, prefix: str, monkeypatch: pytest.MonkeyPatch, decode: bool) -> None:
+    """Reads of a client with redis-py's client-side cache go past it: they see what others wrote a moment ago."""
+    monkeypatch.setattr(redis.connection.CacheProxyConnection, "MIN_ALLOWED_VERSION", "6.0.0")
+    options: Any = {"protocol": 3, "decode_responses": decode, "cache_config": CacheConfig()}
+    with redis.Redis.from_url(url, **options) as client, chatmem.sync.connect(url, prefix=prefix) as other:
+        with chatmem.sync.connect(client=client, prefix=prefix) as memory:
+            for count in range(1, 30):
+                other.history("a").append("x")
+                assert len(memory.history("a").messages()) == memory.history("a").count() == count
+            memory.history("a").clear()
+        async with chatmem.connect(client=client, prefix=prefix) as in_threads:
+            await exercise(in_threads.history("a"))
+
+
+class NoToken(redis.CredentialProvider):
+    """Its service is down."""
+
+    def get_credentials(self) -> tuple[str]:
+        raise LookupError("no token for s3cret")
+
+    async def get_credentials_async(self) -> tuple[str]:
+        return self.get_credentials()
+
+
+async def test_credentials_that_cannot_be_had(url: str, prefix: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Callers and listeners hear of it at once, with the provider's error as a cause, and no log tells more."""
+    async with redis.asyncio.Redis.from_url(url, credential_provider=NoToken()) as client:
+        memory = chatmem.connect(client=client, prefix=prefix)
+        for call in (memory.ping(), anext(memory.history("a").changes())):
+            with pytest.raises(chatmem.UnavailableError, match=r"set up \(LookupError\)") as caught:
+                await call
+            causes: list[BaseException] = [caught.value]
+            while (cause := causes[-1].__cause__) is not None:
+                causes.append(cause)
+            assert isinstance(causes[-1], LookupError)
+        await memory.aclose()
+    gc.collect()
+    assert caplog.text == ""
+
+
 def test_blocking_calls_leave_the_loop_free(url: str, prefix: str) -> None:
     """While a blocking client waits for a stalled server, the event loop goes on."""
 
@@ -139,6 +183,11 @@ class TestArguments:
         with pytest.raises(ValueError, match="url must begin with one of redis://, rediss://") as caught:
             connect(url)
         assert "s3cret" not in str(caught.value)
+
+    @pytest.mark.parametrize("given", [{"url": b"redis://localhost"}, {"url": Path("/tmp")}, {"token": 5}])
+    def test_no_text(self, connect: Any, given: dict[str, Any]) -> None:
+        with pytest.raises(ValueError, match="must be a str, not"):
+            connect(**given)
 
     @pytest.mark.parametrize("url", ["localhost", "10.0.0.1:6380/2", "[::1]:6379", "redis.internal:6379"])
     def test_a_url_without_its_scheme(self, connect: Any, url: str) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -168,6 +171,33 @@ def test_failover_under_load(facade: str) -> None:
         writers.__exit__()
         alive = f"redis+cluster://127.0.0.1:{own.masters()[0].port}"
         check(alive, writers)
+
+
+async def test_a_node_that_hangs(running: Cluster) -> None:
+    """Calls on the other nodes go on, though redis-py looks for nodes anew meanwhile, also at the one that hangs."""
+    running.set_patience(60_000)
+    victim = running.owner(running.slot_of("s0"))
+    others = [one for one in SESSIONS if running.owner(running.slot_of(one)) is not victim]
+    async with chatmem.connect(f"{running.url}?socket_timeout=2", ttl=60) as memory:
+        await asyncio.gather(*(memory.history(one).append("x") for one in SESSIONS))
+        os.kill(victim.process.pid, signal.SIGSTOP)
+        try:
+            waiting = asyncio.create_task(memory.history("s0").append("y", idempotency_key="y"))
+            longest, end = 0.0, time.monotonic() + 7
+            while time.monotonic() < end:
+                begun = time.monotonic()
+                await asyncio.gather(*(memory.history(one).append("y") for one in others))
+                longest = max(longest, time.monotonic() - begun)
+                await asyncio.sleep(0.02)
+            assert not waiting.done()
+            assert longest < 1
+        finally:
+            os.kill(victim.process.pid, signal.SIGCONT)
+        await waiting
+        assert await memory.history("s0").count() == 2
+        for one in SESSIONS:
+            await memory.history(one).clear()
+    running.set_patience(1000)
 
 
 async def test_a_callers_own_cluster_clients(running: Cluster) -> None:

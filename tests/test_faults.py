@@ -380,7 +380,7 @@ async def test_every_write_under_faults(row: Row, table: list[str], monkeypatch:
     schedule, ledger = Schedule(f"{SEED} {row.name}", FAULTS, weights=row.weights), Ledger()
     with row.site(schedule) as site:
         writers = await run_writers(row, site, ledger)
-        site.settle()
+        await asyncio.to_thread(site.settle)  # connections close only while the loop runs
         with chatmem.sync.connect(site.direct_url(), encryption=KEYS) as direct:
             found = told(direct.history("shared").messages())
     for number, writer in enumerate(writers):

@@ -187,6 +187,34 @@ def test_a_loop_that_is_closed_under_its_calls(
     assert set(unraisable) <= {redis_pys_own}
 
 
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_listener_whose_loop_is_dropped(
+    url: str, prefix: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, closed: bool
+) -> None:
+    """Without an end of the loop: where Python collects the listener, no error is told but that a task was left."""
+    unraisable = list[str]()
+    monkeypatch.setattr(sys, "unraisablehook", lambda what: unraisable.append(repr(what.exc_value)))
+    memory = chatmem.connect(url, prefix=prefix, ttl=60)
+
+    async def begin() -> None:
+        listening.append(asyncio.ensure_future(anext(memory.history("s").changes())))
+        await asyncio.sleep(0.2)
+
+    with caplog.at_level(logging.CRITICAL, "asyncio"):
+        for _ in range(3):
+            listening = list[asyncio.Future[chatmem.Change]]()
+            loop = asyncio.new_event_loop()
+            loop.run_until_complete(begin())
+            assert not listening[0].done()
+            if closed:
+                loop.close()
+            del loop
+            listening.clear()
+            gc.collect()
+    assert unraisable == []
+
+
 async def test_closing_while_calls_come(url: str, prefix: str) -> None:
     """Each call gets its answer or hears that the memory was closed; nothing is opened behind the closing."""
     with redis.Redis.from_url(url) as admin:

@@ -253,28 +253,6 @@ def test_a_loop_that_ends_with_calls_under_way(url: str, raw: Any, prefix: str) 
     gc.collect()
 
 
-def test_uvloop(url: str, raw: Any, prefix: str) -> None:
-    """The event loop that uvicorn takes where it is installed."""
-    uvloop = pytest.importorskip("uvloop", reason="there is none for Windows")
-
-    async def main() -> None:
-        async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
-
-            async def one(number: int) -> None:
-                for turn in range(10):
-                    await memory.history(f"u{number}").append(str(turn), ("ai", "x" * 1000))
-
-            await asyncio.gather(*map(one, range(30)))
-            await memory.history("big").append(*("y" * 1000 for _ in range(5000)))
-            reads = [memory.history(f"u{number}").count() for number in range(30)]
-            results: list[Any] = await asyncio.gather(memory.history("big").messages(), *reads)
-            assert (len(results[0]), results[1:]) == (5000, [20] * 30)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(main())
-    gc.collect()
-
-
 @pytest.mark.parametrize("answer", [b":5\r\n:6\r\n:7\r\n", b"garbage\r\n", b"*1\r\n", b""])
 async def test_an_answer_that_is_none(answer: bytes) -> None:
     """More replies than were asked for, no protocol, half a reply, none: an error, never another's reply."""

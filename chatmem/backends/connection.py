@@ -101,6 +101,9 @@ def backend_at(url: str | None, token: str | None = None) -> UrlBackend:
     Raises:
         ValueError: chatmem does not know the URL's scheme, or the URL or token is wrong.
     """
+    for name, value in (("url", url), ("token", token)):
+        if not isinstance(value, str | None):
+            raise ValueError(f"{name} must be a str, not {type(value).__name__}: pass what it holds as text")
     url = url or os.environ.get("CHATMEM_URL") or ""
     scheme, colon, _ = url.partition("://")
     if colon and scheme in _REST_SCHEMES:

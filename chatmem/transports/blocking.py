@@ -100,11 +100,18 @@ class BlockingTransport:
 def _opened(open_client: Callable[[], Client], *, owned: bool) -> _Opened:
     client = open_client()
     own = own_connections.of_client(client) if owned else None
-    return _Opened(client, partial(_send, client) if own is None else own.send)
+    return _Opened(client, partial(_send, client, _caches(client)) if own is None else own.send)
 
 
-async def _send(client: Client, commands: list[Command]) -> list[Any]:
-    if len(commands) == 1:
+def _caches(client: Client) -> bool:
+    """Return whether redis-py answers reads from a cache of its own, which may lag behind what others wrote."""
+    if isinstance(client, RedisCluster):
+        return getattr(client.nodes_manager, "_cache", None) is not None
+    return getattr(client.connection_pool, "cache", None) is not None
+
+
+async def _send(client: Client, caches: bool, commands: list[Command]) -> list[Any]:
+    if len(commands) == 1 and not caches:  # a pipeline goes past the cache
         execute: Any = client.execute_command
         try:
             return [execute(*commands[0], **options_of(commands[0]))]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+from redis.asyncio import RedisCluster
 from redis.client import NEVER_DECODE
 from redis.exceptions import NoScriptError
 
@@ -49,6 +50,16 @@ def first_key(command: Command) -> Any:
     if command[0] in ("EVALSHA", "EVAL"):
         return command[3]  # after the hash or text, and the number of keys
     return command[1] if len(command) > 1 else None
+
+
+async def know_nodes(client: RedisCluster) -> None:
+    """Let a cluster's client look for the nodes, unless it knows any.
+
+    After a failure it looks for them anew, and meanwhile those that it knows serve on. The nodes that fail are left to
+    its own methods, which wait for the new ones.
+    """
+    if not client.nodes_manager.slots_cache:
+        await client.initialize()
 
 
 def options_of(command: Command) -> dict[str, bool]:

@@ -157,7 +157,8 @@ _KINDS = (
     ),
     _Kind(
         r"no upstream host|upstream (?:failure|protocol error|connection)|(?i:err:? (?:connection|host is|server closed"
-        r"|backend|peer|broken pipe|no route|operation timed|proxy))|backend conn",
+        r"|backend|peer|broken pipe|no route|operation timed|proxy))|backend conn"
+        r"|(?i:temporarily unavailable|service unavailable|bad gateway|gateway time-?out|internal server error)",
         UnavailableError,
         "the server cannot serve this now: the proxy before it cannot reach it",
         Retry.LATER,

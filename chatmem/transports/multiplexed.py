@@ -26,6 +26,7 @@ except ImportError:  # on Windows
     termios = None  # type: ignore[assignment]  # a module, or None where there is none
 
 _PUSH: type = getattr(hiredis, "PushNotification", type(None))
+_HUNG_UP = "Connection closed: by the server"
 _HELD_BYTES = 64 * 1024
 _PIECES_PER_TURN = 4
 
@@ -102,7 +103,7 @@ class MultiplexedConnection(asyncio.Protocol):
         self._unsent.append(packed)
         if self._transport is None:
             if self._opening is None:
-                self._opening = self._loop.create_task(self._open())
+                self._begin_to_open()
         elif idle:
             self._flush()
         elif not self._flushing:  # further requests of this turn of the loop go out with it
@@ -118,7 +119,7 @@ class MultiplexedConnection(asyncio.Protocol):
         future: asyncio.Future[list[Any]] = self._loop.create_future()
         self._pieces = self._add(future, count, size), pieces
         if self._transport is None:
-            self._opening = self._loop.create_task(self._open())
+            self._begin_to_open()
         else:
             self._send_pieces()
         return future
@@ -180,12 +181,18 @@ class MultiplexedConnection(asyncio.Protocol):
         if self._timer is None and self._timeout is not None:
             self._timer = self._loop.call_later(self._timeout, self._check_time)
 
+    def _begin_to_open(self) -> None:
+        self._opening = self._loop.create_task(self._open())
+        self._opening.add_done_callback(self._opened)
+
     async def _open(self) -> None:
         try:
             await self._connection.connect()
         except (redis_errors.RedisError, OSError) as error:
             self._end(error)
-        except asyncio.CancelledError:
+        except GeneratorExit:  # with its loop, which nobody ended: nothing can be awaited any more
+            raise
+        except BaseException:
             await self._connection.disconnect(nowait=True)
             raise
         else:
@@ -193,21 +200,33 @@ class MultiplexedConnection(asyncio.Protocol):
                 await self._connection.disconnect(nowait=True)
             else:
                 self._take_over()
-        finally:
-            self._opening = None
-            if self._transport is None:  # whatever went wrong, no request may wait for ever
-                self._end(redis_errors.ConnectionError("the connection could not be set up"))
+
+    def _opened(self, task: asyncio.Task[None]) -> None:
+        """End the connection unless it is open: whatever went wrong, no request may wait for ever."""
+        self._opening = None
+        error = None if task.cancelled() else task.exception()  # such as that of a caller's credential provider
+        if error is not None or self._transport is None:
+            reason = "" if error is None else f" ({type(error).__name__})"  # its text may hold a password
+            failure = redis_errors.ConnectionError(f"the connection could not be set up{reason}")
+            failure.__cause__ = error
+            self._end(failure)
 
     def _take_over(self) -> None:
         """Become the protocol of redis-py's connection, which itself counts as not connected from then on."""
         connection: Any = self._connection
         self._writer = connection._writer  # kept: it closes the connection when it is garbage-collected
         transport: asyncio.Transport = self._writer.transport
+        arrived: Any = connection._reader
+        early, has_ended = bytes(arrived._buffer), arrived._eof or arrived.exception()
         connection._reader = connection._writer = None
         self._streams = transport.get_protocol()
         self._reader = new_reader()
         transport.set_protocol(self)
         self._transport = transport
+        if early:  # a server that refuses a connection says so at once, and uvloop may have read it by now
+            self.data_received(early)
+        if has_ended:  # no loop tells it twice
+            self._end(redis_errors.ConnectionError(_HUNG_UP))
         self._flush()
         self._send_pieces()
 
@@ -257,7 +276,7 @@ class MultiplexedConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Fail the requests that wait; called by asyncio."""
         self._streams.connection_lost(error)  # redis-py's stream waits for this when it is garbage-collected
-        self._end(redis_errors.ConnectionError(f"Connection closed: {error or 'by the server'}"))
+        self._end(redis_errors.ConnectionError(f"Connection closed: {error}" if error else _HUNG_UP))
         self._closed.set_result(None)
 
     def _end(self, error: Exception) -> None:

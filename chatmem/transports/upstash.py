@@ -282,7 +282,8 @@ def _translate(error: Exception) -> ChatMemError:
     if not isinstance(error, UpstashError):
         if isinstance(error, _UNREADABLE):
             return UnavailableError(
-                f"the reply is not from Upstash's REST API: check the url ({type(error).__name__}: {text})"
+                "the reply is not from Upstash's REST API: check the url, or wait if a gateway answers for it "
+                f"({type(error).__name__}: {text})"
             )
         return UnavailableError(f"the server could not be reached: {text}")
     if any(part in text for part in _WRONG_TOKEN):

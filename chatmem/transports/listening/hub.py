@@ -10,6 +10,7 @@ from typing import Any
 import redis.asyncio
 from redis.asyncio.connection import AbstractConnection
 
+from chatmem.transports.commands import know_nodes
 from chatmem.transports.errors import REDIS_ERRORS
 from chatmem.transports.listening.line import Line
 from chatmem.transports.listening.mailbox import Mailbox
@@ -42,7 +43,7 @@ class Hub:
     async def _way_to(self, channel: bytes) -> tuple[str, Callable[[], AbstractConnection]]:
         """Return the name of the server that has a channel, and what makes a connection to it."""
         if isinstance(self._client, redis.asyncio.RedisCluster):
-            await self._client.initialize()
+            await know_nodes(self._client)
             cluster: Any = self._client  # its annotations know text only
             node = cluster.get_node_from_key(channel)
             return node.name, lambda: node.connection_class(**node.connection_kwargs)

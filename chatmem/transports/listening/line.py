@@ -13,6 +13,7 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError, ResponseError  # noqa: A004 - redis-py's name
 
+from chatmem.transports.background import AGAIN
 from chatmem.transports.errors import REDIS_ERRORS
 from chatmem.transports.listening.mailbox import Mailbox
 from chatmem.transports.listening.protocol import PLAIN, QUIET, REFUSED_REST, REST, SHARDED, heard, is_elsewhere
@@ -70,10 +71,12 @@ class Line:
 
     async def aclose(self) -> None:
         """End the line."""
-        self._task.cancel()
-        await asyncio.wait([self._task])
+        while not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=AGAIN)
 
     async def _run(self) -> None:
+        collected = False
         try:
             await self._connection.connect()
             self._connected = True
@@ -84,16 +87,25 @@ class Line:
             self._rest = REFUSED_REST
         except REDIS_ERRORS:
             pass  # the listeners ask the server, and say what is wrong with it
+        except GeneratorExit:  # with its loop, which nobody ended: nothing can be awaited any more
+            collected = True
+            raise
         finally:
             self.over, self._connected = True, False
-            for task in self._sending:
-                task.cancel()
-            try:
-                await asyncio.gather(*self._sending, return_exceptions=True)
-            finally:  # it may be cancelled twice
-                await self._connection.disconnect(nowait=True)
+            if not collected:
+                await self._disconnect()
 
-    def _end(self, _: object) -> None:
+    async def _disconnect(self) -> None:
+        for task in self._sending:
+            task.cancel()
+        try:
+            await asyncio.gather(*self._sending, return_exceptions=True)
+        finally:  # it may be cancelled twice
+            await self._connection.disconnect(nowait=True)
+
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled():
+            task.exception()  # such as that of a credential provider, which the listeners hear where they ask
         channels, self._channels = self._channels, {}
         self._ended(self, self._rest if channels else 0.0)
         for mailboxes in channels.values():

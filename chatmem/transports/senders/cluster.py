@@ -20,7 +20,7 @@ from redis.exceptions import (
 )
 
 from chatmem.transports.base import Command
-from chatmem.transports.commands import first_key, waits_for_replicas
+from chatmem.transports.commands import first_key, know_nodes, waits_for_replicas
 from chatmem.transports.multiplexer import Multiplexer
 from chatmem.transports.senders.client import ClientSender
 
@@ -66,7 +66,7 @@ class ClusterSender:
         keys = [first_key(command) for command in commands]
         if waits_for_replicas(commands) or None in keys:
             return None
-        await self.client.initialize()
+        await know_nodes(self.client)
         parts: dict[str | None, _Part] = {}  # by name: redis-py 6's nodes have no hash
         try:
             for index, key in enumerate(keys):
