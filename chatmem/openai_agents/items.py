@@ -22,6 +22,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from chatmem.core.typed import typed
 from chatmem.errors import CorruptRecordError, UnsupportedError
 
 REST = "openai_rest"
@@ -108,6 +109,7 @@ def items_of(message: BaseMessage) -> list[dict[str, Any]]:
     Raises:
         UnsupportedError: no item can express the message.
     """
+    message = typed(message)
     if ITEM in message.additional_kwargs:
         return [message.additional_kwargs[ITEM]]
     original = _original(message.additional_kwargs[REST], message) if REST in message.additional_kwargs else None
