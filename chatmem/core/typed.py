@@ -109,7 +109,7 @@ def _are_calls(calls: Any, arguments: Any) -> bool:
 
 
 def _is_call(call: Any, arguments: Any) -> bool:
-    if not (isinstance(call, dict) and _PARTS <= call.keys() and isinstance(call["args"], arguments)):
+    if not (isinstance(call, dict) and call.keys() >= _PARTS and isinstance(call["args"], arguments)):
         return False
     return isinstance(call["id"], _OPTIONAL) and isinstance(call["name"], _OPTIONAL)
 
