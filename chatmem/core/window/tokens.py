@@ -60,9 +60,7 @@ def _checked(count: Callable[..., Any]) -> Count:
             return total  # type: ignore[return-value]  # a counter that estimates may return a float
         if inspect.iscoroutine(total):
             total.close()
-            raise ValueError(
-                "token_counter must return a number of tokens, but it is async: pass one that is not"
-            )
+            raise ValueError("token_counter must return a number of tokens, but it is async: pass one that is not")
         raise ValueError(f"token_counter must return a number of tokens from 0 on, not {total!r:.40}")
 
     return checked
