@@ -38,10 +38,10 @@ class Reply(lc.AIMessage):
     label: str | None = None
     day: dt.date = dt.date(2026, 1, 1)
     places: tuple[int, ...] = ()
-    marks: set[int] = pydantic.Field(set())
+    marks: set[int] = pydantic.Field(default=set())
     inner: Inner | None = None
-    grown: list[Annotated[int, pydantic.AfterValidator(lambda value: value + 1)]] = pydantic.Field([])
-    inverse: list[Annotated[int, pydantic.AfterValidator(_inverse)]] = pydantic.Field([])
+    grown: list[Annotated[int, pydantic.AfterValidator(lambda value: value + 1)]] = pydantic.Field(default=[])
+    inverse: list[Annotated[int, pydantic.AfterValidator(_inverse)]] = pydantic.Field(default=[])
     anything: Any = None
 
 
@@ -143,10 +143,10 @@ def test_a_validator_that_fails_when_it_reads(clean: None) -> None:
     """Whatever it raises, the record is unreadable, and not the session."""
 
     class Before(lc.AIMessage):
-        numbers: list[int] = pydantic.Field([])
+        numbers: list[int] = pydantic.Field(default=[])
 
     class Now(lc.AIMessage):
-        numbers: list[Annotated[int, pydantic.AfterValidator(_inverse)]] = pydantic.Field([])
+        numbers: list[Annotated[int, pydantic.AfterValidator(_inverse)]] = pydantic.Field(default=[])
 
     chatmem.register(Before, name="numbered")
     element = b"0:" + record.encode(Before(content="x", numbers=[0]), 0, 0).record

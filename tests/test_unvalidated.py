@@ -33,7 +33,9 @@ _odd = st.recursive(
 _blocks = st.fixed_dictionaries(
     {"type": st.sampled_from(["text", "text", "tool_use", "thinking"]) | _odd, "text": _odd}
 )
-_calls = st.fixed_dictionaries({"name": st.just("f") | _odd, "args": st.just({}), "id": st.just("call_1") | _odd})
+_calls: st.SearchStrategy[Any] = st.fixed_dictionaries(
+    {"name": st.just("f") | _odd, "args": st.just({}), "id": st.just("call_1") | _odd}
+)
 _parts: dict[str, st.SearchStrategy[Any]] = {
     "content": st.one_of(_odd, st.lists(_blocks | _odd, max_size=3)),
     "additional_kwargs": _odd,

@@ -56,7 +56,7 @@ def _checked(count: Callable[..., Any]) -> Count:
 
     def checked(messages: list[BaseMessage]) -> int:
         total = count(messages.copy())
-        if isinstance(total, Real) and total >= 0:
+        if isinstance(total, Real) and float(total) >= 0:
             return total  # type: ignore[return-value]  # a counter that estimates may return a float
         if inspect.iscoroutine(total):
             total.close()
