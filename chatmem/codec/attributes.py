@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cached_property, lru_cache
+from functools import cached_property
 from types import MemberDescriptorType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from chatmem.codec.taking import dict_of
 
@@ -14,15 +15,21 @@ _CACHED_HASH = "_attrs_cached_hash"
 _set, _get = object.__setattr__, object.__getattribute__
 
 
-@lru_cache(maxsize=1024)
+_slots: WeakKeyDictionary[type[Any], frozenset[str]] = WeakKeyDictionary()
+
+
 def slots_of(cls: type[Any]) -> frozenset[str]:
     """Return the names of attributes that are stored in slots, in Python or in C."""
-    return frozenset(
-        name
-        for base in cls.__mro__
-        for name, member in vars(base).items()
-        if type(member) is MemberDescriptorType and not name.startswith("__")
-    )
+    slots = _slots.get(cls)
+    if slots is None:
+        members = ((name, member) for base in cls.__mro__ for name, member in vars(base).items())
+        slots = frozenset(name for name, member in members if _is_slot(name, member))
+        _slots[cls] = slots
+    return slots
+
+
+def _is_slot(name: str, member: Any) -> bool:
+    return type(member) is MemberDescriptorType and not name.startswith("__")
 
 
 def others_of(value: Any, names: Iterable[str] = ()) -> dict[str, Any]:

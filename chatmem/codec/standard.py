@@ -65,8 +65,9 @@ def zone(key: str) -> tzinfo | None:
 
 def _zoned(text: type[datetime] | type[time]) -> Callable[[list[Any]], Any]:
     def build(parts: list[Any]) -> Any:
-        value, key, fold = text.fromisoformat(parts[0]), parts[1], parts[2]
-        named = None if key is None else zone(key)
+        value: Any
+        value, key, fold, *name = text.fromisoformat(parts[0]), *parts[1:]
+        named = timezone(value.utcoffset(), *name) if name else None if key is None else zone(key)
         return value.replace(fold=fold) if named is None else value.replace(tzinfo=named, fold=fold)
 
     return build
@@ -77,7 +78,17 @@ def _zone_or_key(key: str) -> tzinfo | str:
 
 
 def _take_zoned(value: datetime | time) -> list[Any]:
-    return [value.isoformat(), getattr(value.tzinfo, "key", None), value.fold]
+    return [value.isoformat(), getattr(value.tzinfo, "key", None), value.fold, *_name_of(value.tzinfo)]
+
+
+def is_named(zone: tzinfo | None) -> bool:
+    """Return whether a time zone has a name: of a region, or of an offset, as `datetime.astimezone()` gives it."""
+    return type(zone) is zoneinfo.ZoneInfo or bool(_name_of(zone))
+
+
+def _name_of(zone: tzinfo | None) -> tuple[str, ...]:
+    name = zone.__getinitargs__()[1:] if type(zone) is timezone else ()  # type: ignore[attr-defined]
+    return name if "".join(name).isprintable() else ()  # lone surrogates are not
 
 
 ZONED: dict[type, Kind] = {
