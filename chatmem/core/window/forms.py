@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from langchain_core.messages import (
@@ -18,6 +17,7 @@ from langchain_core.messages import (
 from langchain_core.messages.system import SystemMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from chatmem.core.checks import from_json
 from chatmem.core.typed import is_typed, typed
 from chatmem.core.window.calls import is_call
 
@@ -102,7 +102,7 @@ def _with_tool_call(message: AIMessage) -> AIMessage:
     if isinstance(function, dict) and isinstance(name := function.get("name"), str):
         arguments = function.get("arguments")
         try:
-            args = json.loads(arguments or "{}")
+            args = from_json(arguments or "{}")
         except (ValueError, TypeError):
             args = None
         if isinstance(args, dict):
