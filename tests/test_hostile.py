@@ -184,8 +184,10 @@ async def test_annotations_that_others_wrote(
     await history.append(lc.HumanMessage("kept", id="m1"))
     await history.annotate("m1", {"rating": 1})
     key = session_keys(prefix, "s").ids
-    (name,) = [name for name in raw.hkeys(key) if name.startswith(b"a")]  # type: ignore[union-attr]
-    raw.hset(key, name, line + b"\n" + raw.hget(key, name))  # type: ignore[operator]
+    names: Any = raw.hkeys(key)
+    (name,) = [name for name in names if name.startswith(b"a")]
+    stored: Any = raw.hget(key, name)
+    raw.hset(key, name, line + b"\n" + stored)
     (entry,) = (await history.page()).entries
     assert entry.annotations == {"rating": 1}
     assert await attempt(history, lambda history: history.annotate("m1", {"rating": 2}))
