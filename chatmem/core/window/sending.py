@@ -149,11 +149,12 @@ class Request:
 
 def _joined(answers: list[AIMessage]) -> AIMessage:
     """Return the last message, with the others' content before its own."""
-    last, contents = answers[-1], [answer.content for answer in answers]
+    last = answers[-1]
+    contents: list[Any] = [answer.content for answer in answers]
     if len(answers) == 1:
         return last
     if all(isinstance(content, str) for content in contents):
-        return last.model_copy(update={"content": "\n\n".join(text for text in contents if text.strip())})  # type: ignore[union-attr]
+        return last.model_copy(update={"content": "\n\n".join(text for text in contents if text.strip())})
     return last.model_copy(update={"content": [block for content in contents for block in _blocks(content)]})
 
 
