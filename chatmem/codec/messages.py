@@ -94,7 +94,7 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     for name, value in message.__dict__.items():
         if name in kind.names and is_typed(name, value) and _is_encodable(value):
             typed[name] = value
-        elif name in kind.names:
+        elif name in kind.names or (cls is kind.cls and _has_own(message, name, value)):
             extension.fields[name] = writer.below(name, value)
         elif _has_own(message, name, value):
             extension.fields[name], is_exact = dump_field(writer, cls, name, value)
