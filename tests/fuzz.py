@@ -26,10 +26,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 from langchain_core import messages as lc
 
-from chatmem.codec import compression, plain, record
+from chatmem.codec import compression, plain, record, standard
 from chatmem.codec.compression import UnknownDictionaryError, compression_of
+from chatmem.codec.extensions import Code
 from chatmem.core.decoder import Decoder
 from chatmem.core.policy import Policy
 from chatmem.core.session import Session
@@ -162,6 +164,16 @@ def extension(rng: random.Random) -> bytes:
     return _artifact(b"\xc9" + struct.pack(">IB", len(data), rng.randrange(17)) + data)
 
 
+def standard_value(rng: random.Random) -> bytes:
+    """Make up a value of each kind of Python's and pydantic's own classes, of parts that do not belong to it."""
+    part = rng.choice(("a", "é", "1", "/", ".", ":", "%", "http://", "@", "2026-01-01T00:00", "\ud800"))
+    text = (part * rng.choice((0, 1, 3, 300, 5000))).encode("utf-8", "replace").decode()
+    atoms: tuple[Any, ...] = (text, text, text, None, -1, 0, 2**63, 1e308, b"x", True, [], {}, {"a": 1})
+    parts = rng.choice((rng.choice(atoms), [rng.choice(atoms) for _ in range(rng.randrange(5))]))
+    data = msgspec.msgpack.encode((rng.choice(sorted(standard._BUILDERS)), parts))
+    return _artifact(msgspec.msgpack.encode(msgspec.msgpack.Ext(Code.STANDARD, data)))
+
+
 def noise(rng: random.Random) -> bytes:
     """Make up random bytes, behind as much of a true beginning as may be."""
     heads = (b"", b"0:", b"0:A", b"{", b"0:{", b"0:\x01\x00h", b"0:\x01\x08h" + bytes(12), b"0:\x01\x01a" + bytes(12))
@@ -210,7 +222,7 @@ def makers() -> list[tuple[str, Maker]]:
     damaged: list[tuple[str, Maker]] = [
         (name, partial(of_seed, change)) for name, change in zip(names, changes, strict=True)
     ]
-    made: list[Maker] = [extension, noise, shape]
+    made: list[Maker] = [extension, standard_value, noise, shape]
     rare: list[Maker] = [nest, crowd]
     return [*damaged * 16, *((maker.__name__, maker) for maker in made * 8), *((one.__name__, one) for one in rare)]
 

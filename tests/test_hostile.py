@@ -170,6 +170,56 @@ async def test_whatever_others_left_there(
     assert await attempt(history, lambda history: history.clear())
 
 
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "line", [b'"k"\t' + DEEP, DEEP + b"\t1", b"[1]\t1", b"{}\t1", b"5\t1", b'"k"', b"\t", b"\xff\t1"]
+)
+async def test_annotations_that_others_wrote(
+    memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str, line: bytes
+) -> None:
+    """They are left out, and the others and the messages are there."""
+    history = memory.history("s")
+    await history.append(lc.HumanMessage("kept", id="m1"))
+    await history.annotate("m1", {"rating": 1})
+    key = session_keys(prefix, "s").ids
+    names: Any = raw.hkeys(key)
+    (name,) = [name for name in names if name.startswith(b"a")]
+    stored: Any = raw.hget(key, name)
+    raw.hset(key, name, line + b"\n" + stored)
+    (entry,) = (await history.page()).entries
+    assert entry.annotations == {"rating": 1}
+    assert await attempt(history, lambda history: history.annotate("m1", {"rating": 2}))
+    assert await attempt(history, lambda history: history.fork("other"))
+
+
+@pytest.mark.parametrize("name", ["title", "metadata"])
+@pytest.mark.parametrize("value", [DEEP, b"5", b"[1]", b"{", b"\xff", b'["a"]', b"true"])
+async def test_a_title_that_others_wrote(
+    memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str, name: str, value: bytes
+) -> None:
+    """It counts as none, and the list of sessions is read, also by titles."""
+    history = memory.history("s", user="alice")
+    await history.append("kept")
+    await memory.history("t", user="alice").update(title="there")
+    raw.hset(session_keys(prefix, "s").state, name, value)
+    info = await history.info()
+    assert (info.title, info.metadata) == (None, {})
+    assert len((await memory.sessions("alice")).sessions) == 2
+    assert [info.session_id for info in (await memory.sessions("alice", title="THERE")).sessions] == ["t"]
+    await attempt(history, lambda history: history.update(metadata={"a": 1}, merge=True))
+    assert await attempt(history, lambda history: history.update(title="t", metadata={"a": 1}))
+
+
+async def test_a_call_of_a_function_with_deep_arguments(memory: chatmem.ChatMemory) -> None:
+    """Whatever a model gave as arguments, the conversation can be sent."""
+    history = memory.history("s")
+    call = {"name": "f", "arguments": DEEP.decode()}
+    await history.append("q", lc.AIMessage("", additional_kwargs={"function_call": call}), "q2")
+    assert [message.content for message in await history.window(turns=5)] == ["q", "q2"]
+
+
 async def test_a_long_list_of_junk(memory: chatmem.ChatMemory, raw: redis.Redis, url: str, prefix: str) -> None:
     """Thousands of elements without a position, and more ids: the server is not held up, which serves others too."""
     keys = session_keys(prefix, "s")

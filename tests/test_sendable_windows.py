@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+import time
 from typing import Any
 
 import pytest
@@ -411,6 +412,33 @@ def test_a_window_costs_time_by_its_length(count: int) -> None:
     """Results that nobody asked for, in every slice, are looked at once each."""
     log: Messages = [result(f"c{i}") for i in range(count)]
     assert window_of(log, slices=[50] * (count // 50)) == []
+
+
+_THOUGHT = {"type": "thinking", "thinking": "hm"}
+
+
+@pytest.mark.parametrize(
+    ("content", "ends"),
+    [([_THOUGHT], False), ([{"type": "text", "text": "a"}, _THOUGHT], False), ("a", True), (["a"], True)],
+)
+def test_a_run_of_answers_costs_time_by_its_length(content: Any, ends: bool) -> None:
+    """A model that thinks again and again without a word; answers that are joined with a call. It was the square."""
+    log: Messages = [lc.HumanMessage("q"), *(lc.AIMessage(content) for _ in range(20_000))]
+    log += [ask("c"), result("c")] if ends else []
+    started = time.process_time()
+    window = window_of(log)
+    assert time.process_time() - started < 5
+    providers.check(window)
+    assert len(window) <= 3
+
+
+def test_results_in_any_order_cost_time_by_their_number() -> None:
+    """Twenty thousand calls at once."""
+    names = [f"c{number}" for number in range(20_000)]
+    log: Messages = [lc.HumanMessage("q"), ask(*names), *(result(name) for name in reversed(names))]
+    started = time.process_time()
+    assert len(window_of(log)) == len(log)
+    assert time.process_time() - started < 3
 
 
 def test_a_first_window_imports_nothing() -> None:

@@ -12,7 +12,7 @@ import sys
 import threading
 from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import datetime, tzinfo
+from datetime import datetime, timedelta, timezone, tzinfo
 from pathlib import Path
 from typing import Any
 
@@ -364,11 +364,25 @@ class TestOwn:
         for value in (jinja, Blob(path="/etc/hostname")):
             assert type(trip(value)) is dict
 
+    @pytest.mark.parametrize("name", [None, "CET", "", "é"])
+    @pytest.mark.parametrize("hours", [0, 1, -5.5])
+    def test_offsets_with_a_name(self, name: str | None, hours: float) -> None:
+        """As `datetime.now().astimezone()` has one."""
+        zone = timezone(timedelta(hours=hours)) if name is None else timezone(timedelta(hours=hours), name)
+        for value in (datetime(2026, 1, 1, 2, tzinfo=zone), datetime(2026, 1, 1, fold=1, tzinfo=zone).timetz()):
+            back = trip(value)
+            assert (back, back.fold, repr(back.tzinfo)) == (value, value.fold, repr(value.tzinfo))
+
+    def test_an_offset_with_an_odd_name(self) -> None:
+        """The offset alone comes back."""
+        value = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=1), "\ud800"))
+        assert trip(value) == value
+
     def test_zones_that_the_system_lacks(self) -> None:
         """A named zone is looked up on this system only; else the offset stays."""
         written = Ext(Code.STANDARD, msgspec.msgpack.encode(("datetime", ["2026-07-01T12:00:00+02:00", "No/Where", 0])))
         assert read(written) == datetime.fromisoformat("2026-07-01T12:00:00+02:00")
-        for key in ("../../etc/passwd", "/etc/passwd", "tzdata.zoneinfo.UTC", "", "Europe", "a\0b"):
+        for key in ("../../etc/passwd", "/etc/passwd", "tzdata.zoneinfo.UTC", "", "Europe", "a\0b", "a" * 5000):
             assert standard.zone(key) is None
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any
 
 import pytest
@@ -133,6 +135,51 @@ class TestContract:
     async def test_wrong_counter(self, history: chatmem.History) -> None:
         with pytest.raises(ValueError, match="token_counter"):
             await history.window(tokens=5, token_counter="exactly")  # type: ignore[arg-type]
+
+    @pytest.mark.parametrize("counted", [None, "5", -1, math.nan, [3]], ids=str)
+    async def test_what_a_counter_must_return(self, history: chatmem.History, counted: Any) -> None:
+        """A number from 0 on; anything else is an error that names the argument."""
+        await history.append("q", ("ai", "a"))
+        with pytest.raises(ValueError, match="token_counter must return"):
+            await history.window(tokens=5, token_counter=lambda _: counted)
+
+    async def test_a_counter_that_is_async(self, history: chatmem.History) -> None:
+        async def count(messages: list[lc.BaseMessage]) -> int:
+            return len(messages)
+
+        await history.append("q", ("ai", "a"))
+        with pytest.raises(ValueError, match="it is async"):
+            await history.window(tokens=5, token_counter=count)  # type: ignore[arg-type]
+
+    async def test_counters_of_one_message(self, history: chatmem.History) -> None:
+        """An annotation says so, also as a string, as all are in a module with `from __future__ import annotations`."""
+
+        class Counter:
+            def __call__(self, message: lc.BaseMessage) -> int:
+                return len(message.text)
+
+        def count(message: lc.BaseMessage) -> int:
+            return len(message.text)
+
+        def evaluated(message: Any) -> int:
+            return len(message.text)
+
+        evaluated.__annotations__["message"] = lc.BaseMessage
+        await history.append("q1", ("ai", "a1"), "q2", ("ai", "a2"))
+        for counter in (Counter(), count, evaluated, functools.partial(count)):
+            window = await history.window(tokens=5, token_counter=counter)
+            assert [message.content for message in window] == ["q2", "a2"]
+
+    async def test_a_counter_that_changes_its_list(self, history: chatmem.History) -> None:
+        """It may put its own messages into the list, and changes no window."""
+
+        def count(messages: Any) -> int:
+            messages.insert(0, lc.SystemMessage("be kind"))
+            return len(messages)
+
+        await history.append("q1", ("ai", "a1"), "", ("ai", "a2"))
+        window = await history.window(tokens=3, token_counter=count)
+        assert [message.content for message in window] == ["(empty)", "a2"]
 
     @pytest.mark.parametrize(
         "wrong", ["", "user", "assistant", 5, True, str, int, b"human", ["human", 5], [None], ["user"]]

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 
 from chatmem.agent_framework.writing import ORIGIN, is_call
 from chatmem.blocks import standard_blocks
+from chatmem.core.typed import typed
 from chatmem.errors import UnsupportedError
 
 _ROLES: dict[type[BaseMessage], str] = {HumanMessage: "user", AIMessage: "assistant", SystemMessage: "system"}
@@ -28,7 +29,7 @@ def from_messages(messages: Iterable[BaseMessage]) -> list[Message]:
         UnsupportedError: a message that another framework stored cannot be written as a `Message`.
     """
     dumps, results = list[dict[str, Any]](), False
-    for message in messages:
+    for message in map(typed, messages):
         kept = message.additional_kwargs.get(ORIGIN)
         contents = _filled(kept["contents"], message) if isinstance(kept, dict) else None
         if kept is None or contents is None:

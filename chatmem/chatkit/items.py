@@ -13,6 +13,7 @@ from chatkit.types import ThreadItem
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from pydantic import TypeAdapter, ValidationError
 
+from chatmem.core.typed import typed
 from chatmem.errors import CorruptRecordError, UnsupportedError
 from chatmem.history import History
 from chatmem.model import Entry
@@ -67,7 +68,7 @@ def item_of(entry: Entry, thread_id: str) -> ThreadItem:
         CorruptRecordError: the message cannot be read.
         UnsupportedError: another framework stored the message, and no item can express it.
     """
-    message = message_in(entry)
+    message = typed(message_in(entry))
     kept = message.additional_kwargs.get(ORIGIN)
     if isinstance(kept, dict):
         dump = {**_filled(kept["item"], kept["said"], message), "id": item_id(entry)}

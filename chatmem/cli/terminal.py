@@ -19,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from chatmem.core.typed import typed
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _UNLIMITED = 10_000
 """A width that no table reaches."""
@@ -44,10 +46,11 @@ def one_line(text: object) -> str:
 
 def content_of(message: BaseMessage) -> str:
     """Return a message's content as text: text blocks as they are, other blocks as `[image_url]`."""
-    if isinstance(message.content, str):
-        return clean(message.content)
+    content = typed(message).content
+    if isinstance(content, str):
+        return clean(content)
     parts = []
-    for block in message.content:
+    for block in content:
         if isinstance(block, str):
             parts.append(block)
         else:

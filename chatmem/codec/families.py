@@ -11,7 +11,7 @@ import typing
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
-from chatmem.codec import instances, models
+from chatmem.codec import arrays, exceptions, instances, models
 from chatmem.codec.taking import Rest, Writer
 
 
@@ -25,12 +25,12 @@ class Family(NamedTuple):
     """whether an unregistered class is named in records; otherwise its objects are stored as objects of their base"""
 
 
-_NUMPY = Family(instances.is_numpy, instances.take_numpy, instances.build_numpy)
+_NUMPY = Family(arrays.is_numpy, arrays.take_numpy, arrays.build_numpy)
 _FAMILIES = (
     Family(lambda cls: enum.Enum in cls.__mro__, instances.take_member, instances.build_member),
     Family(models.is_model, models.take_model, models.build_model),
     Family(models.is_first_model, models.take_first_model, models.build_first_model),
-    Family(lambda cls: BaseException in cls.__mro__, instances.take_exception, instances.build_exception),
+    Family(lambda cls: BaseException in cls.__mro__, exceptions.take_exception, exceptions.build_exception),
     Family(instances.declares_fields, instances.take_fields, instances.build_fields),
     Family(instances.is_named_tuple, instances.take_named_tuple, instances.build_named_tuple),
     _NUMPY,

@@ -1,27 +1,27 @@
 """Takes apart and builds objects that are not pydantic models.
 
-They are objects with declared fields, enumeration members, exceptions, named tuples, objects of subclasses of Python's
-own classes, and numpy's arrays and numbers.
+They are objects with declared fields, enumeration members, named tuples, and objects of subclasses of Python's own
+classes. Exceptions and numpy's arrays have modules of their own.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import enum
-import re
 import sys
 from collections import OrderedDict
-from collections.abc import Iterable
-from functools import cached_property
+from collections.abc import Collection
 from typing import Any
 
 import msgspec
 
-from chatmem.codec.names import full_name
+from chatmem.codec.attributes import others_of, put_others
 from chatmem.codec.taking import Rest, Writer, dict_of
 
-_ATTRIBUTES, _NAME, _DTYPE, _SHAPE = "a", "n", "d", "s"
+_ATTRIBUTES, _NAME = "a", "n"
 BASES = (str, int, float, bytes, list, dict, tuple, set, frozenset)
+_NONE = dataclasses.MISSING
+"""no default"""
 _new, _set, _get = object.__new__, object.__setattr__, object.__getattribute__
 
 
@@ -56,44 +56,32 @@ def declares_fields(cls: type[Any]) -> bool:
     return dataclasses.is_dataclass(cls) or issubclass(cls, msgspec.Struct) or hasattr(cls, "__attrs_attrs__")
 
 
-def _held(value: Any) -> dict[str, Any]:
-    held = {}
-    for name in field_names(type(value)):
+def held_by(value: Any) -> dict[str, Any]:
+    """Return the declared fields that an object has. An `UNSET` of msgspec's that is the default is none."""
+    cls, held = type(value), {}
+    unset = _unset_by_default(cls) if issubclass(cls, msgspec.Struct) else ()
+    for name in field_names(cls):
         try:
-            held[name] = _get(value, name)
+            item = _get(value, name)
         except AttributeError:  # declared, but never set
             continue
+        if item is not msgspec.UNSET or name not in unset:
+            held[name] = item
     return held
 
 
-def _others(value: Any, names: Iterable[str] = ()) -> dict[str, Any]:
-    """Return an object's attributes beside its fields, without dunder names and cached properties."""
-    cls = type(value)
-    return {
-        name: item
-        for name, item in getattr(value, "__dict__", {}).items()
-        if name not in names and _is_attribute(name) and not isinstance(getattr(cls, name, None), cached_property)
-    }
-
-
-def _is_attribute(name: str) -> bool:
-    return name == "__notes__" or not name.startswith("__")
-
-
-def _put_others(made: Any, others: Any) -> None:
-    for name, item in dict_of(others or {}).items():
-        if _is_attribute(name):
-            made.__dict__[name] = item
+def _unset_by_default(cls: type[msgspec.Struct]) -> set[str]:
+    return {field.name for field in msgspec.structs.fields(cls) if field.default is msgspec.UNSET}
 
 
 def take_fields(writer: Writer, value: Any) -> tuple[Any, Rest]:
     """Return the fields, and the other attributes that can be stored."""
-    fields = _held(value)
+    fields = held_by(value)
     plain = writer.fields(fields)
     base = base_of(type(value))
     if base is not None:
         plain = {"fields": plain, "items": writer.write(content_of(value))}
-    others = writer.storable(_others(value, fields))
+    others = writer.storable(others_of(value, fields))
     return plain, {_ATTRIBUTES: others} if others else {}
 
 
@@ -104,26 +92,52 @@ def build_fields(cls: type[Any], plain: Any, rest: Rest) -> Any:
         ValueError: the stored fields do not fit the class.
     """
     base = base_of(cls)
-    fields = dict_of(plain if base is None else dict_of(plain)["fields"])
+    given = dict_of(plain if base is None else dict_of(plain)["fields"])
+    fields = {name: given[name] for name in field_names(cls) if name in given}
     if issubclass(cls, msgspec.Struct):
-        return cls(**fields)
-    made = _new(cls) if base is None else _with_content(cls, base, plain["items"])
-    for field in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ():
-        if field.name not in fields and field.init:
-            fields = {**fields, field.name: _default(field)}
-    for name in field_names(cls):
-        if name in fields:
-            _set(made, name, fields[name])
-    _put_others(made, rest.get(_ATTRIBUTES))
+        made = _struct(cls, fields)
+    else:
+        made = _new(cls) if base is None else _with_content(cls, base, plain["items"])
+        for name, item in fields.items():
+            _set(made, name, item)
+        _set_defaults(made, fields)
+    put_others(made, rest.get(_ATTRIBUTES))
     return made
 
 
-def _default(field: dataclasses.Field[Any]) -> Any:
-    if field.default_factory is not dataclasses.MISSING:
-        return field.default_factory()
-    if field.default is dataclasses.MISSING:
-        raise ValueError(f"the class has a required field {field.name!r} that the record lacks")
-    return field.default
+def _struct(cls: type[msgspec.Struct], fields: dict[str, Any]) -> Any:
+    """Return a Struct. msgspec builds none without `__post_init__`, so what that changed is undone."""
+    made = cls(**fields)
+    for name, item in fields.items():
+        msgspec.structs.force_setattr(made, name, item)
+    return made
+
+
+def _set_defaults(made: Any, fields: Collection[str]) -> None:
+    """Set the fields that are new in the object's class to their defaults.
+
+    Raises:
+        ValueError: a field of the constructor has none.
+    """
+    cls: Any = type(made)
+    for field in dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else cls.__attrs_attrs__:
+        if field.name in fields:
+            continue
+        default = _default(field, made)
+        if default is not _NONE:
+            _set(made, field.name, default)
+        elif field.init:
+            raise ValueError(f"the class has a required field {field.name!r} that the record lacks")
+
+
+def _default(field: Any, made: Any) -> Any:
+    """Return the default of a field of a dataclass or an attrs class."""
+    if isinstance(field, dataclasses.Field):
+        return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+    default = field.default
+    if hasattr(default, "takes_self"):
+        return default.factory(made) if default.takes_self else default.factory()
+    return _NONE if default is sys.modules["attr"].NOTHING else default
 
 
 def base_of(cls: type[Any]) -> type[Any] | None:
@@ -165,7 +179,7 @@ def _with_content(cls: type[Any], base: Any, content: Any) -> Any:
 
 def take_content(writer: Writer, value: Any) -> tuple[Any, Rest]:
     """Return the object's content as one of Python's own classes, and the attributes that can be stored."""
-    others = writer.storable(_others(value))
+    others = writer.storable(others_of(value))
     return writer.write(content_of(value)), {_ATTRIBUTES: others} if others else {}
 
 
@@ -176,35 +190,7 @@ def build_content(cls: type[Any], plain: Any, rest: Rest) -> Any:
         ValueError: the content does not fit the class.
     """
     made = _with_content(cls, base_of(cls), plain)
-    _put_others(made, rest.get(_ATTRIBUTES))
-    return made
-
-
-def take_exception(writer: Writer, value: BaseException) -> tuple[Any, Rest]:
-    """Return an exception's class, message, arguments and attributes; not its cause or traceback."""
-    arguments: Any = value.args
-    if isinstance(value, OSError) and value.filename is not None:
-        arguments = OSError.__reduce__(value)[1]
-    plain: dict[str, Any] = {"error": full_name(type(value)), "message": str(value), "args": tuple(arguments)}
-    if attributes := _held(value) | _others(value):
-        plain["attributes"] = attributes
-    return writer.fields(plain), {}
-
-
-def build_exception(cls: type[BaseException], plain: Any, rest: Rest) -> BaseException:
-    """Return the exception, without calling its class's own code.
-
-    Raises:
-        ValueError: the stored parts do not fit the class.
-    """
-    native: Any = next(base for base in cls.__mro__ if base.__module__ == "builtins")
-    arguments, attributes = dict_of(plain)["args"], dict(dict_of(plain.get("attributes", {})))
-    made: BaseException = native.__new__(cls, *arguments)
-    native.__init__(made, *arguments)
-    for name in field_names(cls):
-        if name in attributes:
-            _set(made, name, attributes.pop(name))
-    _put_others(made, attributes)
+    put_others(made, rest.get(_ATTRIBUTES))
     return made
 
 
@@ -214,8 +200,9 @@ def is_named_tuple(cls: type[Any]) -> bool:
 
 
 def take_named_tuple(writer: Writer, value: tuple[Any, ...]) -> tuple[Any, Rest]:
-    """Return the items."""
-    return writer.write(tuple(value)), {}
+    """Return the items, and the attributes that can be stored."""
+    others = writer.storable(others_of(value))
+    return writer.write(tuple(value)), {_ATTRIBUTES: others} if others else {}
 
 
 def build_named_tuple(cls: Any, plain: Any, rest: Rest) -> Any:
@@ -226,33 +213,6 @@ def build_named_tuple(cls: Any, plain: Any, rest: Rest) -> Any:
     """
     if type(plain) is not tuple or len(plain) != len(cls._fields):
         raise ValueError("the class has other fields")
-    return tuple.__new__(cls, plain)
-
-
-_DTYPES = re.compile(r"[<>|=][biufcMm]\d{1,2}(\[\w+\])?", re.ASCII)
-
-
-def is_numpy(cls: type[Any]) -> bool:
-    """Return whether a class is numpy's array, or one of its number types."""
-    numpy = sys.modules.get("numpy")
-    return numpy is not None and (cls is numpy.ndarray or numpy.generic in cls.__mro__)
-
-
-def take_numpy(writer: Writer, value: Any) -> tuple[Any, Rest]:
-    """Return a number or nested lists of numbers, and their type and shape."""
-    plain = value.tolist()
-    if type(plain) is type(value):
-        raise TypeError("Python has no such number type")
-    return writer.write(plain), {_DTYPE: value.dtype.str, _SHAPE: list(value.shape)}
-
-
-def build_numpy(cls: type[Any], plain: Any, rest: Rest) -> Any:
-    """Return the array or number.
-
-    Raises:
-        ValueError: the record's type, shape and numbers do not fit each other.
-    """
-    numpy: Any = sys.modules["numpy"]
-    dtype = rest[_DTYPE] if _DTYPES.fullmatch(rest[_DTYPE]) else None  # others could name a size that fills the memory
-    made = numpy.array(plain, dtype=dtype).reshape(rest[_SHAPE])
-    return made if cls is numpy.ndarray else cls(made[()])
+    made = tuple.__new__(cls, plain)
+    put_others(made, rest.get(_ATTRIBUTES))
+    return made

@@ -104,6 +104,8 @@ class Extension(Struct, kw_only=True, omit_defaults=True, gc=False):
     """pydantic's private attributes"""
     unset: list[str] = field(name="u", default_factory=list)
     """which of the fields above are not in the message's field set"""
+    exact: list[str] = field(name="e", default_factory=list)
+    """which of the fields above are not validated when they are read, as their annotations would not accept them"""
 
 
 _Types = frozenset[type]

@@ -94,10 +94,11 @@ def _dump_extended(message: BaseMessage, with_id: bool, writer: Writer) -> Body:
     for name, value in message.__dict__.items():
         if name in kind.names and is_typed(name, value) and _is_encodable(value):
             typed[name] = value
-        elif name in kind.names:
+        elif name in kind.names or (cls is kind.cls and _has_own(message, name, value)):
             extension.fields[name] = writer.below(name, value)
         elif _has_own(message, name, value):
-            extension.fields[name] = dump_field(writer, cls, name, value)
+            extension.fields[name], is_exact = dump_field(writer, cls, name, value)
+            extension.exact += [name] if is_exact else []
     for name in {"tool_call_id", "role", "type"} & set(kind.names) - set(typed):
         typed[name] = ""  # the Struct requires it; the extension has the real value
     given = message.__pydantic_extra__ or {}
@@ -184,7 +185,7 @@ def load_extended(kind: Kind, mask: int, message_id: str | None, body: Bytes) ->
         if name in kind.names:
             values[name] = value
         elif name in cls.model_fields:
-            values[name] = load_field(cls, name, value)
+            values[name] = value if name in extension.exact else load_field(cls, name, value)
         else:
             extra[name] = value
     if extension.cls is not None and cls is kind.cls and kind.type is not None:
@@ -207,9 +208,10 @@ def _build_adapted(
         value = values.pop(name)
         if name in fields_set or value:
             extra[name] = value
-    for name in set(fields) - set(values):
-        values[name] = default_of(cls, name)
-    private = private_of(cls, private)
+    for name in fields:
+        if name not in values:
+            values[name] = default_of(cls, name, values)
+    private = private_of(cls, private, values)
     ordered = {name: values[name] for name in fields}
     return _build(cls, ordered, fields_set, extra, private)
 

@@ -64,14 +64,16 @@ def build_model(cls: type[BaseModel], plain: Any, rest: Rest) -> BaseModel:
         made = cls.model_validate(values)  # LangChain's prompts compute fields that they do not dump
         computed = made.model_fields_set - values.keys()
     else:
-        made, computed = _new(cls), set()
-        defaults = {name: default_of(cls, name) for name in fields if name not in values}
-        _set(made, "__dict__", {name: item for name, item in values.items() if name in fields} | defaults)
+        made, computed, held = _new(cls), set(), {name: item for name, item in values.items() if name in fields}
+        for name in fields:
+            if name not in held:
+                held[name] = default_of(cls, name, held)
+        _set(made, "__dict__", held)
     extra = {name: item for name, item in values.items() if name not in fields} if allows_extra else None
     known = fields.keys() | (extra or {}).keys()
     _set_fields_set(made, computed | (values.keys() & known) - names_in(rest.get(_UNSET)))
     _set_extra(made, extra)
-    _set_private(made, private_of(cls, rest.get(_PRIVATE)))
+    _set_private(made, private_of(cls, rest.get(_PRIVATE), made.__dict__))
     return made
 
 
@@ -83,29 +85,53 @@ def _refuse_what_acts(cls: type[BaseModel], values: dict[str, Any]) -> None:
         raise ValueError("a blob with a path, which would read a file, is not built from a record")
 
 
-def default_of(cls: type[BaseModel], name: str) -> Any:
+def default_of(cls: type[BaseModel], name: str, values: dict[str, Any]) -> Any:
     """Return a field's default.
 
+    Args:
+        cls: the model's class.
+        name: the field.
+        values: the values of the other fields, from which a default factory may compute it.
+
     Raises:
-        ValueError: the field is required.
+        ValueError: the field is required, or its default factory fails.
     """
     field = cls.model_fields[name]
     if field.is_required():
         raise ValueError(f"{cls.__name__} has a required field {name!r} that the record lacks")
-    return field.get_default(call_default_factory=True)
+    return _default(cls, name, field, values)
 
 
-def private_of(cls: type[BaseModel], given: dict[str, Any] | None) -> dict[str, Any] | None:
-    """Return a model's private attributes: the given ones, and the defaults of the others."""
+def private_of(cls: type[BaseModel], given: dict[str, Any] | None, values: dict[str, Any]) -> dict[str, Any] | None:
+    """Return a model's private attributes: the given ones, and the defaults of the others.
+
+    Args:
+        cls: the model's class.
+        given: private attributes.
+        values: the values of all fields, from which a default factory may compute an attribute.
+
+    Raises:
+        ValueError: a default factory fails.
+    """
     if not cls.__private_attributes__:
         return None
-    attributes: dict[str, Any] = cls.__private_attributes__
-    defaults = {
-        key: item.get_default() if item.default_factory is None else item.default_factory()
-        for key, item in attributes.items()
-        if key not in (given or {})
-    }
-    return {key: item for key, item in defaults.items() if item is not PydanticUndefined} | (given or {})
+    made = dict[str, Any]()
+    for name, attribute in cls.__private_attributes__.items():
+        if name not in (given or {}):
+            default = _default(cls, name, attribute, {**values, **made})
+            made |= {} if default is PydanticUndefined else {name: default}
+    return made | (given or {})
+
+
+def _default(cls: type[BaseModel], name: str, item: Any, values: dict[str, Any]) -> Any:
+    """Return the default of a field or private attribute."""
+    if item.default_factory is None:
+        return item.get_default()
+    takes_values = getattr(item, "default_factory_takes_validated_data", False)  # pydantic has that since 2.10
+    try:
+        return item.default_factory(values) if takes_values else item.default_factory()
+    except Exception as error:
+        raise ValueError(f"the default of {cls.__name__}'s {name!r} raised {type(error).__name__}") from error
 
 
 def is_first_model(cls: type[Any]) -> bool:

@@ -7,10 +7,12 @@ with all fields; a value is read as plain data.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from langchain_core.messages import BaseMessage
-from pydantic import TypeAdapter
+from pydantic import ConfigDict, PydanticUserError, TypeAdapter
 
 from chatmem.codec import names
 from chatmem.codec.families import family_of, named_in
@@ -18,7 +20,7 @@ from chatmem.codec.families import family_of, named_in
 Type = TypeVar("Type", bound=type[Any])
 
 _classes = names.classes
-_adapters: dict[type[BaseMessage], dict[str, TypeAdapter[Any]]] = {}
+_adapters: WeakKeyDictionary[type[BaseMessage], dict[str, TypeAdapter[Any] | None]] = WeakKeyDictionary()
 
 
 def register(cls: Type, *, name: str | None = None) -> Type:
@@ -53,13 +55,7 @@ def register(cls: Type, *, name: str | None = None) -> Type:
     if name is not None and names.is_own(name):
         raise ValueError(f"name must not begin with {names.LANGCHAIN!r} or {names.PYTHON!r}")
     _add(cls, name)
-    if issubclass(cls, BaseMessage):
-        _adapt(cls)
     return cls
-
-
-def _adapt(cls: type[BaseMessage]) -> None:
-    _adapters[cls] = {key: TypeAdapter[Any](field.annotation or Any) for key, field in cls.model_fields.items()}
 
 
 def _add(cls: type[Any], name: str | None) -> None:
@@ -92,5 +88,15 @@ def find(name: str, base: type[BaseMessage]) -> type[BaseMessage]:
 
 
 def adapter_of(cls: type[BaseMessage], field: str) -> TypeAdapter[Any] | None:
-    """Return what dumps and validates a field of a registered message class; None for an unregistered class."""
-    return _adapters.get(cls, {}).get(field)
+    """Return what dumps and validates a field of a message class; None if pydantic cannot do that alone."""
+    adapters = _adapters.setdefault(cls, {})
+    if field not in adapters:
+        adapters[field] = _adapter(cls.model_fields[field].annotation)
+    return adapters[field]
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any] | None:
+    for config in (None, ConfigDict(arbitrary_types_allowed=True)):  # not every type takes a configuration
+        with suppress(PydanticUserError, NameError):
+            return TypeAdapter(annotation, config=config)
+    return None

@@ -23,6 +23,7 @@ from uuid import UUID
 import pydantic_core
 from pydantic import SecretBytes, SecretStr, networks
 
+_LONGEST_ZONE = 100  # characters; an overlong file name is an error of the operating system's
 _ZONE = re.compile(r"[\w+-]+(/[\w+-]+)*", re.ASCII)
 _MAX_FRACTION_BITS = 2**16
 """A longer fraction takes time that grows with the square of its length."""
@@ -43,6 +44,17 @@ def _fraction(parts: list[int]) -> Fraction:
     return Fraction(numerator, denominator)
 
 
+def _of_text(make: Callable[[Any], Any], kind: type = str) -> Callable[[Any], Any]:
+    """Return what builds a value of a text. Of numbers and lists, some classes make values that break later."""
+
+    def build(text: Any) -> Any:
+        if type(text) is not kind:
+            raise TypeError
+        return make(text)
+
+    return build
+
+
 def _pure(flavour: type[PurePath]) -> Callable[[str], PurePath]:
     """Return what builds a path. A path of the other operating system becomes a pure path, without file access."""
 
@@ -58,15 +70,20 @@ def zone(key: str) -> tzinfo | None:
 
     Python itself would go on to look in the package tzdata, by importing a module with that name.
     """
-    if not _ZONE.fullmatch(key) or not any(Path(folder, key).is_file() for folder in zoneinfo.TZPATH):
+    if (
+        len(key) > _LONGEST_ZONE
+        or not _ZONE.fullmatch(key)
+        or not any(Path(folder, key).is_file() for folder in zoneinfo.TZPATH)
+    ):
         return None
     return zoneinfo.ZoneInfo(key)
 
 
 def _zoned(text: type[datetime] | type[time]) -> Callable[[list[Any]], Any]:
     def build(parts: list[Any]) -> Any:
-        value, key, fold = text.fromisoformat(parts[0]), parts[1], parts[2]
-        named = None if key is None else zone(key)
+        value: Any
+        value, key, fold, *name = text.fromisoformat(parts[0]), *parts[1:]
+        named = timezone(value.utcoffset(), *name) if name else None if key is None else zone(key)
         return value.replace(fold=fold) if named is None else value.replace(tzinfo=named, fold=fold)
 
     return build
@@ -77,7 +94,17 @@ def _zone_or_key(key: str) -> tzinfo | str:
 
 
 def _take_zoned(value: datetime | time) -> list[Any]:
-    return [value.isoformat(), getattr(value.tzinfo, "key", None), value.fold]
+    return [value.isoformat(), getattr(value.tzinfo, "key", None), value.fold, *_name_of(value.tzinfo)]
+
+
+def is_named(zone: tzinfo | None) -> bool:
+    """Return whether a time zone has a name: of a region, or of an offset, as `datetime.astimezone()` gives it."""
+    return type(zone) is zoneinfo.ZoneInfo or bool(_name_of(zone))
+
+
+def _name_of(zone: tzinfo | None) -> tuple[str, ...]:
+    name = zone.__getinitargs__()[1:] if type(zone) is timezone else ()  # type: ignore[attr-defined]
+    return name if "".join(name).isprintable() else ()  # lone surrogates are not
 
 
 ZONED: dict[type, Kind] = {
@@ -100,19 +127,19 @@ KINDS: dict[type, Kind] = {
     Fraction: Kind("fraction", lambda value: [value.numerator, value.denominator], _fraction),
     range: Kind("range", lambda value: [value.start, value.stop, value.step], lambda parts: range(*parts)),
     deque: Kind("deque", lambda value: [list(value), value.maxlen], lambda parts: deque(*parts)),
-    type(Path()): Kind(type(Path()).__name__, str, Path),
-    PurePosixPath: Kind("PurePosixPath", str, PurePosixPath),
-    PureWindowsPath: Kind("PureWindowsPath", str, PureWindowsPath),
+    type(Path()): Kind(type(Path()).__name__, str, _of_text(Path)),
+    PurePosixPath: Kind("PurePosixPath", str, _of_text(PurePosixPath)),
+    PureWindowsPath: Kind("PureWindowsPath", str, _of_text(PureWindowsPath)),
     timezone: Kind("timezone", lambda value: list(value.__getinitargs__()), lambda parts: timezone(*parts)),
-    zoneinfo.ZoneInfo: Kind("zone", lambda value: value.key, _zone_or_key),
-    SecretStr: Kind("SecretStr", SecretStr.get_secret_value, SecretStr),
-    SecretBytes: Kind("SecretBytes", SecretBytes.get_secret_value, SecretBytes),
-    **{cls: Kind(cls.__name__, str, cls) for cls in _ADDRESSES},
-    **{cls: Kind(cls.__name__, str, cls) for cls in _URLS},
+    zoneinfo.ZoneInfo: Kind("zone", lambda value: value.key, _of_text(_zone_or_key)),
+    SecretStr: Kind("SecretStr", SecretStr.get_secret_value, _of_text(SecretStr)),
+    SecretBytes: Kind("SecretBytes", SecretBytes.get_secret_value, _of_text(SecretBytes, bytes)),
+    **{cls: Kind(cls.__name__, str, _of_text(cls)) for cls in _ADDRESSES},
+    **{cls: Kind(cls.__name__, str, _of_text(cls)) for cls in _URLS},
 }
 _BUILDERS: dict[str, Callable[[Any], Any]] = {
-    "PosixPath": _pure(PurePosixPath),
-    "WindowsPath": _pure(PureWindowsPath),
+    "PosixPath": _of_text(_pure(PurePosixPath)),
+    "WindowsPath": _of_text(_pure(PureWindowsPath)),
     **{kind.name: kind.build for kind in ZONED.values()},
     **{kind.name: kind.build for kind in KINDS.values() if kind.name not in ("PosixPath", "WindowsPath")},
 }
@@ -122,7 +149,7 @@ def build(name: str, parts: Any) -> Any:
     """Return the value of these parts, or the parts if this chatmem does not know the kind or they do not fit it."""
     try:
         return _BUILDERS[name](parts)
-    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError):
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, OSError):
         return parts
 
 

@@ -16,7 +16,6 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Literal
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec.msgpack import Ext
@@ -85,7 +84,7 @@ def _integer(value: int) -> int | Ext:
 
 def _zoned(code: int) -> Callable[[Any], Ext]:
     def convert(value: Any) -> Ext:
-        if value.fold or type(value.tzinfo) is ZoneInfo:
+        if value.fold or standard.is_named(value.tzinfo):
             kind = standard.ZONED[type(value)]
             return Ext(Code.STANDARD, _encoder.encode((kind.name, kind.take(value))))
         return Ext(code, value.isoformat().encode())

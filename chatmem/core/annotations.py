@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from chatmem.codec.encryption import is_sealed_text, not_sealed
-from chatmem.core.checks import to_json
+from chatmem.core.checks import from_json, to_json
 from chatmem.core.session import Session
 from chatmem.model import Entry
 from chatmem.scripts.calls import Part
@@ -92,11 +92,11 @@ def _opened(session: Session, key: bytes, value: bytes, position: int) -> tuple[
     if is_sealed_text(value):
         if session.sealer is None:
             raise ValueError("it is encrypted: connect with encryption=chatmem.KeyRing(...)")
-        name, found = json.loads(session.sealer.open_text(_name(position), value))
+        name, found = from_json(session.sealer.open_text(_name(position), value), list)
         return name, found
     if session.sealer is not None and not session.sealer.ring.read_plain:
         raise not_sealed()
-    return json.loads(key), json.loads(value)
+    return from_json(key, str), from_json(value)
 
 
 def _name(position: int) -> str:

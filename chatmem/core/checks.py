@@ -117,3 +117,22 @@ def to_json(value: Any, name: str = "metadata") -> bytes:
     if json.loads(text) != value:
         raise EncodingError(f"{name} changes as JSON: keys must be strings, and tuples are lists", field=name)
     return text.encode()
+
+
+def from_json(text: bytes | str, kind: type | None = None) -> Any:
+    """Return the value of a JSON text, whoever wrote it.
+
+    Args:
+        text: the text.
+        kind: the type that the value must have; None for any.
+
+    Raises:
+        ValueError: it is not JSON, is nested too deeply, or holds a value of another type.
+    """
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    if kind is not None and type(value) is not kind:
+        raise ValueError(f"it holds no {kind.__name__}")
+    return value

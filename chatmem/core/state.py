@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from typing import Any
 
 from chatmem.codec import record
 from chatmem.codec.encryption import Sealer, is_sealed_text, not_sealed
 from chatmem.core.answering.running import answers_in
+from chatmem.core.checks import from_json
 from chatmem.core.keys import unescape
 from chatmem.core.marks import Marks, marks_of
 from chatmem.core.policy import Policy
@@ -19,6 +19,7 @@ from chatmem.model import SessionInfo
 from chatmem.scripts.answers import Info
 
 _logger = logging.getLogger("chatmem")
+_KINDS = {"title": str, "metadata": dict}
 
 
 def to_info(policy: Policy, session_id: str, answer: Info) -> SessionInfo:
@@ -100,4 +101,4 @@ def _open(sealer: Sealer | None, name: str, text: bytes | None) -> Any:
         text = sealer.open_text(name, text)
     elif text and sealer is not None and not sealer.ring.read_plain:
         raise not_sealed()
-    return json.loads(text) if text else None
+    return from_json(text, _KINDS[name]) if text else None

@@ -16,6 +16,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.messages.tool import ToolCall, tool_call
 from pydantic import ValidationError
 
+from chatmem.core.typed import typed
 from chatmem.errors import UnsupportedError
 from chatmem.google_adk.deltas import storable
 from chatmem.google_adk.from_langchain import event_of
@@ -55,6 +56,7 @@ def to_event(message: BaseMessage) -> Event | None:
         UnsupportedError: another framework stored the message, and no event can express it; or this version of ADK
             cannot read the event.
     """
+    message = typed(message)
     kept = message.additional_kwargs.get(KEPT)
     if not isinstance(kept, dict):
         return event_of(message)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from google.adk.events.event import Event
 from google.genai import types
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from chatmem.core.checks import from_json
 from chatmem.errors import UnsupportedError
 
 _MODEL = "model"
@@ -59,7 +59,7 @@ def _text(message: BaseMessage) -> str:
 
 def _response(text: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
+        value = from_json(text)
     except ValueError:
         value = text
     return value if isinstance(value, dict) else {"result": value}

@@ -14,6 +14,7 @@ from langchain_core.messages.tool import tool_call
 from llama_index.core.base.llms.types import ChatMessage, ContentBlock
 from pydantic import TypeAdapter, ValidationError
 
+from chatmem.core.typed import typed
 from chatmem.errors import CorruptRecordError, UnsupportedError
 
 ORIGIN = "llama_index"
@@ -60,6 +61,7 @@ def to_chat_message(message: BaseMessage) -> ChatMessage:
     Raises:
         UnsupportedError: another framework stored the message, and no `ChatMessage` can express it.
     """
+    message = typed(message)
     rest = message.additional_kwargs.get(ORIGIN)
     if not isinstance(rest, dict):
         return _from_langchain(message)

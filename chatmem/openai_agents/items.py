@@ -22,6 +22,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from chatmem.core.typed import typed
 from chatmem.errors import CorruptRecordError, UnsupportedError
 
 REST = "openai_rest"
@@ -108,11 +109,13 @@ def items_of(message: BaseMessage) -> list[dict[str, Any]]:
     Raises:
         UnsupportedError: no item can express the message.
     """
-    if ITEM in message.additional_kwargs:
-        return [message.additional_kwargs[ITEM]]
-    original = _original(message.additional_kwargs[REST], message) if REST in message.additional_kwargs else None
+    kept = message.additional_kwargs if isinstance(message.additional_kwargs, dict) else {}
+    if ITEM in kept:
+        return [kept[ITEM]]
+    original = _original(kept[REST], message) if REST in kept else None
     if original is not None:
         return [original]
+    message = typed(message)
     if isinstance(message, ToolMessage):
         return [{"type": "function_call_output", "call_id": message.tool_call_id, "output": _text(message)}]
     role = next((role for role, kind in _CLASSES.items() if isinstance(message, kind)), None)

@@ -10,6 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter
 
+from chatmem.core.typed import typed
 from chatmem.errors import UnsupportedError
 from chatmem.pydantic_ai.from_langchain import model_message_of, part_of
 
@@ -32,7 +33,7 @@ def to_model_messages(messages: Iterable[BaseMessage]) -> list[ModelMessage]:
     """
     dumps: list[dict[str, Any]] = []
     group, tools = None, dict[str, str]()
-    for message in messages:
+    for message in map(typed, messages):
         kept = _kept(message)
         if kept is None:
             dumps.append(model_message_of(message, tools))

@@ -19,6 +19,7 @@ from functools import cache
 from langchain_core.messages import BaseMessage
 
 from chatmem.core.steps import STEP_CHARACTERS, Steps, run
+from chatmem.core.typed import typed
 
 Span = tuple[int, int]
 
@@ -37,7 +38,7 @@ def text_of(message: BaseMessage) -> str:
     """Return the text of a message: its content, or the content's text blocks, one per line."""
     if isinstance(message.content, str):
         return message.content
-    parts = [block if isinstance(block, str) else block.get("text") for block in message.content]
+    parts = [block if isinstance(block, str) else block.get("text") for block in typed(message).content]
     return "\n".join(part for part in parts if isinstance(part, str))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
 from chatmem.codec.record import decode, encode
+from chatmem.core.typed import typed
 from chatmem.errors import CorruptRecordError
 from chatmem.model import Entry
 from chatmem.ui import shapes
@@ -33,7 +34,8 @@ class Item:
     def __init__(self, given: BaseMessage | Entry, index: int) -> None:
         """Take a message or an entry, and its index in the list."""
         self.entry = given if isinstance(given, Entry) else None
-        self.message = given.message if isinstance(given, Entry) else given
+        message = given.message if isinstance(given, Entry) else given
+        self.message = None if message is None else typed(message)
         self.index = index
 
     @property

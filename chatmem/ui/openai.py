@@ -17,6 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from chatmem.core.typed import typed
 from chatmem.errors import UnsupportedError
 from chatmem.ui import calls, shapes
 from chatmem.ui.calls import Names
@@ -36,7 +37,7 @@ def from_messages(messages: Iterable[BaseMessage]) -> list[dict[str, Any]]:
     Raises:
         UnsupportedError: the format cannot express a message.
     """
-    return [_written(message, f"messages[{index}]") for index, message in enumerate(messages)]
+    return [_written(message, f"messages[{index}]") for index, message in enumerate(map(typed, messages))]
 
 
 def to_messages(messages: Any, *, accept: Collection[str] = ("user",)) -> list[BaseMessage]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import groupby
@@ -18,6 +17,7 @@ from langchain_core.messages import (
 )
 from langchain_core.messages.tool import invalid_tool_call
 
+from chatmem.core.checks import from_json
 from chatmem.errors import EncodingError
 from chatmem.model import AnswerStatus
 
@@ -237,6 +237,6 @@ def _without(content: Any, calls: set[str | None]) -> Any:
 def _is_call(chunk: Any) -> bool:
     """Return whether a call is complete: it names its tool, and its arguments are a JSON object."""
     try:
-        return bool(chunk["name"]) and isinstance(json.loads(chunk["args"] or "{}"), dict)
+        return bool(chunk["name"]) and isinstance(from_json(chunk["args"] or "{}"), dict)
     except ValueError:
         return False

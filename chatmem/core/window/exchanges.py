@@ -103,14 +103,16 @@ class Exchanges:
 
 def _is_whole(messages: list[BaseMessage]) -> bool:
     """Return whether nothing has to change. That is the usual case, and this check is its only cost."""
-    waiting: list[str] = []
+    waiting: dict[str, int] = {}
     for message in messages:
         if not is_known(message):
             return False
         if isinstance(message, ToolMessage):
-            if message.tool_call_id not in waiting:
+            left = waiting.pop(message.tool_call_id, 0) - 1
+            if left < 0:
                 return False
-            waiting.remove(message.tool_call_id)
+            if left:
+                waiting[message.tool_call_id] = left
             continue
         if waiting:
             return False
@@ -118,7 +120,7 @@ def _is_whole(messages: list[BaseMessage]) -> bool:
             for call in calls_of(message):
                 if not (call.id and call.named):
                     return False
-                waiting.append(call.id)
+                waiting[call.id] = waiting.get(call.id, 0) + 1
     return not waiting
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from langchain_core.messages import (
@@ -18,6 +17,8 @@ from langchain_core.messages import (
 from langchain_core.messages.system import SystemMessageChunk
 from langchain_core.messages.tool import invalid_tool_call, tool_call
 
+from chatmem.core.checks import from_json
+from chatmem.core.typed import is_typed, typed
 from chatmem.core.window.calls import is_call
 
 NOTIFICATION = "lc_source"
@@ -35,7 +36,7 @@ _OLD = ("function_call", "tool_calls")
 
 def is_known(message: BaseMessage) -> bool:
     """Return whether every provider knows the message's form."""
-    if isinstance(message.content, list) and not all(map(_has_kind, message.content)):
+    if not is_typed(message):
         return False
     if isinstance(message, HumanMessage):
         return isinstance(message.content, str) or not any(map(_is_of_an_exchange, message.content))
@@ -53,8 +54,8 @@ def known(message: BaseMessage) -> list[BaseMessage]:
     """Return messages with the same content, in a form that every provider knows."""
     if is_known(message):
         return [message]
-    if isinstance(message.content, list) and not all(map(_has_kind, message.content)):
-        return known(_with_kinds(message, message.content))
+    if not is_typed(message):
+        return known(typed(message))
     if isinstance(message, HumanMessage):
         return _split(message)
     if isinstance(message, AIMessage):
@@ -101,7 +102,7 @@ def _with_tool_call(message: AIMessage) -> AIMessage:
     if isinstance(function, dict) and isinstance(name := function.get("name"), str):
         arguments = function.get("arguments")
         try:
-            args = json.loads(arguments or "{}")
+            args = from_json(arguments or "{}")
         except (ValueError, TypeError):
             args = None
         if isinstance(args, dict):
@@ -132,23 +133,6 @@ def _split(message: HumanMessage) -> list[BaseMessage]:
         elif not is_call(block):
             said.append(block)
     return [*results, message.model_copy(update={"content": said})] if said else results
-
-
-def _has_kind(block: Any) -> bool:
-    """Return whether a block's type is a string, as providers want it. LangChain does not check that."""
-    return isinstance(block, str) or isinstance(block.get("type", ""), str)
-
-
-def _with_kinds(message: BaseMessage, blocks: list[Any]) -> BaseMessage:
-    """Return a message with the texts of blocks whose type is no string, in their places."""
-    left = [block for block in map(_kept, blocks) if block]
-    return message.model_copy(update={"content": left})
-
-
-def _kept(block: Any) -> Any:
-    if _has_kind(block):
-        return block
-    return text if isinstance(text := block.get("text"), str) else None
 
 
 def _is_of_an_exchange(block: Any) -> bool:

@@ -46,6 +46,8 @@ class Request:
         self._ids: set[str] = set()
         self._endings: dict[str, int] = {}  # by stored id: the last number appended to make it unique
         self._renamed: dict[str, list[str]] = {}  # by stored id: the ids of the latest message's calls
+        self._open: list[AIMessage] = []  # the last answers, which become one message
+        self._thinks = False  # whether that ends with reasoning, so that the next answer is joined
 
     def add(self, messages: list[BaseMessage]) -> None:
         """Add the next messages."""
@@ -63,6 +65,7 @@ class Request:
 
     def end(self) -> None:
         """Drop reasoning at the end, after which the model neither said nor called anything: providers refuse it."""
+        self._close()
         while self.messages and isinstance(last := self.messages[-1], AIMessage) and isinstance(last.content, list):
             content = without_last_thoughts(last.content)
             if content is last.content or calls_of(last):
@@ -90,15 +93,30 @@ class Request:
         ):  # Anthropic refuses that, but accepts an empty one
             message = message.model_copy(update={"content": ""})
         calls = calls_of(message)
+        if calls or not self._thinks:
+            self._close()
         if calls:
-            message = self._with_unique_ids(message, [call.id for call in calls])
-        while self.messages and isinstance(before := self.messages[-1], AIMessage):
-            if calls_of(before) or not (calls or _ends_with_thought(before)):
-                break
-            self.messages.pop()
-            message = _joined(before, message)
-            self.is_changed = True
-        self.messages.append(message)
+            self._open = [*self._answers_before(), self._with_unique_ids(message, [call.id for call in calls])]
+            self._close()
+            return
+        self._open.append(message)
+        self._thinks = _ends_with_thought(message) or (self._thinks and not says(message.content))
+
+    def _answers_before(self) -> list[AIMessage]:
+        """Take back the last messages that are answers without calls."""
+        end = len(self.messages)
+        while end and isinstance(before := self.messages[end - 1], AIMessage) and not calls_of(before):
+            end -= 1
+        answers: list[Any] = self.messages[end:]
+        del self.messages[end:]
+        return answers
+
+    def _close(self) -> None:
+        """Add the last answers as one message."""
+        if self._open:
+            self.is_changed = self.is_changed or len(self._open) > 1
+            self.messages.append(_joined(self._open))
+        self._open, self._thinks = [], False
 
     def _add_result(self, message: ToolMessage) -> None:
         if names := self._renamed.get(message.tool_call_id):
@@ -129,12 +147,15 @@ class Request:
         return name
 
 
-def _joined(answer: AIMessage, call: AIMessage) -> AIMessage:
-    """Return the message with calls, with the answer's content before its own."""
-    if isinstance(answer.content, str) and isinstance(call.content, str):
-        texts = (answer.content, call.content)
-        return call.model_copy(update={"content": "\n\n".join(text for text in texts if text.strip())})
-    return call.model_copy(update={"content": [*_blocks(answer.content), *_blocks(call.content)]})
+def _joined(answers: list[AIMessage]) -> AIMessage:
+    """Return the last message, with the others' content before its own."""
+    last = answers[-1]
+    contents: list[Any] = [answer.content for answer in answers]
+    if len(answers) == 1:
+        return last
+    if all(isinstance(content, str) for content in contents):
+        return last.model_copy(update={"content": "\n\n".join(text for text in contents if text.strip())})
+    return last.model_copy(update={"content": [block for content in contents for block in _blocks(content)]})
 
 
 def _ends_with_thought(message: AIMessage) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Literal
 
 import langchain_core.prompt_values  # noqa: F401 - otherwise LangChain's counter imports it in a running event loop
@@ -22,7 +23,7 @@ Count = Callable[[list[BaseMessage]], int]
 def counter_of(given: TokenCounter) -> tuple[Count, bool]:
     """Return a function that counts the tokens of a list, and whether a list's count is the sum of its messages'.
 
-    As in `trim_messages`, a function whose argument is annotated as `BaseMessage` counts one message.
+    As in `trim_messages`, a function whose first parameter is annotated as `BaseMessage` counts one message.
 
     Raises:
         ValueError: `token_counter` is nothing that can count tokens.
@@ -31,13 +32,38 @@ def counter_of(given: TokenCounter) -> tuple[Count, bool]:
     if count is count_tokens_approximately or (isinstance(given, str) and given == "approximate"):
         return count_tokens_approximately, True
     if hasattr(count, "get_num_tokens_from_messages"):
-        return count.get_num_tokens_from_messages, False
+        return _checked(count.get_num_tokens_from_messages), False
     if not callable(count):
         raise ValueError('token_counter must be a chat model, a function or "approximate"')
-    first = next(iter(inspect.signature(count).parameters.values()), None)
-    if first is not None and first.annotation is BaseMessage:
-        return lambda messages: sum(map(count, messages)), True
-    return count, False
+    if _counts_one(count):
+        return _checked(lambda messages: sum(map(count, messages))), True
+    return _checked(count), False
+
+
+def _counts_one(count: Callable[..., Any]) -> bool:
+    try:
+        first = next(iter(inspect.signature(count).parameters.values()), None)
+    except (ValueError, TypeError):  # a function of C may have no signature
+        return False
+    annotation = None if first is None else first.annotation
+    if isinstance(annotation, str):  # as `from __future__ import annotations` leaves it
+        return annotation.strip("'\"").rpartition(".")[2] == BaseMessage.__name__
+    return annotation is BaseMessage
+
+
+def _checked(count: Callable[..., Any]) -> Count:
+    """Return a function that gives the caller's counter a list of its own, and checks what it returns."""
+
+    def checked(messages: list[BaseMessage]) -> int:
+        total = count(messages.copy())
+        if isinstance(total, Real) and float(total) >= 0:
+            return total  # type: ignore[return-value]  # a counter that estimates may return a float
+        if inspect.iscoroutine(total):
+            total.close()
+            raise ValueError("token_counter must return a number of tokens, but it is async: pass one that is not")
+        raise ValueError(f"token_counter must return a number of tokens from 0 on, not {total!r:.40}")
+
+    return checked
 
 
 def last_within(messages: list[BaseMessage], tokens: int, count: Count) -> tuple[int, int]:
