@@ -152,6 +152,17 @@ async def test_an_agent(memory: chatmem.ChatMemory, mode: str) -> None:
     ]
 
 
+async def test_many_messages_that_grow_at_once(memory: chatmem.ChatMemory) -> None:
+    """Agents at work side by side stream by turns, however much comes before it can be sent."""
+    history = memory.history("a")
+    async with history.answer("Who?", id="x") as draft:
+        for number in range(10_000):
+            await draft.write(part(f"{number} ", id=f"agent-{number % 2}"))
+        await asyncio.sleep(0.3)
+    texts = ["".join(f"{number} " for number in range(first, 10_000, 2)) for first in (0, 1)]
+    assert [one.text for one in await history.messages()] == ["Who?", *texts]
+
+
 async def test_a_model(memory: chatmem.ChatMemory) -> None:
     """A model's own stream, by a task of the memory."""
     model = GenericFakeChatModel(messages=iter([lc.AIMessage("Hello there, all of you.")]))

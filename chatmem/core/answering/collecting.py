@@ -28,6 +28,8 @@ _MODES = ("messages", "values", "updates", "custom", "checkpoints", "tasks", "de
 _PARTS = ("tool_call_chunk", "server_tool_call_chunk", "input_json_delta")
 """the types of content blocks that are parts of calls"""
 _CUT_OFF = "the answer ended before this call was complete"
+_MOST = 1000
+"""Records of a batch. Lua's `unpack` stops at about 8,000 values, and each record is two."""
 
 
 class _Growing:
@@ -106,14 +108,18 @@ class Collector:
         return bool(self._unsent)
 
     def take(self) -> list[BaseMessage]:
-        """Return what came since the last call, under the ids that the messages are going to have."""
+        """Return what came since the last call, under the ids that the messages are going to have.
+
+        If that is more than a batch may hold, the next call returns the rest.
+        """
         runs: list[tuple[_Growing, list[BaseMessage]]] = []
         while self._unsent:
-            growing, part = self._unsent.popleft()
-            if runs and runs[-1][0] is growing:
-                runs[-1][1].append(part)
-            else:
-                runs.append((growing, [part]))
+            growing = self._unsent[0][0]
+            if not runs or runs[-1][0] is not growing:
+                if len(runs) == _MOST:
+                    break
+                runs.append((growing, []))
+            runs[-1][1].append(self._unsent.popleft()[1])
         return [_with_id(_sum(parts), id_of(self._answer, growing.number)) for growing, parts in runs]
 
     def finished(self, status: AnswerStatus) -> list[BaseMessage]:
