@@ -100,10 +100,11 @@ function tasks.follow()
     return {TORN, 'index'}
   end
   local elements = {}
-  local _, index = find_id(session, id)
-  while index do
+  local first, index = find_id(session, id)
+  local at = first
+  while index and at == first + #elements do -- the messages of an answer stand in a row
     elements[#elements + 1] = redis.call('LINDEX', list, index)
-    _, index = find_id(session, ARGV[7] .. #elements)
+    at, index = find_id(session, ARGV[7] .. #elements)
   end
   return #elements > 0 and {0, 0, elements} or {-4}
 end

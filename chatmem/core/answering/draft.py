@@ -146,7 +146,7 @@ class Draft:
         """Store the finished messages, or an empty one if there are none."""
         ends = answering.ends(self._name, self._token)
         stored = parts or await self._writer.encode(finished(self.id, [], status))
-        self.appended = await self._writer.store(stored, on_known_id="put", answer=ends)
+        self.appended = await self._writer.store(stored, answer=ends)
         self.status = status
 
     async def _tend(self) -> None:
