@@ -51,7 +51,7 @@ class TestChats:
         """Nothing begins: the question could be asked again, and would be there twice."""
         for wrong in (lambda text: text[1_000_000], lambda text: 7):
             client = await site.client(title=wrong)
-            with pytest.raises((IndexError, ValueError), match="title|range"):
+            with pytest.raises((IndexError, ValueError), match=r"title|range"):
                 await client.new("lima")
             assert await client.titles() == []
 

@@ -10,6 +10,7 @@ from fastapi.sse import ServerSentEvent
 from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic_core import to_json
 
+from chatmem.core.jsonable import text
 from chatmem.errors import ChatMemError, ConflictError
 from chatmem.fastapi.answers import Begun, ask
 from chatmem.fastapi.bound import Bound
@@ -35,8 +36,8 @@ def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessag
         raise malformed("System messages are not taken from clients.")
     with arguments_checked():
         (message,) = convert(messages[-1:])
-    if not isinstance(message, HumanMessage) or not message.id:
-        raise malformed("The user's message must have an id.")
+    if not isinstance(message, HumanMessage) or not message.id or text(message.id) != message.id:
+        raise malformed("The user's message must have an id that is a text.")
     if not message.content:
         raise malformed("The user's message must not be empty.")
     if len(message.text) > LONGEST_TEXT:
@@ -105,7 +106,7 @@ async def events(
         told: how the protocol tells a problem.
     """
     try:
-        async for text in sent:
-            yield ServerSentEvent(raw_data=text.removeprefix("data: ").rstrip("\n"))
+        async for event in sent:
+            yield ServerSentEvent(raw_data=event.removeprefix("data: ").rstrip("\n"))
     except ChatMemError as error:
         yield ServerSentEvent(raw_data=to_json(told(refused_for(error).problem)).decode())
