@@ -231,6 +231,31 @@ async def test_evicted_chunks(memory: chatmem.ChatMemory, raw: redis.Redis, pref
     assert await history.messages() == [QUESTION, lc.AIMessage("Because it is.", id="x")]
 
 
+@pytest.mark.parametrize("dies", [False, True])
+async def test_somebody_elses_chunks(memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str, *, dies: bool) -> None:
+    """What is written under the stream's name ends the answer, not the conversation, and what was said is kept."""
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x", lease=1)
+    await draft.__aenter__()
+    await draft.write("Because ")
+    await until_sent(history, "x", "Because ")
+    if dies:
+        await die(draft)
+    raw.set(stream_of(session_keys(prefix, "a")), "mine", keepttl=True)
+    if dies:
+        await asyncio.sleep(1)
+        assert await history.messages() == [QUESTION, ended("", "interrupted")]
+    else:
+        await draft.write("it is.")
+        with suppress(asyncio.CancelledError):  # as the block would end
+            await asyncio.sleep(5)
+        with pytest.raises(chatmem.CorruptRecordError):
+            await draft.__aexit__(None, None, None)
+        assert await history.messages() == [QUESTION, ended("Because it is.", "failed")]
+        assert draft.status == "failed"
+    assert not raw.exists(stream_of(session_keys(prefix, "a")))
+
+
 async def test_encrypted(url: str, prefix: str, raw: redis.Redis) -> None:
     """Chunks are readable with the keys only, in their own places; what there is is stored encrypted, too."""
     keys = chatmem.KeyRing({"k": b"k" * 32})
