@@ -11,6 +11,7 @@ from urllib.parse import quote
 import anyio
 import httpx
 import pytest
+from langchain_core.messages import AIMessage
 
 import chatmem
 from chatmem.fastapi import front_ends
@@ -171,6 +172,19 @@ class TestAISDK:
             assert newest["siblings"]["index"] == number
         missing = await use_chat(alice, str(uuid.uuid4()), question, trigger="regenerate-message")
         assert (missing.status_code, missing.json()) == (404, NO_CHAT)
+
+    async def test_regenerate_what_is_long(self, site: Site, alice: ChatClient) -> None:
+        """However many messages an agent's answer has, its question is found."""
+        chat = str(uuid.uuid4())
+        await use_chat(alice, chat, says("Hi"))
+        history = site.memory.history(chat, user="alice")
+        said = [AIMessage(str(number), id=f"a{number}") for number in range(2 * front_ends.LONGEST_ANSWER + 5)]
+        await history.append(*said)
+        for message in (said[-1].id, said[-2].id, None):
+            await history.switch(0)
+            answer = await use_chat(alice, chat, trigger="regenerate-message", messageId=message)
+            assert answer.status_code == 200, answer.text
+            assert len(await history.messages()) == 2
 
     @pytest.mark.parametrize("version", VERSIONS)
     async def test_resume(self, site: Site, frontends: Frontends, version: int) -> None:

@@ -20,7 +20,7 @@ from chatmem.history import History
 from chatmem.model import Entry
 
 LONGEST_ANSWER = 100
-"""Entries that are looked through for the question that an answer belongs to, and that are shown at once."""
+"""Entries that are read at once: few answers have more."""
 
 
 def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessage]]) -> HumanMessage:
@@ -76,9 +76,11 @@ async def question_at(here: Bound, history: History, message: Entry | None) -> i
         return message.seq
     else:
         shown = await _shown_up_to(here, history, message)
-    for entry in shown:
-        if isinstance(entry.message, HumanMessage):
-            return entry.seq
+    while shown:
+        for entry in shown:
+            if isinstance(entry.message, HumanMessage):
+                return entry.seq
+        shown = (await history.page(before=shown[-1].seq, limit=LONGEST_ANSWER)).entries
     raise malformed("There is no question to answer anew.")
 
 
