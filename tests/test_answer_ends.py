@@ -85,6 +85,38 @@ async def test_cancelled_by_its_caller_while_it_is_stopped(memory: chatmem.ChatM
     assert (await history.messages())[0].text == "So"
 
 
+async def test_stopped_while_a_library_swallows_it(memory: chatmem.ChatMemory) -> None:
+    """The next word ends it, in the task of the block and in others, and later cancellations are the caller's own."""
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x")
+    words: list[int] = []
+
+    async def talk() -> None:
+        for number in range(1000):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.02)
+            words.append(number)
+            await draft.write(f"{number} ")
+
+    async def talk_in_groups() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(talk())
+            tasks.create_task(talk())
+
+    for say in (talk, talk_in_groups):
+        draft, words = history.answer(id=say.__name__), []
+        async with draft:
+            asyncio.get_running_loop().call_later(0.2, lambda: asyncio.ensure_future(history.stop()))
+            await say()
+        assert draft.status == "stopped"
+        assert len(words) < 500
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        stored = (await history.messages(last=1))[0]
+        assert stored.text == "".join(f"{number} " for number in words)
+
+
 async def test_a_generator_that_is_dropped(memory: chatmem.ChatMemory) -> None:
     """A block within a generator ends in another task, when the generator is collected: what there is is stored."""
     history = memory.history("a")
