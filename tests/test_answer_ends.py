@@ -66,6 +66,37 @@ async def test_cancelled_anywhere(memory: chatmem.ChatMemory) -> None:
     assert {"nothing", "interrupted"} <= ends <= {"nothing", "interrupted", None}
 
 
+async def test_a_reader_that_is_cancelled_anywhere(
+    memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may iterate on, and gets the end, however long that takes to decode: each pause in there is cancelled once."""
+    history = memory.history("a")
+    said = [lc.AIMessage(f"{number}" * 300_000) for number in range(6)]
+    async with history.answer(QUESTION, id="x") as draft:
+        await draft.write(*said)
+    pauses, cancelled = 0, 0
+
+    async def checkpoint() -> None:
+        nonlocal pauses
+        pauses += 1
+        task = asyncio.current_task()
+        if pauses > cancelled and task is not None:
+            task.cancel()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(history._session.transport, "checkpoint", checkpoint)
+    reading, last = history.follow("x", timeout=30), None
+    while last is None:
+        pauses = 0
+        try:
+            last = await asyncio.create_task(anext(reading))  # type: ignore[arg-type]
+        except asyncio.CancelledError:
+            cancelled += 1
+    assert cancelled >= 5
+    assert last.status == "complete"
+    assert [one.text for one in last.messages] == [one.text for one in said]
+
+
 async def test_cancelled_by_its_caller_while_it_is_stopped(memory: chatmem.ChatMemory) -> None:
     """A cancellation from outside is raised on, whatever else happens."""
     history, begun = memory.history("a"), asyncio.Event()

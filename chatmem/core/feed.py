@@ -99,8 +99,12 @@ class Changes(Generic[T]):
     async def aclose(self) -> None:
         """End the iteration, and close what was opened for it."""
         self._over = True
-        if self._subscription is not None:
-            await self._subscription.aclose()
+        await self._unsubscribe()
+
+    async def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.aclose()
 
 
 def is_newer(change: bytes, known: bytes) -> bool:

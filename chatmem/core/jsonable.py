@@ -25,7 +25,7 @@ _TOO_DEEP = "..."
 
 
 def text(value: str) -> str:
-    """Return the text with "?" in place of lone surrogates, which UTF-8 cannot represent. Two that are one are joined."""
+    """Return the text with "?" in place of lone surrogates, which UTF-8 cannot represent. Pairs become a character."""
     if value.isascii():
         return value
     try:

@@ -68,7 +68,7 @@ class Background(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Cancel the body; if it goes on, its next `checkpoint` ends it, with `InterruptedBody` where nothing cancels."""
+        """Cancel the body; if it goes on, its next `checkpoint` ends it, by `InterruptedBody` where nothing cancels."""
         ...
 
     async def checkpoint(self) -> None:
