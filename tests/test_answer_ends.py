@@ -15,6 +15,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem import producers
+from chatmem.core.answering import following
 from chatmem.core.keys import session_keys, stream_of
 from tests.servers import LEAST_RIGHTS, debian_binary, run_server, wait_until
 from tests.test_answers import QUESTION, die, ended, parts_of, text_of, until_read, until_sent
@@ -66,9 +67,29 @@ async def test_cancelled_anywhere(memory: chatmem.ChatMemory) -> None:
     assert {"nothing", "interrupted"} <= ends <= {"nothing", "interrupted", None}
 
 
-async def test_a_reader_that_is_cancelled_anywhere(
-    memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("pushes", [True, False])
+async def test_a_reader_that_never_waits_for_long(
+    memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch, *, pushes: bool
 ) -> None:
+    """It sends a sign of life each moment, say, and hears of the end nevertheless, though nobody tells it."""
+    monkeypatch.setattr(following, "CHECKING", 1.0 if pushes else 600.0)
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x", lease=1)
+    await draft.__aenter__()
+    await draft.write("Because")
+    await until_sent(history, "x", "Because")
+    reading, last = history.follow("x"), None
+    if not pushes:
+        monkeypatch.setattr(reading, "_published", False)
+    await die(draft)
+    async with asyncio.timeout(15):
+        while last is None or last.status is None:
+            with suppress(TimeoutError):
+                last = await asyncio.wait_for(anext(reading), 0.1)
+    assert (last.status, last.messages) == ("interrupted", [ended("Because", "interrupted")])
+
+
+async def test_a_reader_that_is_cancelled_anywhere(memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may iterate on, and gets the end, however long that takes to decode: each pause in there is cancelled once."""
     history = memory.history("a")
     said = [lc.AIMessage(f"{number}" * 300_000) for number in range(6)]
