@@ -110,7 +110,7 @@ async def test_a_reader_that_is_cancelled_anywhere(memory: chatmem.ChatMemory, m
     while last is None:
         pauses = 0
         try:
-            last = await asyncio.create_task(anext(reading))  # type: ignore[arg-type]
+            last = await asyncio.create_task(anext(reading))
         except asyncio.CancelledError:
             cancelled += 1
     assert cancelled >= 5
