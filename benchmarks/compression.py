@@ -4,12 +4,18 @@ The messages are about flights, of which the dictionary that ships with chatmem 
 dictionary is trained on the first half of them; all are measured on the second half. Sizes are those of records and of
 the server's memory (MEMORY USAGE of the sessions' lists of messages). Times are of encoding and decoding alone, the
 minimum of rounds that alternate between the options.
+
+The last line compares zstandard with the zstd of Python 3.14's standard library. Older Pythons have that as
+backports.zstd.
 """
 
 from __future__ import annotations
 
+import importlib
 import time
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -19,7 +25,7 @@ import chatmem
 import chatmem.sync
 from benchmarks.setting import server
 from chatmem.codec import plain, record
-from chatmem.codec.compression import Compression, compression_of
+from chatmem.codec.compression import Compression, compression_of, decompress
 from tests.samples import conversations
 
 ROUNDS = 25
@@ -27,6 +33,9 @@ TIMED = 1000
 """How many messages are encoded and decoded in each round."""
 SPLIT = 75
 PREFIX = "compression"
+STANDARD = ("compression.zstd", "backports.zstd")
+MAGIC = b"\x28\xb5\x2f\xfd"
+"""the first bytes of a frame, which records leave out"""
 Conversations = list[list[BaseMessage]]
 
 
@@ -46,6 +55,9 @@ def main() -> None:
     print("microseconds a message: to encode, to decode")
     for name, (encoding, decoding) in times([message for one in without_prompts for message in one], ways).items():
         print(f"  {name:8} {encoding:6.1f} {decoding:6.1f}")
+    print("microseconds to decompress a message")
+    for name, taken in decompressors([message for one in without_prompts for message in one], trained).items():
+        print(f"  {name:20} {taken:6.1f}")
 
 
 def in_server(measured: Conversations, options: dict[str, Any]) -> dict[str, int]:
@@ -79,6 +91,31 @@ def times(messages: list[BaseMessage], ways: dict[str, Compression | None]) -> d
             encoding, decoding = ((took / len(timed) * 1e6) for took in (encoded - start, decoded - copied))
             best[name] = (min(best[name][0], encoding), min(best[name][1], decoding))
     return best
+
+
+def decompressors(messages: list[BaseMessage], dictionary: chatmem.Dictionary) -> dict[str, float]:
+    """Return the microseconds that each package takes to decompress a message."""
+    how = Compression(dictionary)
+    packed = (how.compress(record.encode(message, 0, 0).record) for message in messages[:TIMED])
+    frames = [frame for frame in packed if frame]
+    ways: dict[str, Callable[[bytes], bytes]] = {"zstandard": decompress}
+    for name in STANDARD:
+        with suppress(ModuleNotFoundError):
+            zstd: Any = importlib.import_module(name)
+            ways[name] = partial(_by_standard, zstd, zstd.ZstdDict(dictionary.data))
+    best = dict.fromkeys(ways, float("inf"))
+    for _ in range(ROUNDS):
+        for name, way in ways.items():
+            start = time.process_time()
+            for frame in frames:
+                way(frame)
+            best[name] = min(best[name], (time.process_time() - start) / len(frames) * 1e6)
+    return best
+
+
+def _by_standard(zstd: Any, dictionary: Any, frame: bytes) -> bytes:
+    decompressed: bytes = zstd.decompress(MAGIC + frame, dictionary)
+    return decompressed
 
 
 if __name__ == "__main__":

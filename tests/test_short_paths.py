@@ -71,7 +71,7 @@ async def prepare(history: chatmem.History, chance: random.Random) -> None:
                 case 7:
                     await history.branch(after=0)
                 case 8:
-                    await history.append(HumanMessage("once"), idempotency_key="once")
+                    await history.append(HumanMessage("once"), idempotency_key=chance.choice(("once", "before")))
                 case _:
                     await history.truncate(after=0)
 
@@ -131,7 +131,7 @@ def request(version: int, following: int, chance: random.Random) -> tuple[Shared
     )
     places = range(following, following + len(parts))
     more = {
-        "idempotency_key": mostly(b"", b"once"),
+        "idempotency_key": chance.choice((b"", b"", b"once", b"another")),
         "max_messages": mostly(chance.choice((b"", b"100")), b"3"),
         "on_known_id": chance.choice((b"error", b"add", b"replace", b"put")),
         "sealed_for": mostly(chance.choice((b"", b",".join(b"%d" % place for place in places))), b"99"),
@@ -236,10 +236,16 @@ async def test_most_appends_are_plain(url: str, raw: redis.Redis, prefix: str) -
         await history.delete("m0")
         await history.append(HumanMessage("another", id="m1"), AIMessage("without an id"))
     keys = session_keys(prefix, "s")
-    shared = Shared(b"abc:1:0", ttl=b"600000", user=b"alice", expected_version=b"3")
-    part = Part(b"m2", b"", b"\x01\2h\0\0" + b"\0" * 8 + b"\0\0body")
-    version, first, last, duplicates, user = run(
-        raw, APPEND[0], calls.append(keys, shared, part, max_messages=b"1000", sealed_for=b"3")
-    )
-    assert (first, last, duplicates, user) == (3, 3, 0, b"alice")
-    assert raw.hget(keys.state, "version") == b"%d" % version
+    record = b"\x01\2h\0\0" + b"\0" * 8 + b"\0\0body"
+    for number, key in ((3, b""), (4, b"a key"), (5, b"another")):
+        shared = Shared(b"abc:%d:0" % number, ttl=b"600000", user=b"alice", expected_version=b"%d" % number)
+        part = Part(b"m%d" % number, b"", record)
+        appended = run(
+            raw,
+            APPEND[0],
+            calls.append(keys, shared, part, idempotency_key=key, max_messages=b"1000", sealed_for=b"%d" % number),
+        )
+        assert appended == [number + 1, number, number, 0, b"alice"]
+        assert raw.hget(keys.state, "version") == b"%d" % (number + 1)
+    again = run(raw, APPEND[0], calls.append(keys, shared, part, idempotency_key=b"a key"))
+    assert again == OTHER

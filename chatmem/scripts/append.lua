@@ -58,12 +58,12 @@ end
 -- written.
 local function append_plain()
   local count = (#ARGV - 13) / 3
-  if #KEYS > 3 or key ~= '' or ARGV[13] ~= '0' or count < 1 or count > MANY or ttl ~= '' and restart == '0' then
+  if #KEYS > 3 or ARGV[13] ~= '0' or count < 1 or count > MANY or ttl ~= '' and restart == '0' then
     return
   end
   local kept, epoch, index, indexed = plain_session(user)
   local version, following, recent, ends, owner = unpack(kept or {})
-  if not kept or expected ~= '' and expected ~= version or ttl == '' and (ends or redis.call('PTTL', state) > 0) or
+  if not kept or key ~= '' and index == KEYS_LOST or expected ~= '' and expected ~= version or ttl == '' and (ends or redis.call('PTTL', state) > 0) or
     most and redis.call('LLEN', list) + count > most then
     return
   end
@@ -72,6 +72,7 @@ local function append_plain()
   if not elements or ARGV[11] ~= '' and ARGV[11] ~= table.concat(places, ',') then
     return
   end
+  unknown[#unknown + 1] = key ~= '' and 'k' .. key or nil
   local known = redis.pcall('HMGET', ids, 'e', unpack(unknown))
   if known[1] ~= (index ~= NO_INDEX and epoch .. ':' .. indexed .. ':' .. (owner or '')) then
     return
@@ -87,15 +88,22 @@ local function append_plain()
   end
 
   local text, time = written(tonumber(version) + 1), now ~= '' and now or microseconds_now()
+  local result = text .. ':' .. places[1] .. ':' .. places[count] .. ':0'
   redis.call('RPUSH', list, unpack(elements))
+  if key ~= '' then
+    add(names, 'k' .. key, result)
+    if index ~= KEYS_TOO then
+      add(names, 'x', '1')
+    end
+    index = KEYS_TOO
+  end
   if #names > 0 then
     index, indexed = index == NO_INDEX and IDS or index, text
     add(names, 'e', epoch .. ':' .. text .. ':' .. (owner or ''))
     redis.call('HSET', ids, unpack(names))
   end
-  local ending = places[1] .. ':' .. places[count] .. ':0'
   local fresh = {'version', text, 'next', written(position + count), 'updated', time,
-    'recent', remember(others, token, text .. ':' .. ending),
+    'recent', remember(others, token, result),
     'life', epoch .. index .. mark_of(elements[count]) .. ':' .. indexed}
   if ttl ~= '' then
     local deadline = written(milliseconds_now() + tonumber(ttl))
