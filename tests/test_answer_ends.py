@@ -15,6 +15,7 @@ from langchain_core import messages as lc
 import chatmem
 import chatmem.sync
 from chatmem import producers
+from chatmem.core.answering import following
 from chatmem.core.keys import session_keys, stream_of
 from tests.servers import LEAST_RIGHTS, debian_binary, run_server, wait_until
 from tests.test_answers import QUESTION, die, ended, parts_of, text_of, until_read, until_sent
@@ -66,6 +67,57 @@ async def test_cancelled_anywhere(memory: chatmem.ChatMemory) -> None:
     assert {"nothing", "interrupted"} <= ends <= {"nothing", "interrupted", None}
 
 
+@pytest.mark.parametrize("pushes", [True, False])
+async def test_a_reader_that_never_waits_for_long(
+    memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch, *, pushes: bool
+) -> None:
+    """It sends a sign of life each moment, say, and hears of the end nevertheless, though nobody tells it."""
+    monkeypatch.setattr(following, "CHECKING", 1.0 if pushes else 600.0)
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x", lease=1)
+    await draft.__aenter__()
+    await draft.write("Because")
+    await until_sent(history, "x", "Because")
+    reading, last = history.follow("x"), None
+    if not pushes:
+        monkeypatch.setattr(reading, "_published", False)
+    await die(draft)
+    async with asyncio.timeout(15):
+        while last is None or last.status is None:
+            with suppress(TimeoutError):
+                last = await asyncio.wait_for(anext(reading), 0.1)
+    assert (last.status, last.messages) == ("interrupted", [ended("Because", "interrupted")])
+
+
+async def test_a_reader_that_is_cancelled_anywhere(memory: chatmem.ChatMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may iterate on, and gets the end, however long that takes to decode: each pause in there is cancelled once."""
+    history = memory.history("a")
+    said = [lc.AIMessage(f"{number}" * 300_000) for number in range(6)]
+    async with history.answer(QUESTION, id="x") as draft:
+        await draft.write(*said)
+    pauses, cancelled = 0, 0
+
+    async def checkpoint() -> None:
+        nonlocal pauses
+        pauses += 1
+        task = asyncio.current_task()
+        if pauses > cancelled and task is not None:
+            task.cancel()
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr(history._session.transport, "checkpoint", checkpoint)
+    reading, last = history.follow("x", timeout=30), None
+    while last is None:
+        pauses = 0
+        try:
+            last = await asyncio.create_task(anext(reading))
+        except asyncio.CancelledError:
+            cancelled += 1
+    assert cancelled >= 5
+    assert last.status == "complete"
+    assert [one.text for one in last.messages] == [one.text for one in said]
+
+
 async def test_cancelled_by_its_caller_while_it_is_stopped(memory: chatmem.ChatMemory) -> None:
     """A cancellation from outside is raised on, whatever else happens."""
     history, begun = memory.history("a"), asyncio.Event()
@@ -83,6 +135,38 @@ async def test_cancelled_by_its_caller_while_it_is_stopped(memory: chatmem.ChatM
     await asyncio.wait([task])
     assert task.cancelled()
     assert (await history.messages())[0].text == "So"
+
+
+async def test_stopped_while_a_library_swallows_it(memory: chatmem.ChatMemory) -> None:
+    """The next word ends it, in the task of the block and in others, and later cancellations are the caller's own."""
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x")
+    words: list[int] = []
+
+    async def talk() -> None:
+        for number in range(1000):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0.02)
+            words.append(number)
+            await draft.write(f"{number} ")
+
+    async def talk_in_groups() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(talk())
+            tasks.create_task(talk())
+
+    for say in (talk, talk_in_groups):
+        draft, words = history.answer(id=say.__name__), []
+        async with draft:
+            asyncio.get_running_loop().call_later(0.2, lambda: asyncio.ensure_future(history.stop()))
+            await say()
+        assert draft.status == "stopped"
+        assert len(words) < 500
+        task = asyncio.current_task()
+        assert task is not None
+        assert task.cancelling() == 0
+        stored = (await history.messages(last=1))[0]
+        assert stored.text == "".join(f"{number} " for number in words)
 
 
 async def test_a_generator_that_is_dropped(memory: chatmem.ChatMemory) -> None:
@@ -229,6 +313,31 @@ async def test_evicted_chunks(memory: chatmem.ChatMemory, raw: redis.Redis, pref
         await asyncio.to_thread(wait_until, lambda: raw.exists(stream))
         assert 0 < raw.pttl(stream) <= 600_000
     assert await history.messages() == [QUESTION, lc.AIMessage("Because it is.", id="x")]
+
+
+@pytest.mark.parametrize("dies", [False, True])
+async def test_somebody_elses_chunks(memory: chatmem.ChatMemory, raw: redis.Redis, prefix: str, *, dies: bool) -> None:
+    """What is written under the stream's name ends the answer, not the conversation, and what was said is kept."""
+    history = memory.history("a")
+    draft = history.answer(QUESTION, id="x", lease=1)
+    await draft.__aenter__()
+    await draft.write("Because ")
+    await until_sent(history, "x", "Because ")
+    if dies:
+        await die(draft)
+    raw.set(stream_of(session_keys(prefix, "a")), "mine", keepttl=True)
+    if dies:
+        await asyncio.sleep(1)
+        assert await history.messages() == [QUESTION, ended("", "interrupted")]
+    else:
+        await draft.write("it is.")
+        with suppress(asyncio.CancelledError):  # as the block would end
+            await asyncio.sleep(5)
+        with pytest.raises(chatmem.CorruptRecordError):
+            await draft.__aexit__(None, None, None)
+        assert await history.messages() == [QUESTION, ended("Because it is.", "failed")]
+        assert draft.status == "failed"
+    assert not raw.exists(stream_of(session_keys(prefix, "a")))
 
 
 async def test_encrypted(url: str, prefix: str, raw: redis.Redis) -> None:

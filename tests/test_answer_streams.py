@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -13,6 +14,7 @@ from langchain_core.language_models import GenericFakeChatModel
 
 import chatmem
 from chatmem.core.answering.collecting import Collector, finished, joined
+from chatmem.core.jsonable import jsonable
 from tests.providers import check
 from tests.scripted import Scripted, asking, weather
 
@@ -150,6 +152,47 @@ async def test_an_agent(memory: chatmem.ChatMemory, mode: str) -> None:
     assert [one.model_copy(update={"id": None}) for one in stored] == [
         one.model_copy(update={"id": None}) for one in returned
     ]
+
+
+HALVES = "\ud83d", "\ude00"
+"""of one emoji, as JavaScript counts characters"""
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [part(f"so {HALVES[0]}", id="m"), part(f"{HALVES[1]} it is", id="m")],
+        [part([{"type": "text", "text": half, "index": 0}], id="m") for half in HALVES],
+        [part([{"type": "reasoning", "reasoning": half, "index": 0}], id="m") for half in HALVES],
+        [part("", (0, "c", "f", f'{{"a": "{HALVES[0]}'), id="m"), part("", (0, None, None, f'{HALVES[1]}"}}'), id="m")],
+        [part(HALVES[0], id="m"), part("alone", id="n")],
+        [part(HALVES[0], id="m"), lc.ToolMessage("x", tool_call_id="c", id="t"), part("alone", id="n")],
+    ],
+)
+def test_a_character_is_not_sent_in_halves(pieces: list[Any]) -> None:
+    """Readers show each batch as it comes: half a character would be shown as a question mark, for good."""
+    collector, sent = Collector("x"), list[Any]()
+    for one in pieces:
+        collector.add(one)
+        batch = collector.take() if collector.has_news else []
+        assert all(not str(message.content).endswith("\ud83d") for message in batch)
+        sent.append(batch)
+    total = [message for batch in sent for message in batch]
+    if len({one.id for one in pieces}) == 1:
+        assert finished("x", joined(total), "complete") == collector.finished("complete")
+        assert "\N{GRINNING FACE}" in json.dumps(jsonable(total[0]), ensure_ascii=False)
+    assert not collector.has_news
+
+
+async def test_many_messages_that_grow_at_once(memory: chatmem.ChatMemory) -> None:
+    """Agents at work side by side stream by turns, however much comes before it can be sent."""
+    history = memory.history("a")
+    async with history.answer("Who?", id="x") as draft:
+        for number in range(10_000):
+            await draft.write(part(f"{number} ", id=f"agent-{number % 2}"))
+        await asyncio.sleep(0.3)
+    texts = ["".join(f"{number} " for number in range(first, 10_000, 2)) for first in (0, 1)]
+    assert [one.text for one in await history.messages()] == ["Who?", *texts]
 
 
 async def test_a_model(memory: chatmem.ChatMemory) -> None:

@@ -172,6 +172,30 @@ class TestErrors:
         assert await alice.titles() == []
 
     @pytest.mark.parametrize(
+        "body",
+        [
+            *(b'{"text": "\xff"}', b"\xfe", '{"text": "x"}'.encode("utf-16")[1:], b"[" * 100_000, b"9" * 5_000),
+            *(b'{"text": ' + b'{"a":' * 100_000, b"\x00", b"\x1f\x8b\x08\x00"),
+        ],
+        ids=range(8),
+    )
+    @pytest.mark.parametrize(
+        ("method", "path"),
+        [
+            *(("POST", "/chats"), ("PATCH", "/chats/{}"), ("POST", "/chats/{}/messages"), ("PUT", "/chats/{}/branch")),
+            *(("PUT", "/chats/{}/messages/0/annotations"), ("POST", "/ai-sdk/chat"), ("POST", "/ag-ui")),
+        ],
+    )
+    async def test_bodies_that_are_no_json(self, alice: ChatClient, method: str, path: str, body: bytes) -> None:
+        """Bytes that are no text, numbers and brackets without end: the same 422, in any content type."""
+        path = path.format(await alice.started())
+        for kind in ("application/json", "application/merge-patch+json", "text/plain", "multipart/form-data", None):
+            headers = {} if kind is None else {"content-type": kind}
+            answer = await alice.http.request(method, path, content=body, headers=headers)
+            assert (answer.status_code, answer.json()["error"]) == (422, "RequestValidationError"), answer.text
+            assert "body" in answer.json()["detail"]
+
+    @pytest.mark.parametrize(
         "path",
         [
             *("/chats?before=junk", "/chats?limit=0", "/chats?limit=101", "/chats?order=x", "/search?q=", "/search"),

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx
 import pytest
+from langchain_core.messages import AIMessage
 
 import chatmem
 from chatmem.fastapi import front_ends
@@ -39,7 +42,12 @@ def says(text: str, message_id: str = "") -> dict[str, Any]:
 async def use_chat(client: ChatClient, chat: str, *messages: Any, **more: Any) -> httpx.Response:
     """Send what `useChat` sends."""
     body = {"id": chat, "messages": messages, "trigger": "submit-message", **more}
-    return await client.http.post("/ai-sdk/chat", json=body)
+    return await sent(client, "/ai-sdk/chat", body)
+
+
+async def sent(client: ChatClient, path: str, body: Any) -> httpx.Response:
+    """Send JSON as JavaScript writes it, which has half characters too."""
+    return await client.http.post(path, content=json.dumps(body), headers={"content-type": "application/json"})
 
 
 class TestAISDK:
@@ -85,6 +93,7 @@ class TestAISDK:
             [{"id": "q", "role": "user", "parts": [{"type": "file", "mediaType": "text/html", "url": "javascript:x"}]}],
             [{"id": "q", "role": "user", "parts": "Hi"}],
             [{"id": 7, "role": "user"}],
+            [{"id": "\ud800", "role": "user", "parts": [{"type": "text", "text": "Hi"}]}],
             [{"role": {}}],
             [says("x" * 100_001)],
         ],
@@ -94,6 +103,18 @@ class TestAISDK:
         answer = await use_chat(alice, "chat", *messages)
         assert (answer.status_code, answer.json()["error"]) == (422, "RequestValidationError")
         assert await alice.titles() == []
+
+    @pytest.mark.parametrize("chat", ["", "a/b", ".", "..", "x" * 201, "\ud800", None, 7])
+    async def test_ids_that_do_not_fit_into_a_path(self, alice: ChatClient, chat: Any) -> None:
+        """Browsers take dots for folders: nobody could read such a chat, or delete it."""
+        answer = await use_chat(alice, chat, says("Hi"))
+        assert (answer.status_code, answer.json()["error"]) == (422, "RequestValidationError")
+        assert await alice.titles() == []
+
+    @pytest.mark.parametrize("chat", ["...", ".a", "..a", "a.", "a b", "%2F", "?x=#", "\x00\n", "é", "\u2028"])
+    async def test_ids_that_fit_into_a_path(self, alice: ChatClient, chat: str) -> None:
+        assert (await use_chat(alice, chat, says("Hi"))).status_code == 200
+        assert (await alice.json("GET", f"/chats/{quote(chat, safe='')}"))["session_id"] == chat
 
     async def test_sent_again(self, alice: ChatClient) -> None:
         """The same message is stored and answered once."""
@@ -152,6 +173,19 @@ class TestAISDK:
         missing = await use_chat(alice, str(uuid.uuid4()), question, trigger="regenerate-message")
         assert (missing.status_code, missing.json()) == (404, NO_CHAT)
 
+    async def test_regenerate_what_is_long(self, site: Site, alice: ChatClient) -> None:
+        """However many messages an agent's answer has, its question is found."""
+        chat = str(uuid.uuid4())
+        await use_chat(alice, chat, says("Hi"))
+        history = site.memory.history(chat, user="alice")
+        said = [AIMessage(str(number), id=f"a{number}") for number in range(2 * front_ends.LONGEST_ANSWER + 5)]
+        await history.append(*said)
+        for message in (said[-1].id, said[-2].id, None):
+            await history.switch(0)
+            answer = await use_chat(alice, chat, trigger="regenerate-message", messageId=message)
+            assert answer.status_code == 200, answer.text
+            assert len(await history.messages()) == 2
+
     @pytest.mark.parametrize("version", VERSIONS)
     async def test_resume(self, site: Site, frontends: Frontends, version: int) -> None:
         """An answer that is written is read from its beginning; when none is, there is a 204."""
@@ -209,7 +243,7 @@ class TestAISDK:
 async def run(client: ChatClient, thread: str, *messages: Any, **more: Any) -> httpx.Response:
     """Send what an `HttpAgent` sends."""
     body = {"threadId": thread, "runId": str(uuid.uuid4()), "messages": messages, "tools": [], "context": []}
-    return await client.http.post("/ag-ui", json=body | {"state": {}, "forwardedProps": {}} | more)
+    return await sent(client, "/ag-ui", body | {"state": {}, "forwardedProps": {}} | more)
 
 
 def asks(text: str, message_id: str = "") -> dict[str, Any]:
@@ -291,6 +325,9 @@ class TestAGUI:
             ([asks("Hi")], {"tools": [{"name": "rm", "description": "", "parameters": {}}]}),
             ([asks("Hi")], {"threadId": ""}),
             ([asks("Hi")], {"threadId": "a/b"}),
+            ([asks("Hi")], {"threadId": "."}),
+            ([asks("Hi")], {"threadId": ".."}),
+            ([{"id": "\ud800", "role": "user", "content": "Hi"}], {}),
             ([asks("Hi")], {"runId": None}),
         ],
     )

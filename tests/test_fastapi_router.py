@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import anyio
@@ -46,6 +46,22 @@ class TestChats:
         await client.started("lima")
         await client.started("lima", title=" My trip ")
         assert await client.titles() == ["My trip", "LIMA"]
+
+    async def test_a_title_that_cannot_be_made(self, site: Site) -> None:
+        """Nothing begins: the question could be asked again, and would be there twice."""
+        for wrong in (lambda text: text[1_000_000], lambda text: 7):
+            client = await site.client(title=wrong)
+            with pytest.raises((IndexError, ValueError), match=r"title|range"):
+                await client.new("lima")
+            assert await client.titles() == []
+
+    async def test_a_title_that_was_changed(self, alice: ChatClient) -> None:
+        """It stays, though the request that began the chat is sent again."""
+        name = str(uuid.uuid4())
+        for _ in range(2):
+            begun = await alice.new("Hi", id=name)
+            assert await alice.titles() == ["Mine" if _ else "Hi"]
+            await alice.json("PATCH", f"/chats/{begun['session_id']}", json={"title": "Mine"})
 
     async def test_sent_again(self, alice: ChatClient) -> None:
         """With the same id a chat begins once, and a question is stored and answered once, also at once."""
@@ -315,8 +331,31 @@ class TestModels:
         assert windows == [[SystemMessage("Be kind."), windows[0][1]]]
         assert windows[0][1].text == "Last"
 
+    @pytest.mark.parametrize("asked", ["x" * 100_000, "word " * 19_999])
+    async def test_a_question_longer_than_the_limit(self, site: Site, asked: str) -> None:
+        """The model gets the question, and of the rest what stands at the head: there must be something to answer."""
+        windows: list[list[BaseMessage]] = []
+
+        async def model(window: list[BaseMessage]) -> AsyncIterator[str]:
+            windows.append(window)
+            yield "ok"
+
+        client = await site.client(model, system="Be kind.")
+        chat = await client.started("Hi")
+        await site.memory.history(chat, user="alice").summarize(up_to=1, summary=[SystemMessage("They said hi.")])
+        assert await client.ask(chat, asked) == "ok"
+        assert [one.text for one in windows[-1]] == ["Be kind.", "They said hi.", asked]
+        assert await client.ask(chat, "And?") == "ok"
+        assert [one.text for one in windows[-1]] == ["Be kind.", "They said hi.", "And?"]
+
     def test_what_cannot_answer(self, site: Site) -> None:
-        for model in (None, "openai:gpt-4o"):
+        async def returns(window: list[BaseMessage]) -> str:
+            return window[-1].text
+
+        def blocks(window: list[BaseMessage]) -> Iterator[str]:
+            yield window[-1].text
+
+        for model in (None, "openai:gpt-4o", returns, blocks):
             with pytest.raises(ValueError, match=r"^model must be"):
                 router(site.memory, user=user_of, model=model)  # type: ignore[arg-type]
         checkpointed = type("Agent", (), {"checkpointer": True, "__call__": lambda self, window: None})()

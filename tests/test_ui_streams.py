@@ -48,6 +48,14 @@ def plain(message: Any) -> Any:
     return message | {"parts": parts}
 
 
+def arguments_of(message: Any) -> list[Any]:
+    """Return the calls of an AG-UI message: id, name and arguments, however they were written."""
+    return [
+        (call["id"], call["function"]["name"], json.loads(call["function"]["arguments"]))
+        for call in message.get("toolCalls", ())
+    ]
+
+
 class TestAISDK:
     @VERSIONS
     @pytest.mark.parametrize("size", [1, 3, 100])
@@ -86,6 +94,19 @@ class TestAISDK:
     async def test_any_answer(self, frontends: Frontends, version: int, parts: list[BaseMessage], size: int) -> None:
         """What was streamed is what is stored."""
         sent = await ai_sdk_body(chunked(parts, size))
+        read = frontends.run("read", version=version, body=sent, headers=ai_sdk.HEADERS)
+        assert read["errors"] == []
+        assert [plain(read["last"])] == ai_sdk.from_messages(finished(parts))
+
+    @VERSIONS
+    @with_frontends
+    @given(parts=answers(), data=st.data())
+    async def test_any_answer_whose_end_was_not_sent(
+        self, frontends: Frontends, version: int, parts: list[BaseMessage], data: st.DataObject
+    ) -> None:
+        """Wherever the parts stop, the finished messages bring the rest: the client has what is stored."""
+        stop = data.draw(st.integers(0, len(parts)))
+        sent = await ai_sdk_body(chunked(parts, data.draw(st.integers(1, 6)), stop=stop))
         read = frontends.run("read", version=version, body=sent, headers=ai_sdk.HEADERS)
         assert read["errors"] == []
         assert [plain(read["last"])] == ai_sdk.from_messages(finished(parts))
@@ -174,6 +195,21 @@ class TestAISDK:
         ready = [one for one in events_in(await ai_sdk_body(chunked(parts))) if one["type"] == "tool-input-available"]
         assert [(one["toolCallId"], one["input"]) for one in ready] == [("x", {"n": "x"}), ("y", {"n": "y"})]
 
+    @pytest.mark.parametrize("stop", [0, 1, 2, None])
+    async def test_calls_without_ids(self, stop: int | None) -> None:
+        """Front ends know calls by their ids, so each gets one."""
+        parts: list[BaseMessage] = [piece("a", name="f", args=f'{{"n": {number}}}', index=number) for number in (0, 1)]
+        parts.append(ToolMessage("one", tool_call_id="", id="a.1"))
+        sent = events_in(await ai_sdk_body(chunked(parts, stop=stop)))
+        ready = [one for one in sent if one["type"] == "tool-input-available"]
+        assert [(one["toolCallId"], one["input"]) for one in ready] == [("call", {"n": 0}), ("call-2", {"n": 1})]
+        assert [one["toolCallId"] for one in sent if one["type"] == "tool-output-available"] == ["call"]
+
+    async def test_a_name_that_comes_behind_the_id(self) -> None:
+        parts: list[BaseMessage] = [piece("a", id="c", args="", index=0), piece("a", name="f", args="{}", index=0)]
+        sent = events_in(await ai_sdk_body(chunked(parts)))
+        assert [one["toolCallId"] for one in sent if one["type"] == "tool-input-available"] == ["c"]
+
     async def test_an_answer_of_which_nothing_is_left(self) -> None:
         """Its producer died before anything was stored."""
         sent = events_in(await ai_sdk_body([Chunk("0-0", [], "interrupted")]))
@@ -233,15 +269,17 @@ class TestAGUI:
     async def test_any_answer(self, frontends: Frontends, parts: list[BaseMessage], data: st.DataObject) -> None:
         """From its beginning, what was streamed is what is stored; from anywhere else, the stream is valid."""
         start = data.draw(st.sampled_from([0, 0, 1, 3, len(parts)]))
+        stop = data.draw(st.integers(start, len(parts)) | st.none())
         status: Any = data.draw(st.sampled_from(["complete", "stopped", "interrupted", "failed", None]))
-        read = await self.run(frontends, chunked(parts, data.draw(st.integers(1, 4)), start, status))
+        read = await self.run(frontends, chunked(parts, data.draw(st.integers(1, 4)), start, status, stop))
         assert len(read["errors"]) == (status not in ("complete", "stopped"))
         frontends.run("schemas", messages=read["messages"])
         if start == 0 and status is not None:
             shown = [message for message in ag_ui.from_messages(finished(parts)) if len(message) > 2]
             assert [one["id"] for one in read["messages"][1:]] == [one["id"] for one in shown]
             assert [one.get("content") for one in read["messages"][1:]] == [one.get("content") for one in shown]
-            assert [one.get("toolCalls") for one in read["messages"][1:]] == [one.get("toolCalls") for one in shown]
+            assert [arguments_of(one) for one in read["messages"][1:]] == [arguments_of(one) for one in shown]
+            assert [one.get("toolCallId") for one in read["messages"][1:]] == [one.get("toolCallId") for one in shown]
 
     @pytest.mark.parametrize(
         ("status", "last"),

@@ -47,6 +47,8 @@ class Changes(Generic[T]):
         """Whether the writers seem to publish all that they write."""
         self._ask_in: float | None = None
         """In how many seconds to ask the server, whatever it pushes; None for no need."""
+        self._waits_since: float | None = None
+        """since when it has waited, through cancellations: else one that is cancelled often would never ask"""
 
     def __aiter__(self) -> Self:
         return self
@@ -70,7 +72,7 @@ class Changes(Generic[T]):
                     await self.aclose()
                 elif error.lacks_right or not self._begun:
                     raise
-                self._ask_in = self._polling  # the server is away: it may come back
+                self._ask_in, self._waits_since = self._polling, None  # the server is away: it may come back
             asked = True
         return self._ready.popleft()
 
@@ -79,11 +81,15 @@ class Changes(Generic[T]):
         if self._subscription is None:
             self._subscription = self._transport.subscribe(self._channel)
         message, pause = None, self._ask_in
+        self._waits_since = self._waits_since or time.monotonic()
+        waited = time.monotonic() - self._waits_since
         if pause is None:
-            patience = self._checking if self._published else self._polling
-            message = await self._subscription.next(min(patience, left), min(self._polling, left))
-        elif pause:
-            await self._subscription.next(min(pause, left), min(pause, left))
+            limits = self._checking if self._published else self._polling, self._polling
+            message = await self._subscription.next(*(min(max(limit - waited, 0.0), left) for limit in limits))
+        elif pause > waited:
+            pause = min(pause - waited, left)
+            await self._subscription.next(pause, pause)
+        self._waits_since = None
         self._ask_in = 0.0  # if this is cancelled, the message is gone
         self._ready.extend(await self._take(message))
         self._ask_in, self._begun = None, True
@@ -99,8 +105,12 @@ class Changes(Generic[T]):
     async def aclose(self) -> None:
         """End the iteration, and close what was opened for it."""
         self._over = True
-        if self._subscription is not None:
-            await self._subscription.aclose()
+        await self._unsubscribe()
+
+    async def _unsubscribe(self) -> None:
+        subscription, self._subscription = self._subscription, None
+        if subscription is not None:
+            await subscription.aclose()
 
 
 def is_newer(change: bytes, known: bytes) -> bool:

@@ -25,8 +25,15 @@ _TOO_DEEP = "..."
 
 
 def text(value: str) -> str:
-    """Return the text with "?" in place of lone surrogates, which UTF-8 cannot represent."""
-    return value if value.isascii() else value.encode(errors="replace").decode()
+    """Return the text with "?" in place of lone surrogates, which UTF-8 cannot represent. Pairs become a character."""
+    if value.isascii():
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        joined = value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+        return joined.encode(errors="replace").decode()
+    return value
 
 
 def jsonable(value: Any, depth: int = DEEPEST) -> Any:

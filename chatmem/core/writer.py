@@ -335,6 +335,11 @@ class Writer:
             case Refusal(Code.DUPLICATE_ID, (-1,)):
                 what = "the session holds a message with the id of this answer: give the answer another id"
                 return DuplicateIdError(what, session=session, key=key)
+            case Refusal(Code.DUPLICATE_ID, (index, _)):
+                name = name_of(parts[index].id)
+                what = f"messages[{index}] has the id {name!r}, which an answer that runs is going to have"
+                what += ": give it an id of its own"
+                return DuplicateIdError(what, index=index, message_id=name, session=session, key=key)
             case Refusal(Code.ACTIVE):
                 what = "the branch is the active one: switch to another branch, then delete it"
                 return ConflictError(what, session=session, key=key)

@@ -38,9 +38,13 @@ class Begun:
 async def begin_chat(
     here: Bound, history: History, question: HumanMessage, *, title: str | None = None, answer: str | None = None
 ) -> Begun:
-    """Begin a chat with a question, and give it a title; see `ask`."""
+    """Begin a chat with a question, and give it a title unless it has one; see `ask`."""
+    title = title or here.options.title(str(question.text)) or None
+    if title is not None and not isinstance(title, str):
+        raise ValueError(f"the function title= must return a string, not {type(title).__name__}")
     begun = await ask(here, history, question, version=0, answer=answer)
-    await history.update(title=title or here.options.title(str(question.text)) or None)
+    with suppress(ConflictError):  # this request was carried out before
+        await history.update(title=title, expected_revision=0)
     return begun
 
 
@@ -73,7 +77,7 @@ async def ask(
     entry = await history.get(question_id)
     if entry is None:
         try:
-            await _begin(here, history, answer, [question], version, after)
+            await _begin(here, history, answer, question, [question], version, after)
         except ConflictError as error:
             entry = await history.get(question_id)
             if entry is None:  # else the same request came twice at once
@@ -97,7 +101,7 @@ async def ask_again(here: Bound, history: History, seq: int, *, version: int, an
     if entry is None or not isinstance(entry.message, HumanMessage):
         raise NotFoundError("there is no such question", session=history.session_id)
     answer = answer or str(uuid.uuid4())
-    await _begin(here, history, answer, [], version, seq)
+    await _begin(here, history, answer, entry.message, [], version, seq)
     return Begun(history.session_id, answer, seq)
 
 
@@ -107,11 +111,17 @@ def named(history: History, cause: str) -> str:
 
 
 async def _begin(
-    here: Bound, history: History, answer: str, asked: list[BaseMessage], version: int, after: int | None
+    here: Bound,
+    history: History,
+    answer: str,
+    question: HumanMessage,
+    new: list[BaseMessage],
+    version: int,
+    after: int | None,
 ) -> None:
     async with _branched(history, version, after) as version:
-        said = _said(here, history)
-        await here.memory.answers.start(history, said, *asked, id=answer, expected_version=version, lease=LEASE)
+        said = _said(here, history, question)
+        await here.memory.answers.start(history, said, *new, id=answer, expected_version=version, lease=LEASE)
 
 
 @asynccontextmanager
@@ -130,9 +140,12 @@ async def _branched(history: History, version: int, after: int | None) -> AsyncI
         raise
 
 
-async def _said(here: Bound, history: History) -> AsyncGenerator[object]:
-    """Yield what the model says to the end of the chat."""
-    window = await history.window(tokens=here.options.tokens)
+async def _said(here: Bound, history: History, question: HumanMessage) -> AsyncGenerator[object]:
+    """Yield what the model says to a question at the end of the chat."""
+    keep_system = here.options.system is None
+    window = await history.window(tokens=here.options.tokens, keep_system=keep_system)
+    if question.id not in {message.id for message in window}:  # it alone has more tokens
+        window = await history.window(turns=1, keep_system=keep_system)
     run: RunnableConfig = {"configurable": {"session_id": history.session_id, "user": here.user}}
     said = models.ask(here.options.model, window, here.options.system, run)
     try:

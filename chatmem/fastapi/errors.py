@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
+from json import JSONDecodeError
 from typing import Any, TypeAlias
 
 from fastapi import HTTPException, Request, Response
@@ -104,6 +105,21 @@ def arguments_checked() -> Iterator[None]:
         raise malformed(text(str(error))) from None
 
 
+class _Request(Request):
+    """A request that limits its body, and says of bodies that are no JSON what the router says of wrong requests."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.scope, _limited(request.receive))
+
+    async def json(self) -> Any:
+        try:
+            return await super().json()
+        except JSONDecodeError:
+            raise  # FastAPI says where it is
+        except (ValueError, RecursionError) as error:  # bytes that are no text, numbers and brackets without end
+            raise malformed("body: this is no JSON, or more of it than can be read") from error
+
+
 class Route(APIRoute):
     """A route that limits bodies and answers errors itself: the application needs no handlers for them."""
 
@@ -113,7 +129,7 @@ class Route(APIRoute):
 
         async def handle(request: Request) -> Response:
             try:
-                return await handler(Request(request.scope, _limited(request.receive)))
+                return await handler(_Request(request))
             except Refused as error:
                 return error.response()
             except ChatMemError as error:

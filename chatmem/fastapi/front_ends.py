@@ -10,6 +10,7 @@ from fastapi.sse import ServerSentEvent
 from langchain_core.messages import BaseMessage, HumanMessage
 from pydantic_core import to_json
 
+from chatmem.core.jsonable import text
 from chatmem.errors import ChatMemError, ConflictError
 from chatmem.fastapi.answers import Begun, ask
 from chatmem.fastapi.bound import Bound
@@ -19,7 +20,7 @@ from chatmem.history import History
 from chatmem.model import Entry
 
 LONGEST_ANSWER = 100
-"""Entries that are looked through for the question that an answer belongs to, and that are shown at once."""
+"""Entries that are read at once: few answers have more."""
 
 
 def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessage]]) -> HumanMessage:
@@ -35,8 +36,8 @@ def asked(messages: list[dict[str, Any]], convert: Callable[..., list[BaseMessag
         raise malformed("System messages are not taken from clients.")
     with arguments_checked():
         (message,) = convert(messages[-1:])
-    if not isinstance(message, HumanMessage) or not message.id:
-        raise malformed("The user's message must have an id.")
+    if not isinstance(message, HumanMessage) or not message.id or text(message.id) != message.id:
+        raise malformed("The user's message must have an id that is a text.")
     if not message.content:
         raise malformed("The user's message must not be empty.")
     if len(message.text) > LONGEST_TEXT:
@@ -75,9 +76,11 @@ async def question_at(here: Bound, history: History, message: Entry | None) -> i
         return message.seq
     else:
         shown = await _shown_up_to(here, history, message)
-    for entry in shown:
-        if isinstance(entry.message, HumanMessage):
-            return entry.seq
+    while shown:
+        for entry in shown:
+            if isinstance(entry.message, HumanMessage):
+                return entry.seq
+        shown = (await history.page(before=shown[-1].seq, limit=LONGEST_ANSWER)).entries
     raise malformed("There is no question to answer anew.")
 
 
@@ -105,7 +108,7 @@ async def events(
         told: how the protocol tells a problem.
     """
     try:
-        async for text in sent:
-            yield ServerSentEvent(raw_data=text.removeprefix("data: ").rstrip("\n"))
+        async for event in sent:
+            yield ServerSentEvent(raw_data=event.removeprefix("data: ").rstrip("\n"))
     except ChatMemError as error:
         yield ServerSentEvent(raw_data=to_json(told(refused_for(error).problem)).decode())

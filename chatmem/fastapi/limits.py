@@ -15,8 +15,8 @@ _MOST = 2**53 - 1
 """The largest position: Lua and JavaScript count no further."""
 
 Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT, pattern=r"\S")]
-SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^/]+$")]
-"""A chat's id that a client chose. It must fit into a path."""
+SessionId = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^(\.{0,2}[^/.][^/]*|\.{3}[^/]*)$")]
+"""A chat's id that a client chose. It must fit into a path, where browsers take "." and ".." for folders."""
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Position = Annotated[int, Field(ge=0, le=_MOST)]
 After = Annotated[int, Field(ge=-1, le=_MOST)]

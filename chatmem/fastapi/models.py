@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterable, Callable
+from inspect import iscoroutinefunction, isgeneratorfunction
 from typing import Any, TypeAlias
 
 from langchain_core.messages import BaseMessage, SystemMessage
@@ -17,7 +18,8 @@ def check_model(model: object) -> None:
     Raises:
         ValueError: it can answer nothing, or remembers chats by itself.
     """
-    if not isinstance(model, Runnable) and not callable(model):
+    yields = callable(model) and not iscoroutinefunction(model) and not isgeneratorfunction(model)
+    if not isinstance(model, Runnable) and not yields:
         kinds = "a chat model, a runnable, an agent, or an async function of a list of messages that yields the answer"
         raise ValueError(f"model must be {kinds}, not {type(model).__name__}")
     if getattr(model, "checkpointer", None):
@@ -30,12 +32,11 @@ def ask(model: Model, window: list[BaseMessage], system: str | None, run: Runnab
     Args:
         model: the model.
         window: the end of the conversation.
-        system: what to say before it, in place of a stored system message; None for nothing.
+        system: what to say before it; None for nothing.
         run: the configuration of the run.
     """
     if system is not None:
-        stored = 1 if window and window[0].type == "system" else 0
-        window = [SystemMessage(system), *window[stored:]]
+        window = [SystemMessage(system), *window]
     if not isinstance(model, Runnable):
         return model(window)
     if hasattr(model, "aget_state"):  # a graph of LangGraph's, whose input is a state

@@ -40,7 +40,8 @@ def router(
             `session_id` and `user` under "configurable". Or an async function of the window, a list of messages, that
             yields strings or chunks of messages.
         system: a system message that stands before each window, in place of a stored one.
-        tokens: how much of the conversation the model is sent, None for all of it; see `History.window`.
+        tokens: how much of the conversation the model is sent, None for all of it; see `History.window`. A question
+            that is longer is sent alone.
         title: makes a chat's title of its first question, unless the client gives one. By default its first words.
 
     Raises:

@@ -129,3 +129,8 @@ end
 local function answered(session, goes)
   return session.answers and answering().answered(session, goes)
 end
+
+-- Returns whether an answer that runs is going to store a message with this id.
+local function is_promised(session, id)
+  return session.answers and answering().answer_of(session, id) ~= nil
+end

@@ -11,7 +11,7 @@ class Code(IntEnum):
     """Why a script refused. The comment on each says what follows the code in the reply."""
 
     CONFLICT = -1  # the version that the session is at
-    DUPLICATE_ID = -2  # the index of the message
+    DUPLICATE_ID = -2  # the index of the message; 1 if its id is promised to an answer that runs
     OTHER_USER = -3
     MISSING = -4  # the message, the session or the answer that was named
     TAKEN = -5  # the index of the message whose id another message has

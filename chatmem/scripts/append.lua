@@ -21,6 +21,7 @@
 --           the session's marks behind them if it has some;
 --         {-1, version} if the session is not at the expected version;
 --         {-2, index} if a message's id is known with other content, or on another branch; -1 for the id of an answer;
+--         {-2, index, 1} if an answer that runs is going to have that id;
 --         {-3} if the session is another user's, or nobody's; {-4} if the answer to end does not run any more;
 --         {-7, next position, for each message its position if its id is known, else -1} if a record is encrypted for
 --         another position;

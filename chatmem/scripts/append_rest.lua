@@ -207,7 +207,11 @@ local lead = (session.branches or session.answers) and '0' or '' -- as in `label
 for i = 0, COUNT - 1 do
   local id, digest, record = ARGV[HEAD + 3 * i + 1], ARGV[HEAD + 3 * i + 2], ARGV[HEAD + 3 * i + 3]
   local found, at, index, element = 'new', nil, nil, nil
-  if id ~= '' then
+  if id ~= '' and is_promised(session, id) then
+    return {-2, i, 1}
+  elseif id ~= '' and ended then -- whoever has this id keeps it
+    found = find(session, stored[i + 1]) and 'again' or 'new'
+  elseif id ~= '' then
     found, at, index, element = found_of(i, id, digest)
   end
   if found == 'hidden' and mode ~= 'replace' then
@@ -220,10 +224,10 @@ for i = 0, COUNT - 1 do
     position = position + 1
     local text = written(at)
     records[#records + 1] = lead .. text .. ':' .. record
-    if found == 'again' then
+    if found == 'again' and mode == 'add' then
       add(names, 'd' .. digest, text)
       given[id .. digest] = at
-    elseif id ~= '' then
+    elseif id ~= '' and found ~= 'again' then
       add(names, 'm' .. id, text)
       given[id], ats[i], slots[i] = i, at, #records
     end

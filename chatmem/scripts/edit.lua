@@ -200,7 +200,7 @@ function tasks.replace()
   local id = ARGV[HEAD + 1]
   if gone ~= id then -- of several messages with one id, the index names the first
     local other = id ~= '' and not session.index_lost and find_id(session, id)
-    if other and other ~= position then
+    if other and other ~= position or is_promised(session, id) then
       return {-5, 0}
     end
     if gone and session.index ~= NO_INDEX and find_id(session, gone) == position then
@@ -294,7 +294,7 @@ local function taken(stays)
     if id ~= '' then
       position, index = find_id(session, id)
     end
-    if position and stays(index) or given[id] then
+    if position and stays(index) or given[id] or is_promised(session, id) then
       return {-5, (at - HEAD - 1) / 3}
     end
     given[id] = id ~= ''

@@ -63,8 +63,10 @@ class AsyncioBackground:
             self._body.cancel()
 
     async def checkpoint(self) -> None:
-        """Let other tasks run."""
+        """Let other tasks run. If the body was interrupted and goes on, something has swallowed that: end it again."""
         await asyncio.sleep(0)
+        if self._interrupts:
+            raise asyncio.CancelledError
 
     async def stop(self, error: BaseException | None) -> bool:
         """End the work; see `Background`."""

@@ -68,7 +68,7 @@ class Background(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Cancel the body; where nothing can cancel it, its next `checkpoint` raises `InterruptedBody`."""
+        """Cancel the body; if it goes on, its next `checkpoint` ends it, by `InterruptedBody` where nothing cancels."""
         ...
 
     async def checkpoint(self) -> None:

@@ -11,7 +11,7 @@ from chatmem.model import Entry, Page
 from chatmem.ui import calls, shapes
 from chatmem.ui.ag_ui_reading import groups_of, messages_of
 from chatmem.ui.ag_ui_stream import HEADERS, content_of_result, events, stream
-from chatmem.ui.calls import Names
+from chatmem.ui.calls import Ids, Names
 from chatmem.ui.kept import Item, facts_in, items_of, metadata_of, mismatch, restored
 from chatmem.ui.pieces import Reasoning, Result, call_id_of, pieces_of, role_of, text_of
 from chatmem.ui.values import shown, shown_text
@@ -35,7 +35,8 @@ def from_messages(messages: Iterable[BaseMessage | Entry], *, trusted: bool = Fa
         EncodingError: with `trusted`, a message has a value that chatmem cannot store.
     """
     names: Names = {}
-    return [one for item in items_of(messages) for one in _converted(item, trusted, names)]
+    ids = Ids()
+    return [one for item in items_of(messages) for one in _converted(item, trusted, names, ids)]
 
 
 def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: bool = False) -> list[BaseMessage]:
@@ -55,12 +56,14 @@ def to_messages(messages: Any, *, accept: Collection[str] = ("user",), trusted: 
     accept = shapes.accepted(accept, trusted)
     converted: list[BaseMessage] = []
     names: Names = {}
+    ids = Ids()
     for start, group in groups_of(shapes.objects(messages, "messages")):
         place = f"messages[{start + len(group) - 1}]"
         derived = messages_of(group, start, accept, names)
         facts = facts_in(group[-1].get("metadata"), place) if trusted else []
         exact = restored(facts, derived, place)
-        if exact is not derived and [_without_metadata(one) for one in group] != _shown_again(exact, group):
+        again = _shown(exact[0], group[-1]["id"], {}, ids) if trusted else group
+        if exact is not derived and (len(exact) != 1 or [_without_metadata(one) for one in group] != again):
             raise mismatch(place)
         converted += exact
     return converted
@@ -84,27 +87,24 @@ def snapshot(*pages: Page) -> dict[str, Any]:
     }
 
 
-def _converted(item: Item, trusted: bool, names: Names) -> list[dict[str, Any]]:
+def _converted(item: Item, trusted: bool, names: Names, ids: Ids) -> list[dict[str, Any]]:
     if item.message is None:
         return [{"id": item.id, "role": "assistant"} | metadata_of([item], None)]
     known = dict(names)
-    group = _shown(item.message, item.id, names)
+    group = _shown(item.message, item.id, names, ids)
     derived = messages_of(group, 0, shapes.ROLES, known) if trusted else None
     return [*group[:-1], group[-1] | metadata_of([item], derived)]
 
 
-def _shown_again(messages: list[BaseMessage], group: list[dict[str, Any]]) -> list[dict[str, Any]] | None:
-    return _shown(messages[0], group[-1]["id"], {}) if len(messages) == 1 else None
-
-
-def _shown(message: BaseMessage, message_id: str, names: Names) -> list[dict[str, Any]]:
+def _shown(message: BaseMessage, message_id: str, names: Names, ids: Ids) -> list[dict[str, Any]]:
     name = {} if not message.name or isinstance(message, Result) else {"name": shown_text(message.name)}
     if isinstance(message, AIMessage):
-        return [*_thoughts(message, message_id), _assistant(message, message_id, names) | name]
+        return [*_thoughts(message, message_id), _assistant(message, message_id, names, ids) | name]
     if isinstance(message, Result):
         error = isinstance(message, ToolMessage) and message.status == "error"
         content = content_of_result(message)
-        told = {"id": message_id, "role": "tool", "toolCallId": call_id_of(message), "content": content}
+        call_id = ids.returned(call_id_of(message)) or call_id_of(message)
+        told = {"id": message_id, "role": "tool", "toolCallId": call_id, "content": content}
         return [told | ({"error": shown_text(text_of(message))} if error else {})]
     match message:
         case ChatMessage(
@@ -123,11 +123,11 @@ def _thoughts(message: AIMessage, message_id: str) -> Iterator[dict[str, Any]]:
         yield {"id": f"{message_id}-reasoning-{number}", "role": "reasoning", "content": shown_text(thought.text)}
 
 
-def _assistant(message: AIMessage, message_id: str, names: Names) -> dict[str, Any]:
+def _assistant(message: AIMessage, message_id: str, names: Names, ids: Ids) -> dict[str, Any]:
     told: dict[str, Any] = {"id": message_id, "role": "assistant"}
     if text := text_of(message):
         told["content"] = shown_text(text)
-    written = calls.written(message, names)
+    written = calls.written(message, names, ids)
     return told | ({"toolCalls": written} if written else {})
 
 

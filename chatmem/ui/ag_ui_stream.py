@@ -10,8 +10,9 @@ from langchain_core.messages import BaseMessage
 
 from chatmem.model import Chunk
 from chatmem.ui import sse
-from chatmem.ui.pieces import DATA_URL, File, Text, call_id_of, pieces_of, text_of
-from chatmem.ui.streaming import Argued, Called, Closed, Event, Grew, Opened, Ready, Returned, Teller
+from chatmem.ui.events import Argued, Called, Closed, Event, Grew, Opened, Ready, Returned
+from chatmem.ui.pieces import DATA_URL, File, Text, pieces_of, text_of
+from chatmem.ui.streaming import Teller
 from chatmem.ui.values import shown, shown_text
 
 HEADERS = sse.HEADERS
@@ -103,8 +104,7 @@ class _Writer:
                 yield _call("TOOL_CALL_ARGS", call) | {"delta": shown_text(delta)}
             case Ready(call=call):
                 yield _call("TOOL_CALL_END", call)
-            case Returned(result=result):
-                call = call_id_of(result)
+            case Returned(call=call, result=result):
                 told = {"messageId": shown_text(result.id or f"{call}-result"), "content": content_of_result(result)}
                 yield _call("TOOL_CALL_RESULT", call) | told | {"role": "tool"}
 

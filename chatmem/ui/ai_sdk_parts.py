@@ -7,6 +7,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 
+from chatmem.ui.calls import Ids
 from chatmem.ui.pieces import File, Reasoning, Result, Text, call_id_of, pieces_of, text_of
 from chatmem.ui.values import shown, shown_text
 
@@ -26,28 +27,28 @@ def parts_of_answer(messages: Sequence[BaseMessage]) -> list[Part]:
     """Return the parts of one answer: messages of a model, and the results of the tools that it called."""
     parts: list[Part] = []
     results = {id(one): one for one in messages if isinstance(one, Result)}
+    ids = Ids()
     for message in messages:
         if isinstance(message, AIMessage):
-            parts += [{"type": "step-start"}, *_parts_of_step(message, _take_results(message, results))]
-    return parts + [orphan_part(result) for result in results.values()]
+            parts += [{"type": "step-start"}, *_parts_of_step(message, results, ids)]
+    return parts + [orphan_part(result) | {"toolCallId": ids.called(call_id_of(result))} for result in results.values()]
 
 
-def _take_results(message: AIMessage, results: dict[int, Result]) -> dict[str, Result]:
-    """Return the first result of each of a message's calls, and take them off the others."""
-    taken = {}
-    for call in (*message.tool_calls, *message.invalid_tool_calls):
-        for key, result in results.items():
-            if call["id"] and isinstance(result, ToolMessage) and result.tool_call_id == call["id"]:
-                taken[call["id"]] = results.pop(key)
-                break
-    return taken
-
-
-def _parts_of_step(message: AIMessage, results: Mapping[str, Result]) -> list[Part]:
+def _parts_of_step(message: AIMessage, results: dict[int, Result], ids: Ids) -> list[Part]:
+    """Return the parts of a message, and of the first result of each of its calls, which is taken off the others."""
     parts = [part for piece in pieces_of(message) for part in shown_piece(piece, {"state": "done"})]
-    parts += [tool_part(call, results.get(call["id"] or "")) for call in message.tool_calls]
-    parts += [invalid_part(call, results.get(call["id"] or "")) for call in message.invalid_tool_calls]
+    for calls, part_of in ((message.tool_calls, tool_part), (message.invalid_tool_calls, invalid_part)):
+        for call in calls:
+            part = part_of(call, _take_result(call["id"] or "", results))
+            parts.append(part | {"toolCallId": ids.called(call["id"])})
     return _with_own(message, parts)
+
+
+def _take_result(call_id: str, results: dict[int, Result]) -> Result | None:
+    for key, result in results.items():
+        if isinstance(result, ToolMessage) and result.tool_call_id == call_id:
+            return results.pop(key)
+    return None
 
 
 def own_of(message: BaseMessage) -> dict[str, Any]:

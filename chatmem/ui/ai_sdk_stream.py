@@ -10,9 +10,7 @@ from langchain_core.messages import AIMessage, BaseMessage
 from chatmem.model import Chunk
 from chatmem.ui import sse
 from chatmem.ui.ai_sdk_parts import outcome, shown_piece
-from chatmem.ui.kept import items_of, metadata_of
-from chatmem.ui.pieces import call_id_of
-from chatmem.ui.streaming import (
+from chatmem.ui.events import (
     Argued,
     Began,
     Called,
@@ -24,8 +22,9 @@ from chatmem.ui.streaming import (
     Ready,
     Returned,
     Showed,
-    Teller,
 )
+from chatmem.ui.kept import items_of, metadata_of
+from chatmem.ui.streaming import Teller
 from chatmem.ui.values import shown, shown_text
 
 HEADERS = {**sse.HEADERS, "x-vercel-ai-ui-message-stream": "v1"}
@@ -117,9 +116,9 @@ class _Writer:
                     | {"toolName": shown_text(name), "input": shown(args)}
                     | ({} if error is None else {"errorText": shown_text(error)})
                 )
-            case Returned(result=result):
+            case Returned(call=call, result=result):
                 told = outcome(result)
-                yield _tool(f"tool-{told.pop('state')}", call_id_of(result)) | told
+                yield _tool(f"tool-{told.pop('state')}", call) | told
             case Ended():
                 pass
 

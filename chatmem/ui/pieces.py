@@ -95,8 +95,10 @@ def shown_in(block: Any) -> Iterator[Piece]:
     elif isinstance(block, dict):
         kind, extras = block.get("type"), block.get("extras")
         kept = extras.get("ui") if isinstance(extras, dict) else None
-        if kind == "text" and isinstance(block.get("text"), str):
-            yield Text(block["text"], tuple(_sources(block.get("annotations"))), kept)
+        if kind == "text" and isinstance(said := block.get("text", ""), str):
+            sources = tuple(_sources(block.get("annotations")))
+            if sources or "text" in block:
+                yield Text(said, sources, kept)
         elif kind in ("refusal", "text-plain") and isinstance(said := block.get(_PLAIN[kind]), str):
             yield Text(said)
         elif thought := _thought(block):

@@ -6,127 +6,32 @@ all that was not told before.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Iterator, Mapping, Set
+from typing import Any
 
 from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage
 from langchain_core.utils.json import parse_partial_json
 
 from chatmem.model import Chunk
-from chatmem.ui.pieces import File, Piece, Result, Text, call_id_of, pieces_of, shown_in
-from chatmem.ui.values import shown
-
-
-class Began(NamedTuple):
-    """A message of the model begins, or goes on after another one."""
-
-    message: str
-
-
-class Ended(NamedTuple):
-    """The message is whole, or another one goes on."""
-
-    message: str
-
-
-class Opened(NamedTuple):
-    """A text, or a thought, begins."""
-
-    message: str
-    is_text: bool
-
-
-class Grew(NamedTuple):
-    """The open text or thought goes on."""
-
-    message: str
-    is_text: bool
-    delta: str
-
-
-class Closed(NamedTuple):
-    """The open text or thought is whole."""
-
-    message: str
-    is_text: bool
-
-
-class Showed(NamedTuple):
-    """The message has a file, or text with sources."""
-
-    message: str
-    piece: Piece
-
-
-class Called(NamedTuple):
-    """A call of a tool begins."""
-
-    message: str
-    call: str
-    name: str
-
-
-class Argued(NamedTuple):
-    """The text of a call's arguments goes on."""
-
-    call: str
-    delta: str
-
-
-class Ready(NamedTuple):
-    """A call is whole."""
-
-    call: str
-    name: str
-    args: Any
-    """a dict, or the text that is no JSON"""
-    error: str | None
-    """what is wrong with the text"""
-
-
-class Returned(NamedTuple):
-    """A tool has returned."""
-
-    result: Result
-
-
-Event = Began | Ended | Opened | Grew | Closed | Showed | Called | Argued | Ready | Returned
-
-
-class _Call:
-    def __init__(self, call_id: str, name: str) -> None:
-        self.id = call_id
-        self.name = name
-        self.args: list[str] = []
-        self.is_ready = False
-
-
-class _Told:
-    """What was told of one message."""
-
-    def __init__(self, message_id: str) -> None:
-        self.id = message_id
-        self.texts: dict[bool, list[str]] = {True: [], False: []}
-        self.calls: list[_Call] = []
-        self.call_at: dict[Any, _Call] = {}
-        """the call to which the next part with an index belongs"""
-        self.has_more = False
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.texts[True] or self.texts[False] or self.calls or self.has_more)
+from chatmem.ui.calls import Ids
+from chatmem.ui.events import Argued, Began, Called, Closed, Ended, Event, Grew, Opened, Ready, Returned, Showed
+from chatmem.ui.pieces import File, Piece, Reasoning, Result, Text, call_id_of, pieces_of, shown_in
+from chatmem.ui.told import Call, Told, rest_of, rest_of_arguments
 
 
 class Teller:
     """Turns the chunks of one answer into events."""
 
     def __init__(self) -> None:
-        self._told: dict[str, _Told] = {}
-        self._current: _Told | None = None
+        self._told: dict[str, Told] = {}
+        self._current: Told | None = None
         self._open: tuple[bool, Any] | None = None
-        self._calls: set[str] = set()
-        self._returned: set[str] = set()
+        self._sources: list[dict[str, Any]] = []
+        """those of the open text, which are told behind it"""
+        self._ids = Ids()
+        self._returned: set[str | None] = set()
+        """the ids of the results that were told"""
         self._early: list[Result] = []
 
     def tell(self, chunk: Chunk) -> Iterator[Event]:
@@ -151,7 +56,9 @@ class Teller:
         yield from self._close(told)
         for call in told.calls:
             if not call.is_ready:
-                yield from self._ready(call, *_arguments("".join(call.args)))
+                if not call.written.strip():  # front ends would read the arguments as JSON
+                    yield from self._argue(call, "{}")
+                yield from self._ready(call, *_arguments(call.written))
         yield Ended(told.id)
 
     def _begin(self, message: AIMessage) -> Iterator[Event]:
@@ -159,73 +66,86 @@ class Teller:
         if self._current is not None and self._current.id == message_id:
             return
         yield from self.end()
-        self._current = self._told.setdefault(message_id, _Told(message_id))
+        self._current = self._told.setdefault(message_id, Told(message_id))
         yield Began(message_id)
 
     def _go_on(self, chunk: AIMessageChunk) -> Iterator[Event]:
         yield from self._begin(chunk)
         told = self._told_now()
-        for piece, index in _indexed(chunk):
-            yield from self._show(told, piece, index)
+        for piece, block in _blocks(chunk):
+            if isinstance(piece, Reasoning):
+                piece = told.separated(piece, block)  # noqa: PLW2901
+            yield from self._show(told, piece, block.get("index"))
         for part in chunk.tool_call_chunks:
             yield from self._call(told, part)
 
-    def _told_now(self) -> _Told:
+    def _told_now(self) -> Told:
         assert self._current is not None, "a message was begun"  # noqa: S101
         return self._current
 
-    def _show(self, told: _Told, piece: Piece, index: Any) -> Iterator[Event]:
+    def _show(self, told: Told, piece: Piece, index: Any) -> Iterator[Event]:
         if isinstance(piece, File):
-            told.has_more = True
+            told.files.append(piece.url)
+            yield from self._close(told)
             yield Showed(told.id, piece)
-            return
-        if not piece.text:
             return
         is_text = isinstance(piece, Text)
-        if self._open != (is_text, index):
-            yield from self._close(told)
-            self._open = (is_text, index)
-            yield Opened(told.id, is_text)
-        told.texts[is_text].append(piece.text)
-        yield Grew(told.id, is_text, piece.text)
+        if piece.text:
+            if self._open != (is_text, index):
+                yield from self._close(told)
+                self._open = (is_text, index)
+                yield Opened(told.id, is_text)
+            told.texts[is_text].append(piece.text)
+            yield Grew(told.id, is_text, piece.text)
         if isinstance(piece, Text) and piece.sources:
-            yield from self._close(told)
-            yield Showed(told.id, piece)
+            told.sources += piece.sources
+            self._sources += piece.sources
+            if self._open != (is_text, index):  # the text has ended
+                yield from self._close(told)
 
-    def _close(self, told: _Told) -> Iterator[Event]:
+    def _close(self, told: Told) -> Iterator[Event]:
         if self._open is not None:
             is_text, self._open = self._open[0], None
             yield Closed(told.id, is_text)
+        if self._sources:
+            sources, self._sources = tuple(self._sources), []
+            yield Showed(told.id, Text("", sources))
 
-    def _call(self, told: _Told, part: Mapping[str, Any]) -> Iterator[Event]:
-        call = told.call_at.get(part.get("index"))
-        if part.get("id") and (call is None or call.id != part["id"]):
-            if not part.get("name"):
-                return  # the finished message has the call
+    def _call(self, told: Told, part: Mapping[str, Any]) -> Iterator[Event]:
+        index, call_id, name = part.get("index"), part.get("id"), part.get("name")
+        call = told.call_at.get(index)
+        if call is None or (call_id and call.of_model != call_id) or (index is None and name):
+            if not name:  # it comes later, or the call's beginning was before the stream's
+                told.unnamed[index] = call_id
+                return
             yield from self._close(told)
-            call = _Call(part["id"], part["name"])
-            told.call_at[part.get("index")] = call
+            call_id = call_id or told.unnamed.get(index)
+            call = Call(call_id or "", self._ids.called(call_id), name)
+            told.call_at[index] = call
             yield from self._begin_call(told, call)
-        if call is not None and part.get("args"):  # without a call, its beginning was before the stream's
-            call.args.append(part["args"])
-            yield Argued(call.id, part["args"])
+        if part.get("args"):
+            yield from self._argue(call, part["args"])
 
-    def _begin_call(self, told: _Told, call: _Call) -> Iterator[Event]:
+    def _begin_call(self, told: Told, call: Call) -> Iterator[Event]:
         told.calls.append(call)
-        self._calls.add(call.id)
         yield Called(told.id, call.id, call.name)
 
-    def _ready(self, call: _Call, args: Any, error: str | None) -> Iterator[Event]:
+    def _argue(self, call: Call, args: str) -> Iterator[Event]:
+        call.written += args
+        yield Argued(call.id, args)
+
+    def _ready(self, call: Call, args: Any, error: str | None) -> Iterator[Event]:
         call.is_ready = True
         yield Ready(call.id, call.name, args, error)
 
     def _return(self, result: Result) -> Iterator[Event]:
         call_id = call_id_of(result)
-        if call_id not in self._calls:
+        call = self._ids.returned(call_id)
+        if call is not None:
+            self._returned.add(result.id)
+            yield Returned(call, result)
+        elif not self._ids.knows(call_id):
             self._early.append(result)  # the call was before the stream's beginning; the finished messages have it
-        elif call_id not in self._returned:
-            self._returned.add(call_id)
-            yield Returned(result)
 
     def _complete(self, message: AIMessage) -> Iterator[Event]:
         """Yield what a whole message has beyond what was told of it."""
@@ -238,32 +158,40 @@ class Teller:
             yield from self._close(told)
         else:
             yield from self._add_rest(told, message)
-        for call in (*message.tool_calls, *message.invalid_tool_calls):
-            yield from self._complete_call(told, message, call)
+        yield from self._complete_calls(told, message)
         if self._current is told:
             yield from self.end()
 
-    def _add_rest(self, told: _Told, message: AIMessage) -> Iterator[Event]:
-        """Yield the end of the text, if more of it is stored than was told."""
-        whole = "".join(piece.text for piece in pieces_of(message) if isinstance(piece, Text))
-        so_far = "".join(told.texts[True])
-        if so_far and whole != so_far and whole.startswith(so_far):
+    def _add_rest(self, told: Told, message: AIMessage) -> Iterator[Event]:
+        """Yield what the message shows besides what was told of it."""
+        for piece, goes_on in rest_of(message, told):
             yield from self._begin(message)
-            index = self._open[1] if self._open is not None and self._open[0] else None
-            yield from self._show(told, Text(whole[len(so_far) :]), index)
+            is_open = goes_on and self._open is not None and self._open[0] == isinstance(piece, Text)
+            yield from self._show(told, piece, self._open[1] if is_open and self._open else object())
 
-    def _complete_call(self, told: _Told, message: AIMessage, whole: Mapping[str, Any]) -> Iterator[Event]:
-        call_id = whole["id"] or ""
-        call = next((one for one in told.calls if one.id == call_id), None)
+    def _complete_calls(self, told: Told, message: AIMessage, wanted: Set[str] | None = None) -> Iterator[Event]:
+        """Yield the calls, or those of them that are wanted, as far as they were not told."""
+        before: Counter[str] = Counter()
+        for whole in (*message.tool_calls, *message.invalid_tool_calls):
+            of_model = whole["id"] or ""
+            number, before[of_model] = before[of_model], before[of_model] + 1
+            if wanted is None or of_model in wanted:
+                known = [one for one in told.calls if one.of_model == of_model][number:]
+                yield from self._complete_call(told, message, whole, known[0] if known else None)
+
+    def _complete_call(
+        self, told: Told, message: AIMessage, whole: Mapping[str, Any], call: Call | None
+    ) -> Iterator[Event]:
         if call is not None and call.is_ready:
             return
         args = whole["args"] if whole["args"] is not None else ""
         if call is None:
             yield from self._begin(message)
             yield from self._close(told)
-            call = _Call(call_id, whole["name"] or "")
+            call = Call(whole["id"] or "", self._ids.called(whole["id"]), whole["name"] or "")
             yield from self._begin_call(told, call)
-            yield Argued(call_id, args if isinstance(args, str) else json.dumps(shown(args), ensure_ascii=False))
+        if rest := rest_of_arguments(args, call.written):
+            yield from self._argue(call, rest)
         is_valid = isinstance(args, dict)
         yield from self._ready(call, args, None if is_valid else whole.get("error") or _arguments(args)[1])
 
@@ -280,8 +208,8 @@ class Teller:
                 yield from self._complete(message)
             elif isinstance(message, AIMessage):
                 # it was before the stream's beginning, but the results of its calls were not
-                yield from self._complete_calls(message, early)
-            elif isinstance(message, Result) and call_id_of(message) in self._calls - self._returned:
+                yield from self._complete_early(message, early)
+            elif isinstance(message, Result) and message.id not in self._returned:
                 yield from self.end()
                 yield from self._return(message)
         yield from self.end()
@@ -290,22 +218,21 @@ class Teller:
         told = self._told.get(message.id or "")
         return told is not None and not told.is_empty
 
-    def _complete_calls(self, message: AIMessage, wanted: set[str]) -> Iterator[Event]:
-        for call in (*message.tool_calls, *message.invalid_tool_calls):
-            if call["id"] in wanted:
-                yield from self._begin(message)
-                yield from self._complete_call(self._told_now(), message, call)
+    def _complete_early(self, message: AIMessage, early: Set[str]) -> Iterator[Event]:
+        if early & {call["id"] for call in (*message.tool_calls, *message.invalid_tool_calls)}:
+            yield from self._begin(message)
+            yield from self._complete_calls(self._told_now(), message, early)
 
 
-def _indexed(chunk: AIMessageChunk) -> Iterator[tuple[Piece, Any]]:
-    """Yield what a chunk shows, each with the index of its block."""
+def _blocks(chunk: AIMessageChunk) -> Iterator[tuple[Piece, dict[str, Any]]]:
+    """Yield what a chunk shows, each with its block."""
     if isinstance(chunk.content, str) or chunk.additional_kwargs.get("reasoning_content"):
         for piece in pieces_of(chunk):
-            yield piece, None
+            yield piece, {}
         return
     for block in chunk.content:
         for piece in shown_in(block):
-            yield piece, block.get("index") if isinstance(block, dict) else None
+            yield piece, block if isinstance(block, dict) else {}
 
 
 def _arguments(text: str) -> tuple[Any, str | None]:

@@ -34,7 +34,11 @@ def finished(parts: Iterable[BaseMessage], status: AnswerStatus = "complete") ->
 
 
 def chunked(
-    parts: Sequence[BaseMessage], size: int = 1, start: int = 0, status: AnswerStatus | None = "complete"
+    parts: Sequence[BaseMessage],
+    size: int = 1,
+    start: int = 0,
+    status: AnswerStatus | None = "complete",
+    stop: int | None = None,
 ) -> list[Chunk]:
     """Return what `follow` yields for an answer.
 
@@ -43,8 +47,10 @@ def chunked(
         size: how many parts come at once.
         start: how many parts a reader has read before; all of them for one that comes after the end.
         status: how the answer ends; None if the reader is cut off before.
+        stop: how many parts were sent before the end; by default all. In life the last ones never are.
     """
-    batches = [list(parts[at : at + size]) for at in range(start, len(parts), size)]
+    sent = parts[:stop]
+    batches = [list(sent[at : at + size]) for at in range(start, len(sent), size)]
     chunks = [Chunk(str(at), batch) for at, batch in enumerate(batches)]
     return chunks if status is None else [*chunks, Chunk("end", finished(parts, status), status)]
 
@@ -84,8 +90,35 @@ def _said(draw: st.DrawFn, message_id: str, kind: str, index: int) -> list[BaseM
 
 
 @st.composite
+def _sourced(draw: st.DrawFn, message_id: str) -> list[BaseMessage]:
+    """Draw a text with its sources as OpenAI and Anthropic stream them: behind the text, without one."""
+    parts = draw(_said(message_id, "text", 1))
+    for name in draw(st.lists(st.sampled_from(["a", "b", "c"]), max_size=3, unique=True)):
+        cited = {"type": "citation", "url": f"https://e.com/{name}", "title": name}
+        beside: Any = draw(st.sampled_from([{}, {"text": ""}]))
+        parts.append(piece(message_id, [{"type": "text", "annotations": [cited], "index": 1, **beside}]))
+    if draw(st.booleans()):
+        image = {"type": "image", "base64": "iVBORw0KGgo=", "mime_type": "image/png", "index": 2}
+        parts.append(piece(message_id, [image]))
+    return parts
+
+
+@st.composite
+def _summarized(draw: st.DrawFn, message_id: str) -> list[BaseMessage]:
+    """Draw thoughts as OpenAI streams them: parts of a summary."""
+    return [
+        piece(message_id, [{"type": "reasoning", "summary": [{"text": text, "index": number}], "index": 0}])
+        for number in range(draw(st.integers(1, 3)))
+        for text in draw(st.lists(words, min_size=1, max_size=3))
+    ]
+
+
+@st.composite
 def _called(draw: st.DrawFn, message_id: str, call_id: str, index: int) -> list[BaseMessage]:
-    args = json.dumps(draw(st.dictionaries(words, st.integers(0, 9) | words, max_size=3)), ensure_ascii=False)
+    given = draw(st.dictionaries(words, st.integers(0, 9) | words, max_size=3))
+    separators = draw(st.sampled_from([(", ", ": "), (",", ":")]))
+    empty = draw(st.sampled_from(["", "{}"]))
+    args = json.dumps(given, ensure_ascii=False, separators=separators) if given else empty
     cuts = sorted(draw(st.lists(st.integers(0, len(args)), max_size=4)))
     texts = [args[start:end] for start, end in zip([0, *cuts], [*cuts, len(args)], strict=True)]
     begin = piece(message_id, name=draw(st.sampled_from(["f", "look_up"])), id=call_id, args=texts[0], index=index)
@@ -102,10 +135,12 @@ def answers(draw: st.DrawFn) -> list[BaseMessage]:
         number += 1
         thinks = draw(st.booleans())
         if thinks:
-            parts += draw(_said(message_id, "reasoning", 0))
+            parts += draw(_said(message_id, "reasoning", 0) | _summarized(message_id))
         if draw(st.booleans()):
-            parts += draw(_said(message_id, "text", 1 if thinks else -1))
+            parts += draw(_said(message_id, "text", 1 if thinks else -1) | _sourced(message_id))
         calls = [f"c{turn}{at}" for at in range(draw(st.integers(1, 2)))]
+        if draw(st.booleans()):  # some providers only number them, in each message or in none
+            calls = [draw(st.sampled_from(["call", f"call-{at + 1}", "0"])) for at in range(len(calls))]
         for at, call_id in enumerate(calls):
             parts += draw(_called(message_id, call_id, at))
         for call_id in calls:

@@ -28,6 +28,8 @@ _MODES = ("messages", "values", "updates", "custom", "checkpoints", "tasks", "de
 _PARTS = ("tool_call_chunk", "server_tool_call_chunk", "input_json_delta")
 """the types of content blocks that are parts of calls"""
 _CUT_OFF = "the answer ended before this call was complete"
+_MOST = 1000
+"""Records of a batch. Lua's `unpack` stops at about 8,000 values, and each record is two."""
 
 
 class _Growing:
@@ -38,6 +40,8 @@ class _Growing:
         self.original = original
         self.parts: list[BaseMessage] = []
         self.is_over = False
+        self.half: BaseMessage | None = None
+        """a chunk that ends within a character, which is sent with the next one, or at the end"""
 
     def takes(self, chunk: AIMessageChunk) -> bool:
         """Return whether a chunk that comes next belongs to this message."""
@@ -89,7 +93,11 @@ class Collector:
         else:
             growing = self._begin(message.id)
         growing.add(message)
-        self._unsent.append((growing, message))
+        if growing.half is not None:
+            message = _sum([growing.half, message])
+        growing.half = message if isinstance(message, AIMessageChunk) and _is_cut(message) else None
+        if growing.half is None:
+            self._unsent.append((growing, message))
 
     def _last_for(self, chunk: AIMessageChunk) -> _Growing | None:
         last = self._messages[-1] if self._messages else None
@@ -106,14 +114,18 @@ class Collector:
         return bool(self._unsent)
 
     def take(self) -> list[BaseMessage]:
-        """Return what came since the last call, under the ids that the messages are going to have."""
+        """Return what came since the last call, under the ids that the messages are going to have.
+
+        If that is more than a batch may hold, the next call returns the rest.
+        """
         runs: list[tuple[_Growing, list[BaseMessage]]] = []
         while self._unsent:
-            growing, part = self._unsent.popleft()
-            if runs and runs[-1][0] is growing:
-                runs[-1][1].append(part)
-            else:
-                runs.append((growing, [part]))
+            growing = self._unsent[0][0]
+            if not runs or runs[-1][0] is not growing:
+                if len(runs) == _MOST:
+                    break
+                runs.append((growing, []))
+            runs[-1][1].append(self._unsent.popleft()[1])
         return [_with_id(_sum(parts), id_of(self._answer, growing.number)) for growing, parts in runs]
 
     def finished(self, status: AnswerStatus) -> list[BaseMessage]:
@@ -188,6 +200,19 @@ def _message_in(value: Any) -> BaseMessage | None:
         "chunks must be text, AI messages, results of tools, or what LangGraph streams with "
         f'stream_mode="messages", not {type(value).__name__}'
     )
+
+
+def _is_cut(chunk: AIMessageChunk) -> bool:
+    return any(map(_ends_in_half, (chunk.content, chunk.tool_call_chunks, chunk.additional_kwargs)))
+
+
+def _ends_in_half(value: Any) -> bool:
+    """Return whether a text, or the last one in there, ends with half a character, as JavaScript counts them."""
+    if isinstance(value, str):
+        return "\ud800" <= value[-1:] <= "\udbff"
+    if isinstance(value, list):
+        return bool(value) and _ends_in_half(value[-1])
+    return isinstance(value, dict) and any(map(_ends_in_half, value.values()))
 
 
 _STORED = (AIMessage, ToolMessage, FunctionMessage)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import uuid4
@@ -128,8 +129,9 @@ class Draft:
         if error is not None and not interrupted:
             status = "failed" if isinstance(error, Exception) else "interrupted"
         if self._lost is not None:
-            if isinstance(self._lost, EncodingError):
-                await self._background.finish(lambda: self._store([], "failed"), LAST_CALL)
+            if not isinstance(self._lost, ConflictError):  # it runs still: nobody is to wait for the end of its lease
+                with suppress(ChatMemError):
+                    await self._background.finish(lambda: self._end("failed"), LAST_CALL)
             raise self._lost
         await self._background.finish(lambda: self._end(status), LAST_CALL)
         return interrupted
@@ -146,7 +148,7 @@ class Draft:
         """Store the finished messages, or an empty one if there are none."""
         ends = answering.ends(self._name, self._token)
         stored = parts or await self._writer.encode(finished(self.id, [], status))
-        self.appended = await self._writer.store(stored, on_known_id="put", answer=ends)
+        self.appended = await self._writer.store(stored, answer=ends)
         self.status = status
 
     async def _tend(self) -> None:

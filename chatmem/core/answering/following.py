@@ -57,17 +57,20 @@ class Following(Changes[Chunk]):
             if found.more:
                 self._ask_in = 0.0
             return [part] if part.messages else []
-        await self.aclose()
+        await self._unsubscribe()
         if found is None:
-            return [Chunk(self._cursor, [], "interrupted")]
-        messages = self._decoder.readable(await self._decoder.entries(found.elements))
-        return [Chunk(self._cursor, messages, status_of(messages))]
+            last = Chunk(self._cursor, [], "interrupted")
+        else:
+            messages = self._decoder.readable(await self._decoder.entries(found.elements))
+            last = Chunk(self._cursor, messages, status_of(messages))
+        self._over = True  # only now: until here this may be cancelled, and the iteration goes on
+        return [last]
 
     async def _part(self, last: bytes, batches: list[tuple[int, list[bytes]]]) -> Chunk:
-        self._known = last
         messages = []
         for number, records in batches:
             messages += await unpacked(self._decoder, self._name, number, records)
+        self._known = last  # only now, since this may be cancelled
         return Chunk(self._cursor, summed(messages))
 
     @property

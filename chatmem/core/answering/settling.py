@@ -53,7 +53,6 @@ async def settle(session: Session, answer: bytes, token: bytes) -> None:
                 shared,
                 arguments,
                 max_messages=most,
-                on_known_id=b"put",
                 sealed_for=sealed,
                 answer=answering.ends(answer, token, number),
             )
