@@ -9,7 +9,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from typing import Any
 
 import pytest
@@ -210,16 +210,24 @@ class LossyProxy:
 
     def _pass(self, client: socket.socket, lose: bool) -> None:
         with client, socket.create_connection(self._server) as server:
-            while request := client.recv(1 << 16):
-                server.sendall(request)
-                reply = server.recv(1 << 16)
+            threading.Thread(target=_forward, args=(client, server), daemon=True).start()
+            while reply := server.recv(1 << 16):
                 if lose:
+                    client.shutdown(socket.SHUT_RDWR)  # closing alone tells nobody while `_forward` reads
                     return
                 client.sendall(reply)
 
     def close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+
+def _forward(client: socket.socket, server: socket.socket) -> None:
+    """Pass on what a client sends: a request may come in several parts."""
+    with suppress(OSError):  # one of them has hung up
+        while part := client.recv(1 << 16):
+            server.sendall(part)
+        server.shutdown(socket.SHUT_WR)
 
 
 def test_nothing_is_logged_with_a_secret(caplog: pytest.LogCaptureFixture) -> None:
