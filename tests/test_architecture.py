@@ -117,7 +117,7 @@ def own_names(tree: ast.AST) -> set[str]:
     return {name for name in found if name.startswith("_")}
 
 
-OF_LIBRARIES = {"retry._backoff", "http._retries", "http._client"}
+OF_LIBRARIES = {"retry._backoff", "http._retries", "http._client", "arrived._buffer"}
 """Attributes of other libraries' objects, named as some of chatmem's are."""
 DEFINED = {name: own_names(ast.parse(path.read_text())) for name, path in FILES.items()}
 
