@@ -10,6 +10,8 @@ Steps = Generator[None, None, T]
 
 RECORDS_AT_ONCE, BYTES_AT_ONCE = 64, 256 * 1024
 """How much is decoded or encoded between two checkpoints: about a tenth of a millisecond, or one long record."""
+STEP_MESSAGES = 1000
+"""How many messages one step of a window handles, in about a millisecond."""
 STEP_CHARACTERS = 8192
 """How many characters of a text one step handles, in some milliseconds at most."""
 

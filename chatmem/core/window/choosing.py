@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from langchain_core.messages import BaseMessage, SystemMessage, ToolMessage
 
 from chatmem.core.checks import check_count
+from chatmem.core.steps import STEP_MESSAGES, run_with_checkpoints
 from chatmem.core.window.exchanges import Exchanges
 from chatmem.core.window.inner import without_inner_halves
 from chatmem.core.window.sending import Request, opening
@@ -24,7 +25,6 @@ Checkpoint = Callable[[], Awaitable[None]]
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}  # no message has such a type
 _LEAST, _MOST = 16, 512  # messages in the first slice
 _MESSAGES_PER_TURN, _TOKENS_PER_MESSAGE = 6, 64  # guesses for the first slice; if it is too small, another one is read
-_STEP_MESSAGES = 1000  # which take about a millisecond
 _MANY_TO_COUNT = 200  # messages for which a caller's counter may take long
 
 
@@ -168,13 +168,13 @@ class Selection:
     async def _request(self, chosen: list[BaseMessage], checkpoint: Checkpoint) -> Request:
         request = Request()
         request.add(self._pinned)
-        if len(chosen) > _STEP_MESSAGES:
+        if len(chosen) > STEP_MESSAGES:
             await checkpoint()
-        chosen = without_inner_halves(chosen)
-        for start in range(0, len(chosen), _STEP_MESSAGES):
-            if len(chosen) > _STEP_MESSAGES:
+        chosen = await run_with_checkpoints(without_inner_halves(chosen), checkpoint)
+        for start in range(0, len(chosen), STEP_MESSAGES):
+            if len(chosen) > STEP_MESSAGES:
                 await checkpoint()
-            request.add(chosen[start : start + _STEP_MESSAGES])
+            request.add(chosen[start : start + STEP_MESSAGES])
         request.end()
         return request
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 
+from chatmem.core.steps import STEP_MESSAGES, Steps
 from chatmem.core.window.calls import calls_of, says, without_last_thoughts
 
 _ASKING = {
@@ -35,12 +36,12 @@ _OTHER_RESULT = ("server", "tool_use_id")
 _Place = tuple[int, int]  # the index of a message, and of a block in it
 
 
-def without_inner_halves(messages: list[BaseMessage]) -> list[BaseMessage]:
+def without_inner_halves(messages: list[BaseMessage]) -> Steps[list[BaseMessage]]:
     """Return the messages without blocks that ask and are not answered, or that answer what is not there.
 
     What the last message asks stays, since its answer may come next. If nothing is to remove, returns the list itself.
     """
-    halves = _halves(messages)
+    halves = yield from _halves(messages)
     if not halves:
         return messages
     made: list[BaseMessage] = []
@@ -51,12 +52,14 @@ def without_inner_halves(messages: list[BaseMessage]) -> list[BaseMessage]:
     return made
 
 
-def _halves(messages: Sequence[BaseMessage]) -> dict[int, set[int]]:
+def _halves(messages: Sequence[BaseMessage]) -> Steps[dict[int, set[int]]]:
     """Return the indexes of messages with halves, each with the indexes of the halves in its content."""
     waiting: dict[tuple[str, str], list[_Place]] = {}
     opened: set[_Place] = set()
     bare: set[_Place] = set()
     for index, message in enumerate(messages):
+        if index and not index % STEP_MESSAGES:
+            yield
         if isinstance(message.content, str) or not isinstance(message, AIMessage | HumanMessage):
             continue
         for number, block in enumerate(message.content):
