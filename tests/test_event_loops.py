@@ -21,8 +21,12 @@ import redis.asyncio
 
 import chatmem
 from chatmem.backends.redis import CONNECTION
+from chatmem.transports.multiplexed import MultiplexedConnection
 from chatmem.transports.multiplexer import Multiplexer
+from tests.clusters import needs_newer_client
+from tests.faults import WEIGHTS, Schedule
 from tests.servers import embedded, redis_7_tls, wait_until
+from tests.test_faults import FAULTS, SEED, Ledger, Row, Site, over_cluster, run_writers
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 
@@ -95,6 +99,43 @@ def test_many_at_once(run: Run, url: str, prefix: str, server: str) -> None:
             url = stack.enter_context(redis_7_tls() if server == "TLS" else embedded())
         run(main(url))
         gc.collect()
+
+
+def test_a_connection_that_ends_under_a_call(run: Run, url: str, prefix: str) -> None:
+    """A call in the same step of the loop goes over another connection; uvloop refuses to write to the closed one."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with chatmem.connect(url, prefix=prefix, ttl=60) as memory:
+            history = memory.history("s")
+            await history.append("a")
+            await history.messages()
+            found = [one for one in gc.get_objects() if type(one) is MultiplexedConnection and one._loop is loop]
+            assert len(found) == 2
+            for one in found:
+                assert one._transport is not None
+                one._transport.abort()
+            assert (await history.append("b")).version == 2
+            assert len(await history.messages()) == 2
+
+    run(main())
+
+
+@needs_newer_client
+@pytest.mark.skipif(not find_spec("uvloop"), reason="there is none for Windows")
+def test_faults_of_a_cluster_on_uvloop() -> None:
+    """Whatever breaks, callers get chatmem's errors: uvloop refuses writes to a closed connection by one of its own."""
+    row = Row("a cluster on uvloop", over_cluster, WEIGHTS, blocking=False)
+    schedule, ledger = Schedule(f"{SEED} {row.name}", FAULTS, weights=row.weights), Ledger()
+
+    async def main(site: Site) -> None:
+        await run_writers(row, site, ledger)
+        await asyncio.to_thread(site.settle)
+
+    with row.site(schedule) as site, asyncio.Runner(loop_factory=_uvloop) as runner:
+        runner.run(main(site))
+    assert (ledger.lost, ledger.doubled, ledger.wrong) == ([], [], [])
+    assert ledger.acknowledged > 0
 
 
 def test_listeners_and_answers(run: Run, url: str, prefix: str) -> None:

@@ -34,6 +34,10 @@ class ClientSender:
             if isinstance(self.client, RedisCluster):
                 raise ConnectionError("Connection closed while the cluster's nodes were looked up") from error
             raise
+        except RuntimeError as error:  # uvloop's transport has no class of its own for it
+            if "handler is closed" in str(error):
+                raise ConnectionError("Connection closed before the command was written") from error
+            raise
 
     async def _send(self, commands: Sequence[Command]) -> list[Any]:
         if len(commands) == 1:
