@@ -63,8 +63,8 @@ local function append_plain()
   end
   local kept, epoch, index, indexed = plain_session(user)
   local version, following, recent, ends, owner = unpack(kept or {})
-  if not kept or key ~= '' and index == KEYS_LOST or expected ~= '' and expected ~= version or ttl == '' and (ends or redis.call('PTTL', state) > 0) or
-    most and redis.call('LLEN', list) + count > most then
+  if not kept or key ~= '' and index == KEYS_LOST or expected ~= '' and expected ~= version or
+    ttl == '' and (ends or redis.call('PTTL', state) > 0) or most and redis.call('LLEN', list) + count > most then
     return
   end
   local position = tonumber(following)
